@@ -1,0 +1,58 @@
+/*
+ * config.h - every option of the server, as the command line, the environment and moonloop.conf.lua
+ * settled it. Filled once before the first fork and read-only afterwards; HUP makes a new one.
+ *
+ * Times are milliseconds here and seconds for the user. 0 means "no limit" where a limit may be off.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CONFIG_MAX_BINDS = 16, CONFIG_MAX_WORKERS = 256 };
+
+struct config {
+    char *apps_dir;   /* absolute */
+    char *config_file; /* absolute; NULL: none */
+    char *lua_dir;    /* where moonloop's own Lua files are; absolute */
+    char *binds[CONFIG_MAX_BINDS]; /* HOST:PORT, [IPV6]:PORT, unix:PATH, fd://N */
+    uint32_t nbinds;
+
+    uint32_t workers; /* resolved: at least 1 */
+    uint32_t threads; /* offload threads per worker; resolved: at least 1 */
+    bool dev;
+    bool reload;
+
+    uint32_t timeout_ms; /* one request, then 504; a worker whose loop is stuck longer is replaced */
+    uint32_t block_limit_ms; /* a handler may hold the loop that long */
+    uint32_t header_timeout_ms;
+    uint32_t body_timeout_ms;
+    uint32_t keepalive_ms;
+    uint32_t graceful_timeout_ms;
+
+    uint32_t limit_request_line; /* bytes */
+    uint32_t limit_request_header; /* bytes, all fields together */
+    uint32_t limit_request_fields; /* how many */
+    uint64_t max_body; /* bytes */
+    uint32_t max_connections; /* per worker */
+    uint32_t max_requests;
+    uint32_t max_requests_jitter;
+    uint64_t max_memory; /* bytes, resident, per worker */
+
+    char *pidfile; /* NULL: none; so are the next six */
+    char *user;
+    char *group;
+    char *chdir;
+    char *accesslog; /* NULL: off; "-": standard output */
+    char *errorlog; /* NULL or "-": standard error */
+    char *certfile;
+    char *keyfile;
+    int umask; /* -1: as inherited */
+    bool daemon;
+    int loglevel;   /* enum log_level */
+    int log_format; /* enum log_format */
+    char *forwarded_allow_ips; /* comma separated addresses, or "*" */
+};
+
+void config_deinit(struct config *config);

@@ -1,0 +1,46 @@
+/*
+ * loop.h - the event loop of one thread: libuv's loop, the exact timers, the coarse deadlines and the
+ * clock that a turn of it reads once.
+ *
+ * Everything that is given a loop is used on the loop's own thread only; loop_wake is the exception.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct fd_watch;
+
+struct loop *loop_new(void);
+/* Closes what is still open, runs the close callbacks, frees. */
+void loop_free(struct loop *loop);
+/* Until loop_stop, or until nothing is left to wait for. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Runs one turn without waiting; true while something is left to wait for. */
+bool loop_turn(struct loop *loop);
+/* From any thread or signal handler: ends the wait. */
+void loop_wake(struct loop *loop);
+
+/* CLOCK_MONOTONIC as of this turn. */
+uint64_t loop_now_ms(const struct loop *loop);
+/* Reads the clock anew: after work that took long. */
+void loop_update_time(struct loop *loop);
+/* The wall clock as an HTTP date, 29 bytes; formatted once a second. */
+const char *loop_http_date(struct loop *loop);
+/* Handles that are open, for leak checks. */
+uint32_t loop_handles(const struct loop *loop);
+
+/* Called before the loop waits in epoll and after it woke up. One observer; NULL to end. */
+struct loop_observer {
+    void (*on_wait)(void *data);
+    void (*on_wake)(void *data);
+    void *data;
+};
+void loop_observe(struct loop *loop, const struct loop_observer *observer);
+
+/* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
+struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),
+                                void *data);
+void fd_watch_stop(struct fd_watch *watch); /* NULL is fine; no callback afterwards */

@@ -1,0 +1,23 @@
+/*
+ * worker.h - one worker process: a loop, its listeners, its generations, its pipe to the master.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "shared/scoreboard.h"
+
+#include <stdint.h>
+
+struct worker_boot {
+    const struct config *config;
+    struct scoreboard_slot *slot;
+    uint32_t number; /* 1..N */
+    const int *listen_fds; /* this slot's own SO_REUSEPORT sockets, one per bind */
+    uint32_t nlisten_fds;
+    int master_fd; /* SOCK_SEQPACKET; its other end closes when the master is gone */
+    int snapshot_fd; /* the committed snapshot */
+    uint64_t generation; /* its number */
+};
+
+/* Runs until the master says stop or is gone; returns the exit code. Never returns to master code. */
+int worker_run(const struct worker_boot *boot);
