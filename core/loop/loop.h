@@ -20,6 +20,8 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* Runs one turn without waiting; true while something is left to wait for. */
 bool loop_turn(struct loop *loop);
+/* Waits for one turn; the same answer. */
+bool loop_turn_waiting(struct loop *loop);
 /* From any thread or signal handler: ends the wait. */
 void loop_wake(struct loop *loop);
 
@@ -31,14 +33,6 @@ void loop_update_time(struct loop *loop);
 const char *loop_http_date(struct loop *loop);
 /* Handles that are open, for leak checks. */
 uint32_t loop_handles(const struct loop *loop);
-
-/* Called before the loop waits in epoll and after it woke up. One observer; NULL to end. */
-struct loop_observer {
-    void (*on_wait)(void *data);
-    void (*on_wake)(void *data);
-    void *data;
-};
-void loop_observe(struct loop *loop, const struct loop_observer *observer);
 
 /* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
 struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),

@@ -19,8 +19,8 @@ enum { SCOREBOARD_ROUTES = 1024, SCOREBOARD_ROUTE_BYTES = 96 };
 struct scoreboard_slot {
     _Atomic int32_t pid; /* 0: nobody */
     _Atomic uint64_t started_ms; /* CLOCK_MONOTONIC */
-    _Atomic uint64_t beat_ms; /* CLOCK_MONOTONIC when the loop last woke up */
-    _Atomic bool is_polling; /* waits in epoll: beat_ms may be old without being stuck */
+    _Atomic uint64_t beat_ms; /* CLOCK_MONOTONIC; stored by a timer of the loop every second, so a beat
+                                 older than `timeout` plus two seconds is a stuck loop */
     _Atomic uint64_t requests; /* answered, since the worker started */
     _Atomic uint64_t errors; /* of those, answers of 500 and above */
     _Atomic uint32_t connections; /* open now */

@@ -1,0 +1,85 @@
+/*
+ * Every deadline of one queue has the same duration, so its list is in due order and only its head is
+ * looked at.
+ */
+#include "loop/deadline.h"
+
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "loop/loop_parts.h"
+
+#include <stdlib.h>
+
+struct deadline_queue {
+    struct deadline_queue *next;
+    struct loop *loop;
+    uint64_t duration_ms;
+    struct link waiting; /* in order of due_ms */
+};
+
+struct deadline_queue *deadline_queue(struct loop *loop, uint64_t duration_ms)
+{
+    struct deadline_queue **head = loop_deadlines(loop);
+    for (struct deadline_queue *queue = *head; queue != NULL; queue = queue->next)
+        if (queue->duration_ms == duration_ms)
+            return queue;
+    struct deadline_queue *queue = MEM_NEW(struct deadline_queue);
+    queue->next = *head;
+    queue->loop = loop;
+    queue->duration_ms = duration_ms;
+    link_init(&queue->waiting);
+    return *head = queue;
+}
+
+void deadline_init(struct deadline *deadline)
+{
+    link_init(&deadline->link);
+}
+
+void deadline_start(struct deadline_queue *queue, struct deadline *deadline,
+                    void (*on_due)(struct deadline *deadline))
+{
+    link_remove(&deadline->link);
+    deadline->due_ms = loop_now_ms(queue->loop) + queue->duration_ms;
+    deadline->on_due = on_due;
+    if (link_is_alone(&queue->waiting)) /* perhaps the tick was stopped for want of work */
+        loop_arm_deadlines(queue->loop, true);
+    link_append(&queue->waiting, &deadline->link);
+}
+
+void deadline_stop(struct deadline *deadline)
+{
+    link_remove(&deadline->link);
+}
+
+bool deadline_is_running(const struct deadline *deadline)
+{
+    return !link_is_alone(&deadline->link);
+}
+
+void deadlines_run(struct loop *loop, uint64_t now_ms)
+{
+    bool is_any_waiting = false;
+    for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next) {
+        while (!link_is_alone(&queue->waiting)) {
+            struct deadline *first = LIST_ENTRY(queue->waiting.next, struct deadline, link);
+            if (first->due_ms > now_ms)
+                break;
+            link_remove(&first->link);
+            first->on_due(first);
+        }
+        is_any_waiting |= !link_is_alone(&queue->waiting);
+    }
+    if (!is_any_waiting)
+        loop_arm_deadlines(loop, false);
+}
+
+void deadlines_free(struct loop *loop)
+{
+    struct deadline_queue **head = loop_deadlines(loop);
+    while (*head != NULL) {
+        struct deadline_queue *queue = *head;
+        *head = queue->next;
+        free(queue);
+    }
+}

@@ -1,0 +1,218 @@
+/*
+ * One libuv loop with three handles of its own: the timer under the heap of exact timers, the tick of
+ * the coarse deadlines, and the async handle that loop_wake uses. The first two run only while there
+ * is something for them to do, and none keeps the loop alive by itself.
+ */
+#include "loop/loop.h"
+
+#include "base/mem.h"
+#include "loop/deadline.h"
+#include "loop/loop_parts.h"
+#include "loop/uv_loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+enum { DEADLINE_TICK_MS = 125, HTTP_DATE_BYTES = 29 };
+
+struct loop {
+    uv_loop_t uv;
+    uv_timer_t timer_handle;
+    uv_timer_t deadline_handle;
+    uv_async_t wake_handle;
+    struct timer_heap timers;
+    struct deadline_queue *deadlines;
+    uint64_t date_due_ms; /* when http_date has to be formatted again */
+    char http_date[HTTP_DATE_BYTES + 1];
+};
+
+struct fd_watch {
+    uv_poll_t poll;
+    void (*on_readable)(void *data);
+    void *data;
+};
+
+static void on_timers_due(uv_timer_t *handle)
+{
+    struct loop *loop = handle->data;
+    timers_run(loop, uv_now(&loop->uv));
+}
+
+static void on_deadline_tick(uv_timer_t *handle)
+{
+    struct loop *loop = handle->data;
+    deadlines_run(loop, uv_now(&loop->uv));
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    (void)handle; /* waking up was all there was to do */
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = MEM_NEW(struct loop);
+    ENSURE(uv_loop_init(&loop->uv) == 0);
+    ENSURE(uv_timer_init(&loop->uv, &loop->timer_handle) == 0);
+    ENSURE(uv_timer_init(&loop->uv, &loop->deadline_handle) == 0);
+    ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
+    uv_unref((uv_handle_t *)&loop->wake_handle);
+    uv_unref((uv_handle_t *)&loop->deadline_handle);
+    loop->timer_handle.data = loop;
+    loop->deadline_handle.data = loop;
+    loop->wake_handle.data = loop;
+    return loop;
+}
+
+static void close_stray(uv_handle_t *handle, void *data)
+{
+    (void)data;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    uv_walk(&loop->uv, close_stray, NULL);
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
+        ;
+    ENSURE(uv_loop_close(&loop->uv) == 0);
+    deadlines_free(loop);
+    free(loop->timers.timers);
+    free(loop->timers.starts);
+    free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+bool loop_turn(struct loop *loop)
+{
+    return uv_run(&loop->uv, UV_RUN_NOWAIT) != 0;
+}
+
+bool loop_turn_waiting(struct loop *loop)
+{
+    return uv_run(&loop->uv, UV_RUN_ONCE) != 0;
+}
+
+void loop_wake(struct loop *loop)
+{
+    uv_async_send(&loop->wake_handle);
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+void loop_update_time(struct loop *loop)
+{
+    uv_update_time(&loop->uv);
+}
+
+const char *loop_http_date(struct loop *loop)
+{
+    uint64_t now_ms = uv_now(&loop->uv);
+    if (now_ms >= loop->date_due_ms) {
+        struct timespec wall;
+        struct tm utc;
+        clock_gettime(CLOCK_REALTIME, &wall);
+        gmtime_r(&wall.tv_sec, &utc);
+        /* RFC 9110, 5.6.7: IMF-fixdate */
+        strftime(loop->http_date, sizeof(loop->http_date), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+        loop->date_due_ms = now_ms + 1000 - (uint64_t)wall.tv_nsec / 1000000;
+    }
+    return loop->http_date;
+}
+
+static void count_handle(uv_handle_t *handle, void *data)
+{
+    if (!uv_is_closing(handle))
+        ++*(uint32_t *)data;
+}
+
+uint32_t loop_handles(const struct loop *loop)
+{
+    uint32_t count = 0;
+    uv_walk((uv_loop_t *)&loop->uv, count_handle, &count);
+    return count - 3; /* ours */
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &loop->uv;
+}
+
+struct timer_heap *loop_timers(struct loop *loop)
+{
+    return &loop->timers;
+}
+
+struct deadline_queue **loop_deadlines(struct loop *loop)
+{
+    return &loop->deadlines;
+}
+
+void loop_arm_timers(struct loop *loop, uint64_t due_ms)
+{
+    uint64_t now_ms = uv_now(&loop->uv);
+    if (due_ms == 0)
+        uv_timer_stop(&loop->timer_handle);
+    else
+        uv_timer_start(&loop->timer_handle, on_timers_due, due_ms > now_ms ? due_ms - now_ms : 0,
+                       0);
+}
+
+void loop_arm_deadlines(struct loop *loop, bool is_on)
+{
+    if (is_on && !uv_is_active((uv_handle_t *)&loop->deadline_handle))
+        uv_timer_start(&loop->deadline_handle, on_deadline_tick, DEADLINE_TICK_MS,
+                       DEADLINE_TICK_MS);
+    else if (!is_on)
+        uv_timer_stop(&loop->deadline_handle);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct fd_watch *watch = poll->data;
+    (void)status; /* an error shows when the owner reads */
+    (void)events;
+    watch->on_readable(watch->data);
+}
+
+struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),
+                                void *data)
+{
+    struct fd_watch *watch = MEM_NEW(struct fd_watch);
+    ENSURE(uv_poll_init(&loop->uv, &watch->poll, fd) == 0);
+    watch->poll.data = watch;
+    watch->on_readable = on_readable;
+    watch->data = data;
+    ENSURE(uv_poll_start(&watch->poll, UV_READABLE | UV_DISCONNECT, on_poll) == 0);
+    return watch;
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void fd_watch_stop(struct fd_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}

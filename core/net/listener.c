@@ -1,0 +1,136 @@
+#include "net/listener.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/uv_loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+enum {
+    ACCEPT_BATCH = 64,    /* then the connections that are open get their turn */
+    BACKOFF_MS = 50,      /* after the process ran out of descriptors or memory */
+};
+
+struct listener {
+    uv_poll_t poll;
+    uv_timer_t backoff;
+    const struct listener_events *events;
+    void *owner;
+    int fd;
+    unsigned open_handles; /* whose close callback is still to come */
+    bool is_paused;        /* by the owner */
+    bool is_starved;       /* said once, until an accept works again */
+    bool is_closing;
+};
+
+static void on_acceptable(uv_poll_t *poll, int status, int events);
+
+static void watch(struct listener *listener)
+{
+    if (!listener->is_paused && !listener->is_closing)
+        uv_poll_start(&listener->poll, UV_READABLE, on_acceptable);
+}
+
+static void on_backoff_over(uv_timer_t *timer)
+{
+    watch(timer->data);
+}
+
+static void back_off(struct listener *listener, int error)
+{
+    if (!listener->is_starved)
+        log_warn("cannot accept: %s; new connections wait until there is room", strerror(error));
+    listener->is_starved = true;
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->backoff, on_backoff_over, BACKOFF_MS, 0);
+}
+
+/* True when one was accepted; false when none waits or none can be had. */
+static bool accept_one(struct listener *listener)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        listener->is_starved = false;
+        listener->events->on_accept(listener->owner, fd);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        back_off(listener, errno);
+    /* accept(2): these concern one connection that is already gone; the next may be fine */
+    return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+    struct listener *listener = poll->data;
+    (void)status;
+    (void)events;
+    for (int i = 0; i < ACCEPT_BATCH && !listener->is_paused && !listener->is_closing; i++)
+        if (!accept_one(listener))
+            return;
+}
+
+struct listener *listener_open(struct loop *loop, int fd, const struct listener_events *events,
+                               void *owner)
+{
+    struct listener *listener = MEM_NEW(struct listener);
+    int yes = 1;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    /* Inherited by what is accepted (tcp(7)); fails for a Unix socket, which needs none. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    ENSURE(uv_poll_init(loop_uv(loop), &listener->poll, fd) == 0);
+    ENSURE(uv_timer_init(loop_uv(loop), &listener->backoff) == 0);
+    listener->poll.data = listener;
+    listener->backoff.data = listener;
+    listener->open_handles = 2;
+    listener->fd = fd;
+    listener->events = events;
+    listener->owner = owner;
+    watch(listener);
+    return listener;
+}
+
+void listener_pause(struct listener *listener)
+{
+    listener->is_paused = true;
+    if (!listener->is_closing) {
+        uv_poll_stop(&listener->poll);
+        uv_timer_stop(&listener->backoff);
+    }
+}
+
+void listener_resume(struct listener *listener)
+{
+    listener->is_paused = false;
+    watch(listener);
+}
+
+void listener_accept_queued(struct listener *listener)
+{
+    while (accept_one(listener))
+        ;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    if (--listener->open_handles == 0)
+        free(listener);
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener == NULL || listener->is_closing)
+        return;
+    listener->is_closing = true;
+    uv_close((uv_handle_t *)&listener->backoff, on_handle_closed);
+    uv_close((uv_handle_t *)&listener->poll, on_handle_closed);
+}

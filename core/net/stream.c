@@ -1,0 +1,305 @@
+#include "net/stream.h"
+
+#include "base/mem.h"
+#include "loop/uv_loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { SHARED_READ_BYTES = 64 * 1024, MAX_PIECES = 16 };
+
+struct stream {
+    union {
+        uv_handle_t handle;
+        uv_stream_t base;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    const struct stream_events *events;
+    void *owner;
+    size_t queued_bytes;
+    uv_connect_t *connecting;
+    bool is_reading;
+    bool is_closing;
+    bool is_shutdown; /* wanted, once the queue is empty */
+};
+
+struct write_request {
+    uv_write_t write;
+    size_t len;
+    char bytes[];
+};
+
+/* One read at a time happens on a thread, and its bytes are used up before the next. */
+static _Thread_local char shared_read[SHARED_READ_BYTES];
+
+static int family_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return -errno;
+    return address.ss_family;
+}
+
+static struct stream *stream_new(struct loop *loop, int family, const struct stream_events *events,
+                                 void *owner)
+{
+    struct stream *stream = MEM_NEW(struct stream);
+    if (family == AF_UNIX)
+        ENSURE(uv_pipe_init(loop_uv(loop), &stream->uv.pipe, 0) == 0);
+    else
+        ENSURE(uv_tcp_init(loop_uv(loop), &stream->uv.tcp) == 0);
+    stream->uv.handle.data = stream;
+    stream->events = events;
+    stream->owner = owner;
+    return stream;
+}
+
+static void on_never_opened(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+struct stream *stream_open(struct loop *loop, int fd, const struct stream_events *events,
+                           void *owner)
+{
+    int family = family_of(fd);
+    if (family < 0) {
+        close(fd);
+        return NULL;
+    }
+    struct stream *stream = stream_new(loop, family, events, owner);
+    int status = family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd)
+                                   : uv_tcp_open(&stream->uv.tcp, fd);
+    if (status != 0) {
+        close(fd);
+        uv_close(&stream->uv.handle, on_never_opened);
+        return NULL;
+    }
+    return stream;
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct stream *stream = request->data;
+    free(request);
+    stream->connecting = NULL;
+    if (!stream->is_closing)
+        stream->events->on_connect(stream->owner, status);
+}
+
+struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
+                              const struct stream_events *events, void *owner)
+{
+    struct stream *stream = stream_new(loop, address->sa_family, events, owner);
+    uv_connect_t *request = MEM_NEW(uv_connect_t);
+    int status = 0;
+    request->data = stream;
+    stream->connecting = request;
+    if (address->sa_family == AF_UNIX) {
+        const struct sockaddr_un *unix_address = (const struct sockaddr_un *)address;
+        uv_pipe_connect(request, &stream->uv.pipe, unix_address->sun_path, on_connected);
+    } else {
+        status = uv_tcp_connect(request, &stream->uv.tcp, address, on_connected);
+        if (status == 0)
+            uv_tcp_nodelay(&stream->uv.tcp, 1);
+    }
+    if (status != 0) {
+        free(request);
+        uv_close(&stream->uv.handle, on_never_opened);
+        errno = -status;
+        return NULL;
+    }
+    return stream;
+}
+
+void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner)
+{
+    stream->events = events;
+    stream->owner = owner;
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct stream *stream = handle->data;
+    (void)suggested;
+    buf->base = NULL;
+    buf->len = 0;
+    if (stream->events->on_alloc != NULL) {
+        size_t len = 0;
+        stream->events->on_alloc(stream->owner, &buf->base, &len);
+        buf->len = len;
+    }
+    if (buf->len == 0)
+        *buf = uv_buf_init(shared_read, sizeof(shared_read));
+}
+
+static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
+{
+    struct stream *stream = base->data;
+    if (nread == 0 || stream->is_closing) /* EAGAIN */
+        return;
+    if (nread < 0) {
+        stream->is_reading = false;
+        uv_read_stop(base);
+        stream->events->on_read(stream->owner, NULL, nread == UV_EOF ? STREAM_EOF : nread);
+        return;
+    }
+    stream->events->on_read(stream->owner, buf->base, nread);
+}
+
+void stream_read_start(struct stream *stream)
+{
+    if (stream->is_reading || stream->is_closing)
+        return;
+    stream->is_reading = uv_read_start(&stream->uv.base, on_alloc, on_read) == 0;
+}
+
+void stream_read_stop(struct stream *stream)
+{
+    if (!stream->is_reading)
+        return;
+    stream->is_reading = false;
+    uv_read_stop(&stream->uv.base);
+}
+
+static void finish_shutdown(struct stream *stream)
+{
+    int fd;
+    /* Not uv_shutdown: with the queue empty there is nothing to wait for. */
+    if (uv_fileno(&stream->uv.handle, &fd) == 0)
+        shutdown(fd, SHUT_WR);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct write_request *request = (struct write_request *)write;
+    struct stream *stream = write->handle->data;
+    (void)status; /* a lost connection shows when it is read from */
+    stream->queued_bytes -= request->len;
+    free(request);
+    if (stream->queued_bytes != 0 || stream->is_closing)
+        return;
+    if (stream->is_shutdown)
+        finish_shutdown(stream);
+    if (status == 0 && stream->events->on_drain != NULL)
+        stream->events->on_drain(stream->owner);
+}
+
+/* Copies what the socket did not take: `skip` bytes of the pieces have left already. */
+static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t npieces,
+                      size_t skip)
+{
+    size_t total = 0, at = 0;
+    for (uint32_t i = 0; i < npieces; i++)
+        total += pieces[i].len;
+    struct write_request *request = malloc(sizeof(*request) + total - skip);
+    if (request == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < npieces; i++) {
+        size_t dropped = skip < pieces[i].len ? skip : pieces[i].len;
+        skip -= dropped;
+        memcpy(request->bytes + at, pieces[i].ptr + dropped, pieces[i].len - dropped);
+        at += pieces[i].len - dropped;
+    }
+    request->len = at;
+    uv_buf_t buf = uv_buf_init(request->bytes, (unsigned)at);
+    int status = uv_write(&request->write, &stream->uv.base, &buf, 1, on_written);
+    if (status != 0) {
+        free(request);
+        return status;
+    }
+    stream->queued_bytes += at;
+    return 0;
+}
+
+int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces)
+{
+    uv_buf_t bufs[MAX_PIECES];
+    size_t total = 0;
+    int sent = 0;
+    ENSURE(npieces <= MAX_PIECES);
+    if (stream->is_closing)
+        return -ECANCELED;
+    for (uint32_t i = 0; i < npieces; i++) {
+        bufs[i] = uv_buf_init((char *)pieces[i].ptr, (unsigned)pieces[i].len);
+        total += pieces[i].len;
+    }
+    if (stream->queued_bytes == 0) {
+        sent = uv_try_write(&stream->uv.base, bufs, npieces);
+        if (sent == UV_EAGAIN)
+            sent = 0;
+        if (sent < 0)
+            return sent;
+        if ((size_t)sent == total)
+            return 0;
+    }
+    return queue_rest(stream, pieces, npieces, (size_t)sent);
+}
+
+size_t stream_queued_bytes(const struct stream *stream)
+{
+    return stream->queued_bytes;
+}
+
+void stream_shutdown(struct stream *stream)
+{
+    if (stream->is_shutdown || stream->is_closing)
+        return;
+    stream->is_shutdown = true;
+    if (stream->queued_bytes == 0)
+        finish_shutdown(stream);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct stream *stream = handle->data;
+    stream->events->on_close(stream->owner);
+    free(stream);
+}
+
+void stream_close(struct stream *stream)
+{
+    if (stream->is_closing)
+        return;
+    stream->is_closing = true;
+    stream->is_reading = false;
+    uv_close(&stream->uv.handle, on_closed);
+}
+
+void stream_reset(struct stream *stream)
+{
+    struct linger linger = {.l_onoff = 1};
+    int fd;
+    if (!stream->is_closing && uv_fileno(&stream->uv.handle, &fd) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    stream_close(stream);
+}
+
+size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    const void *raw = NULL;
+    int fd;
+    strcpy(text, "unix");
+    if (uv_fileno(&stream->uv.handle, &fd) == 0 &&
+        getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
+        if (address.ss_family == AF_INET)
+            raw = &((struct sockaddr_in *)&address)->sin_addr;
+        else if (address.ss_family == AF_INET6)
+            raw = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    }
+    if (raw != NULL)
+        inet_ntop(address.ss_family, raw, text, STREAM_ADDRESS_BYTES);
+    return strlen(text);
+}

@@ -1,0 +1,62 @@
+/*
+ * stream.h - a connected socket, plain or TLS, as bytes in and bytes out.
+ *
+ * Owned by whoever opened or accepted it, on its loop's thread. stream_close is the only way out: the
+ * owner hears on_close once, later, and nothing after it. Nobody above knows whether it is encrypted.
+ */
+#pragma once
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loop;
+struct sockaddr;
+struct stream;
+
+enum { STREAM_EOF = -4095, STREAM_ADDRESS_BYTES = 64 };
+
+struct stream_events {
+    /* Where the next bytes go. NULL or *len == 0: into a buffer shared by the loop's streams, valid
+     * until on_read returns. Optional. */
+    void (*on_alloc)(void *owner, char **ptr, size_t *len);
+    /* bytes and nread > 0; or STREAM_EOF; or -errno. After the last two nothing more is read. */
+    void (*on_read)(void *owner, char *bytes, ssize_t nread);
+    /* All that was queued has left. Optional. */
+    void (*on_drain)(void *owner);
+    /* The handle is gone; the owner may free what the callbacks used. */
+    void (*on_close)(void *owner);
+    /* stream_connect only: 0 or -errno. The stream still has to be closed. */
+    void (*on_connect)(void *owner, int status);
+};
+
+/* Takes over a connected descriptor. NULL on failure (the descriptor is closed). */
+struct stream *stream_open(struct loop *loop, int fd, const struct stream_events *events,
+                           void *owner);
+/* Starts connecting; the answer comes through on_connect, never from within this call. NULL: no
+ * descriptor could be had (errno). A unix address is given as sockaddr_un. */
+struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
+                              const struct stream_events *events, void *owner);
+/* Hands the stream to another owner. */
+void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner);
+
+/* Each harmless when it already is so. */
+void stream_read_start(struct stream *stream);
+void stream_read_stop(struct stream *stream);
+
+/* Sends the pieces in order, directly where the socket takes them; what it does not take is copied
+ * and queued. 0 or -errno; a failure means the connection is lost. */
+int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces);
+/* Bytes accepted by stream_write that have not left yet. */
+size_t stream_queued_bytes(const struct stream *stream);
+/* Sends FIN once the queue has left. */
+void stream_shutdown(struct stream *stream);
+/* Safe twice and from any callback. Queued bytes are dropped. */
+void stream_close(struct stream *stream);
+/* The same, with a reset instead of an orderly end. */
+void stream_reset(struct stream *stream);
+
+/* The peer's address without port, "127.0.0.1", "::1" or "unix"; returns its length. */
+size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES]);
