@@ -15,7 +15,8 @@ local text = [[{"id":184467,"name":"Ada Lovelace","email":"ada@example.com","act
 {"sku":"C-777","quantity":12,"price":0.75},{"sku":"D-001","quantity":3,"price":149.0}],
 "history":[1609459200,1612137600,1614556800,1617235200,1619827200,1622505600,1625097600],
 "settings":{"theme":"dark","language":"en","notifications":{"email":true,"push":false,"sms":false}},
-"permissions":["read","write","admin"],"unicode":"Grüße aus Köln, 日本語","created":"2021-01-01T00:00:00Z",
+"permissions":["read","write","admin"],"unicode":"Grüße aus Köln, 日本語",
+"created":"2021-01-01T00:00:00Z",
 "updated":"2024-06-30T23:59:59Z","visits":10482,"ratio":0.333333333333,"note":"Lorem ipsum dolor sit amet, consectetur"}]]
 
 local function measure(fn, value)

@@ -139,7 +139,7 @@ static char *put_decimal(char *end, uint64_t value, int decimals)
     return end;
 }
 
-/* The shortest text that reads back as the same double. Few decimals are found by scaling: both
+/* A text of at most 17 digits that reads back as the same double. Few decimals are found by scaling: both
  * operands are exact doubles then, so the division rounds as reading the text would. */
 static void write_double(struct buf *out, double value)
 {
