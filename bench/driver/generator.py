@@ -25,7 +25,7 @@ def run_wrk(work, port, core, seconds, request_file, expected_length=None):
     argv = ["taskset", "--cpu-list", str(core), "wrk", "--latency", "--threads", "1"]
     argv += ["--connections", str(work.connections), "--duration", f"{seconds}s"]
     argv += ["--timeout", "10s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}/"]
-    env = {**os.environ, "BENCH_REQUEST": str(request_file)}
+    env = {**os.environ, "BENCH_REQUEST": str(request_file), "BENCH_CONNECTIONS": str(work.connections)}
     env.pop("BENCH_LENGTH", None)
     if expected_length is not None:
         env["BENCH_LENGTH"] = str(expected_length)

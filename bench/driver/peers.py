@@ -32,10 +32,11 @@ class Peer:
     env: tuple = ()
     cannot: tuple = ()  # (work, reason) pairs
 
+    def is_for(self, work):
+        return not self.works or work in self.works
+
     def skip_reason(self, launch):
         """Why this peer has no row for the work, or None."""
-        if self.works and launch.work not in self.works:
-            return "not meant for this work"
         for work, reason in self.cannot:
             if work == launch.work:
                 return reason
