@@ -29,7 +29,6 @@ class Peer:
     command: object  # Launch -> argv
     package: str = ""  # whose version the report names
     works: tuple = ()  # empty: all
-    env: tuple = ()
     cannot: tuple = ()  # (work, reason) pairs
 
     def is_for(self, work):
@@ -47,12 +46,8 @@ class Peer:
 
 
 def moonloop_command(launch):
-    return [str(launch.moonloop), "serve", str(BENCH / "apps"), "--workers", "1"] + [
-        "--bind",
-        f"127.0.0.1:{launch.port}",
-        "--errorlog",
-        "-",
-    ]
+    argv = [str(launch.moonloop), "serve", str(BENCH / "apps"), "--workers", "1", "--no-reload"]
+    return argv + ["--bind", f"127.0.0.1:{launch.port}", "--errorlog", "-"]
 
 
 def nginx_command(launch):
@@ -100,7 +95,7 @@ def fixed_limit_command(name):
 FIXED = ("hello", "pipelined")
 
 ALL_PEERS = [
-    Peer("moonloop", "moonloop", moonloop_command, env=(("MOONLOOP_RELOAD", "off"),)),
+    Peer("moonloop", "moonloop", moonloop_command),
     Peer("limit-epoll", "bare epoll", fixed_limit_command("limit-epoll"), works=FIXED),
     Peer("limit-uv", "bare libuv + llhttp", fixed_limit_command("limit-uv"), "libuv1-dev", FIXED),
     Peer("limit-lua", "libuv + llhttp + a Lua call", lua_limit_command, "libluajit2-5.1-dev"),

@@ -40,7 +40,7 @@ def resident_bytes(pid):
 class Server:
     """`argv` running on `core`, its output in `log_path`."""
 
-    def __init__(self, argv, core, log_path, env=None):
+    def __init__(self, argv, core, log_path):
         self.log_path = log_path
         with open(log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -48,7 +48,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
                 start_new_session=True,  # Ctrl-C reaches the driver alone, which then stops it
             )
 

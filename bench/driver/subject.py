@@ -36,7 +36,7 @@ class Subject:
             sys.exit(f"bench/micro: {peer.name}: {reason}")
         core = min(os.sched_getaffinity(0))
         argv = [*prefix, *peer.command(launch)]
-        self.server = Server(argv, core, Path(tmp) / "server.log", dict(peer.env))
+        self.server = Server(argv, core, Path(tmp) / "server.log")
         try:
             self.server.wait_until(lambda: probe(self.port, HELLO), start_seconds)
         except ServerError as error:

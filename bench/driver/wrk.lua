@@ -4,6 +4,8 @@
 --- With BENCH_LENGTH set, each answer must be a 200 with a body of that many bytes; wrk is several
 --- times slower then, so only the warm-up does it.
 
+-- luacheck: globals wrk setup response done wrong wrong_example
+
 local function read_file(path)
     local file = assert(io.open(path, "rb"))
     local bytes = file:read("*a")

@@ -1,6 +1,8 @@
 --- The works as an OpenResty user writes them. Content-Length is set, which saves nginx the chunked
 --- framing.
 
+-- luacheck: read globals ngx
+
 local cjson = require("cjson")
 
 local ngx = ngx
