@@ -10,6 +10,10 @@ class ServerError(Exception):
     """The server did not start or did not answer as it must. The text says why."""
 
 
+class StartError(ServerError):
+    """It ended, or kept silent, before its first answer."""
+
+
 def process_tree(pid):
     """`pid` and all that descend from it, while they live."""
     pids = [pid]
@@ -59,14 +63,14 @@ class Server:
     def wait_until(self, is_ready, seconds=15):
         """Calls `is_ready` until it returns something true, and returns that.
 
-        Raises ServerError when the process ends before, or after `seconds`. A connection error in
+        Raises StartError when the process ends before, or after `seconds`. A connection error in
         `is_ready` means not yet.
         """
         deadline = time.monotonic() + seconds
         reason = "no answer"
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise ServerError(f"ended with status {self.process.returncode}: {self.log_tail()}")
+                raise StartError(f"ended with status {self.process.returncode}: {self.log_tail()}")
             try:
                 answer = is_ready()
                 if answer:
@@ -74,7 +78,7 @@ class Server:
             except OSError as error:
                 reason = str(error)
             time.sleep(0.02)
-        raise ServerError(f"not ready after {seconds} s ({reason}): {self.log_tail()}")
+        raise StartError(f"not ready after {seconds} s ({reason}): {self.log_tail()}")
 
     def cpu(self):
         """CPU time of each process of the server: {pid: ns}. Raises ServerError when it has ended."""

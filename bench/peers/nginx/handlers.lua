@@ -1,7 +1,7 @@
 --- The works as an OpenResty user writes them. Content-Length is set, which saves nginx the chunked
 --- framing.
 
--- luacheck: read globals ngx
+-- luacheck: globals ngx
 
 local cjson = require("cjson")
 
