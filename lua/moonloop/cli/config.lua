@@ -37,8 +37,8 @@ end
 
 ---Explains a name of gunicorn's that means nothing here; true when it was one.
 local function explain(notes, where, name)
-    if foreign[name] then
-        notes[#notes + 1] = ("%s: %s is ignored: %s"):format(where, name, foreign[name])
+    if foreign.reasons[name] then
+        notes[#notes + 1] = ("%s: %s is ignored: %s"):format(where, name, foreign.reasons[name])
         return true
     end
     return false
@@ -49,7 +49,7 @@ end
 local function read_value(option, value, where)
     local result, expected = values.read(option, value)
     if result == nil then
-        fault.raise(1, "%s: %s: expected %s, got %s", where, option.name, expected, values.show(value))
+        fault.raise(1, "%s: expected %s, got %s", where, expected, values.show(value))
     end
     return result
 end
@@ -83,7 +83,8 @@ function M.read_file(path, notes)
     for key, value in pairs(run_file(path, text)) do
         local option = options.by_name[key]
         if option then
-            settled[key] = read_value(option, value, place(path, text, key))
+            settled[key] = read_value(option, value,
+                place(path, text, key) .. ": " .. key)
         elseif not explain(notes, place(path, text, key), key) then
             fault.raise(1, "%s: unknown option %s%s", place(path, text, key), values.show(key),
                 suggest.hint(tostring(key), option_names))

@@ -4,7 +4,8 @@
 local same = "moonloop has one kind of worker: an event loop that runs each handler in a task of its own"
 local tls_later = "moonloop does not serve TLS yet; put a proxy in front"
 
-return {
+---@type table<string, string> name and why it has no use
+local reasons = {
     access_log_format = "the access log has one fixed form; log_format chooses text or json",
     backlog = "the accept queue has the length that the kernel allows (net.core.somaxconn)",
     ca_certs = tls_later,
@@ -51,3 +52,22 @@ return {
     worker_tmp_dir = "workers report through shared memory, not through files",
     wsgi_app = "apps are Lua files in the apps directory",
 }
+
+--- Those whose flag takes no value.
+local switches = {}
+for name in ([[capture_output check_config disable_redirect_access_to_syslog do_handshake_on_connect
+    enable_stdio_inheritance initgroups preload_app print_config proxy_protocol reuse_port sendfile spew
+    suppress_ragged_eofs syslog]]):gmatch("%S+") do
+    switches[name] = true
+end
+
+--- Flags that are spelled otherwise than the name.
+local flags = {
+    preload_app = "--preload", worker_class = "-k", raw_env = "-e --env", proc_name = "-n --name",
+    logconfig = "--log-config", logconfig_dict = "--log-config-dict", logconfig_json = "--log-config-json",
+    access_log_format = "--access-logformat", syslog = "--log-syslog", syslog_addr = "--log-syslog-to",
+    syslog_facility = "--log-syslog-facility", syslog_prefix = "--log-syslog-prefix",
+    reload_extra_files = "--reload-extra-file", sendfile = "--no-sendfile",
+}
+
+return { reasons = reasons, switches = switches, flags = flags }

@@ -29,7 +29,7 @@ local function with_config(parsed)
     local settled, notes = config.settle(parsed, files.environment())
     for _, name in ipairs(parsed.ignored) do
         notes[#notes + 1] = ("--%s is ignored: %s"):format(name:gsub("_", "-"),
-            require("moonloop.cli.foreign")[name])
+            require("moonloop.cli.foreign").reasons[name])
     end
     for _, note in ipairs(notes) do
         say(note)

@@ -87,7 +87,7 @@ function M.markdown()
     out[#out + 1] = ""
     out[#out + 1] = "Names of gunicorn's options that mean nothing here are explained at start-up and ignored:"
     local names = {}
-    for name in pairs(require("moonloop.cli.foreign")) do
+    for name in pairs(require("moonloop.cli.foreign").reasons) do
         names[#names + 1] = "`" .. name .. "`"
     end
     table.sort(names)

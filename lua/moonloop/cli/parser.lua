@@ -87,16 +87,19 @@ local function add_valued(command, sink, option)
     end
 end
 
----gunicorn's flags without a use here: with or without a value, explained at start-up.
+---gunicorn's flags without a use here: explained at start-up.
 local function add_foreign(command, sink)
-    for name in pairs(foreign) do
+    for name in pairs(foreign.reasons) do
         if name ~= "config" then
-            local made = command:option(dashes(name) .. (name == "worker_class" and " -k" or ""))
-                :hidden(true):args("?"):action(function()
+            local made = command:option(dashes(name)):hidden(true):args(foreign.switches[name] and 0 or 1)
+                :action(function()
                     sink.ignored[#sink.ignored + 1] = name
                 end)
             if name:find("_") then
                 made:hidden_name("--" .. name)
+            end
+            if foreign.flags[name] then
+                made:hidden_name(foreign.flags[name])
             end
         end
     end

@@ -220,7 +220,7 @@ function M.check_addresses(list)
             address = "0.0.0.0" .. address:sub(2)
         end
         if not is_address(address) then
-            return nil, ("HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N (%q is none of them)"):format(address)
+            return nil, "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N"
         end
         addresses[i] = address
     end
@@ -231,7 +231,8 @@ end
 ---@return string
 function M.show(value)
     if type(value) == "table" then
-        return "a table"
+        local is_list = type(value[1]) == "string" and #value < 8
+        return is_list and M.show(table.concat(value, ",")) or "a table"
     end
     if type(value) ~= "string" then
         return tostring(value)
