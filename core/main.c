@@ -25,6 +25,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "moonloop: %s\n", fault.text);
     else if (strcmp(command_line_command(line), "exit") == 0)
         exit_code = command_line_exit_code(line);
+    else if (strcmp(command_line_command(line), "run") == 0 ||
+             strcmp(command_line_command(line), "test") == 0)
+        exit_code = command_line_task(line, argc, argv);
     else
         fprintf(stderr, "moonloop: %s: not there yet\n", command_line_command(line));
     command_line_free(line);

@@ -23,6 +23,16 @@ static void set_package_path(lua_State *L, const char *lua_dir)
     lua_settop(L, 0);
 }
 
+/* argv[1..] as a list, on top of the stack. */
+static void push_words(lua_State *L, int argc, char **argv)
+{
+    lua_createtable(L, argc, 0);
+    for (int i = 1; i < argc; i++) {
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+}
+
 static int l_run(lua_State *L)
 {
     int argc = (int)lua_tointeger(L, 1);
@@ -33,11 +43,7 @@ static int l_run(lua_State *L)
     lua_getfield(L, -1, "main");
     lua_pushliteral(L, MOONLOOP_VERSION);
     lua_pushvalue(L, 3);
-    lua_createtable(L, argc, 0);
-    for (int i = 1; i < argc; i++) {
-        lua_pushstring(L, argv[i]);
-        lua_rawseti(L, -2, i);
-    }
+    push_words(L, argc, argv);
     lua_call(L, 3, 1);
     luaL_checktype(L, -1, LUA_TTABLE);
     return 1;
@@ -101,4 +107,16 @@ struct lua_State *command_line_state(const struct command_line *line)
 const char *command_line_llhttp_version(void)
 {
     return MOONLOOP_LLHTTP_VERSION;
+}
+
+int command_line_task(struct command_line *line, int argc, char **argv)
+{
+    lua_State *L = line->L;
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "moonloop.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "task");
+    push_words(L, argc, argv);
+    lua_call(L, 1, 1);
+    return (int)lua_tointeger(L, -1);
 }

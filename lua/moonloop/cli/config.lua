@@ -161,6 +161,38 @@ local function settle_paths(settled, base)
     end
 end
 
+---One table from the layers, the last of which wins.
+local function merge(layers)
+    local settled = {}
+    for _, option in ipairs(options.list) do
+        settled[option.name] = option.default
+        for _, layer in ipairs(layers) do
+            if layer[option.name] ~= nil then
+                settled[option.name] = layer[option.name]
+            end
+        end
+    end
+    return settled
+end
+
+local function is_given(layers, name)
+    for _, layer in ipairs(layers) do
+        if layer[name] ~= nil then
+            return true
+        end
+    end
+    return false
+end
+
+---@param flags { apps?: string }
+local function finish(settled, flags, environment)
+    settled.bind = { unpack(settled.bind) }
+    settled.chdir = settled.chdir and files.absolute(settled.chdir)
+    settle_paths(settled, settled.chdir)
+    settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
+    return settled
+end
+
 ---@param flags { given: table<string, any>, config?: string, apps?: string }
 ---@param environment table<string, string>
 ---@return table<string, any> settled every option, config_file and apps_dir
@@ -173,29 +205,20 @@ function M.settle(flags, environment)
         M.read_environment(environment, notes),
         M.read_flags(flags.given),
     }
-    local settled = {}
-    for _, option in ipairs(options.list) do
-        settled[option.name] = option.default
-        for _, layer in ipairs(layers) do
-            if layer[option.name] ~= nil then
-                settled[option.name] = layer[option.name]
-            end
-        end
-    end
-    local is_workers_given = false
-    for _, layer in ipairs(layers) do
-        is_workers_given = is_workers_given or layer.workers ~= nil
-    end
-    if settled.dev and not is_workers_given then
+    local settled = merge(layers)
+    if settled.dev and not is_given(layers, "workers") then
         settled.workers = 1
     end
-    settled.bind = { unpack(settled.bind) }
-    settled.chdir = settled.chdir and files.absolute(settled.chdir)
-    settle_paths(settled, settled.chdir)
     settled.config_file = config_file
-    settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
     table.sort(notes)
-    return settled, notes
+    return finish(settled, flags, environment), notes
+end
+
+---Every option as it is when nothing is said.
+---@param flags { apps?: string }
+---@return table<string, any> settled
+function M.defaults(flags)
+    return finish(merge({}), flags, {})
 end
 
 return M

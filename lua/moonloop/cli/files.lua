@@ -98,11 +98,10 @@ function M.walk(path, suffix, found)
     found = found or {}
     for _, name in ipairs(M.list(path)) do
         local full = path .. "/" .. name
-        if name:match("^[%.#]") or name:match("~$") then
-            full = nil
-        elseif M.is_directory(full) then
+        local is_ours = not name:match("^[%.#]") and not name:match("~$")
+        if is_ours and M.is_directory(full) then
             M.walk(full, suffix, found)
-        elseif name:sub(-#suffix) == suffix then
+        elseif is_ours and name:sub(-#suffix) == suffix then
             found[#found + 1] = full
         end
     end

@@ -10,8 +10,8 @@ local files = require("moonloop.cli.files")
 
 local M = {}
 
---- The version in VERSION; set by the C side.
-M.version = "unknown"
+--- As the C side knows them: what VERSION says, and where these files are.
+M.version, M.lua_dir = "unknown", "/"
 
 local commands = {}
 
@@ -60,9 +60,21 @@ function commands.serve(parsed)
     return settled
 end
 
+---Goes on with the defaults where the configuration is wrong, so that all problems are told at once.
 function commands.check(parsed)
-    local settled = with_config(parsed)
+    local faults = {}
+    local ok, settled = pcall(with_config, parsed)
+    if not ok then
+        if not fault.is(settled) then
+            error(settled, 0)
+        end
+        faults[1] = settled.message
+        settled = require("moonloop.cli.config").defaults(parsed)
+        settled.command = "check"
+    end
     need_apps(settled)
+    settled.config_faults = faults
+    settled.problems = require("moonloop.cli.check").scan(settled.apps_dir)
     return settled
 end
 
@@ -107,7 +119,7 @@ function commands.test(parsed)
 end
 
 function commands.new(parsed)
-    return exit(require("moonloop.cli.new").run(parsed.name))
+    return exit(require("moonloop.cli.new").run(parsed.name, M.lua_dir))
 end
 
 function commands.version(parsed)
@@ -125,12 +137,27 @@ function commands.help(parsed)
     return exit(parsed.is_lost and 2 or 0)
 end
 
+---Prints the outcome of `check` or `routes`, once the C side has loaded the apps.
+---@param settled table what main returned
+---@return integer exit_code
+function M.finish(settled, reports, routes)
+    return require("moonloop.cli." .. settled.command).finish(settled, reports, routes)
+end
+
+---The half of `run` and `test` that happens in a task of the runtime, in a VM of its own.
+---@param words string[] argv without the program, as main saw them
+---@return integer exit_code
+function M.task(words)
+    local parsed = require("moonloop.cli.parser").parse(words)
+    return require("moonloop.cli." .. parsed.command).run(parsed)
+end
+
 ---@param version string of moonloop
 ---@param lua_dir string absolute
 ---@param words string[] argv without the program
 ---@return table
 function M.main(version, lua_dir, words)
-    M.version = version
+    M.version, M.lua_dir = version, lua_dir
     local ok, result = xpcall(function()
         local parsed = require("moonloop.cli.parser").parse(words)
         return commands[parsed.command](parsed)

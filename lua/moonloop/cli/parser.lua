@@ -197,7 +197,8 @@ M.commands = {
             add_json(command)
             add_config(command)
         end },
-    { name = "reload", usage = "[--wait] [--json]", doc = "Have the running server load its configuration and apps anew.",
+    { name = "reload", usage = "[--wait] [--json]",
+        doc = "Have the running server load its configuration and apps anew.",
         add = function(command)
             command:flag("--wait"):description("Wait for the outcome; exit 1 when the new code was refused.")
             add_json(command)
