@@ -124,9 +124,10 @@ describe("an option", function()
 end)
 
 describe("the options' reference", function()
-    it("is current in the man page and in docs/options.md", function()
+    it("is current in the man page, in docs/options.md and in bash's completion", function()
         local hint = " is old: ./moonloop help --%s >%s"
-        for kind, path in pairs({ man = "man/moonloop.1", markdown = "docs/options.md" }) do
+        local kept = { man = "man/moonloop.1", markdown = "docs/options.md", bash = "man/moonloop.bash" }
+        for kind, path in pairs(kept) do
             local made = command.call({ "help", "--" .. kind }).out
             assert.is_true(made == command.read(path), path .. hint:format(kind, path))
         end
