@@ -1,0 +1,122 @@
+#include "script/command_line.h"
+
+#include "base/mem.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdlib.h>
+
+struct command_line {
+    lua_State *L; /* index 1: the table */
+};
+
+/* Only moonloop's own files and Debian's Lua libraries: no module of the current directory can step
+ * in. */
+static void set_package_path(lua_State *L, const char *lua_dir)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    const char *path = luaL_gsub(L, lua_tostring(L, -1), "./?.lua;", "");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_dir, lua_dir, path);
+    lua_setfield(L, -4, "path");
+    lua_settop(L, 0);
+}
+
+/* argv[1..] as a list, on top of the stack. */
+static void push_words(lua_State *L, int argc, char **argv)
+{
+    lua_createtable(L, argc, 0);
+    for (int i = 1; i < argc; i++) {
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+}
+
+static int l_run(lua_State *L)
+{
+    int argc = (int)lua_tointeger(L, 1);
+    char **argv = lua_touserdata(L, 2);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "moonloop.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "main");
+    lua_pushliteral(L, MOONLOOP_VERSION);
+    lua_pushvalue(L, 3);
+    push_words(L, argc, argv);
+    lua_call(L, 3, 1);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    return 1;
+}
+
+struct command_line *command_line_new(const char *lua_dir, int argc, char **argv,
+                                      struct fault *fault)
+{
+    struct command_line *line = MEM_NEW(struct command_line);
+    if ((line->L = luaL_newstate()) == NULL) {
+        fault_set(fault, "out of memory");
+        goto fail;
+    }
+    luaL_openlibs(line->L);
+    set_package_path(line->L, lua_dir);
+    lua_pushcfunction(line->L, l_run);
+    lua_pushinteger(line->L, argc);
+    lua_pushlightuserdata(line->L, argv);
+    lua_pushstring(line->L, lua_dir);
+    if (lua_pcall(line->L, 3, 1, 0) != 0) {
+        fault_set(fault, "%s", lua_tostring(line->L, -1));
+        goto fail;
+    }
+    return line;
+
+fail:
+    command_line_free(line);
+    return NULL;
+}
+
+void command_line_free(struct command_line *line)
+{
+    if (line == NULL)
+        return;
+    if (line->L != NULL)
+        lua_close(line->L);
+    free(line);
+}
+
+const char *command_line_command(const struct command_line *line)
+{
+    lua_getfield(line->L, 1, "command");
+    const char *command = lua_tostring(line->L, -1);
+    lua_pop(line->L, 1); /* the table keeps it */
+    return command;
+}
+
+int command_line_exit_code(const struct command_line *line)
+{
+    lua_getfield(line->L, 1, "exit_code");
+    int code = (int)lua_tointeger(line->L, -1);
+    lua_pop(line->L, 1);
+    return code;
+}
+
+struct lua_State *command_line_state(const struct command_line *line)
+{
+    return line->L;
+}
+
+const char *command_line_llhttp_version(void)
+{
+    return MOONLOOP_LLHTTP_VERSION;
+}
+
+int command_line_task(struct command_line *line, int argc, char **argv)
+{
+    lua_State *L = line->L;
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "moonloop.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "task");
+    push_words(L, argc, argv);
+    lua_call(L, 1, 1);
+    return (int)lua_tointeger(L, -1);
+}

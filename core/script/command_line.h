@@ -1,0 +1,32 @@
+/*
+ * command_line.h - what the user asked for: argv, the environment and moonloop.conf.lua, settled by
+ * lua/moonloop/cli in a Lua VM of its own.
+ *
+ * The VM lives as long as the command line and runs no app. It is closed before workers are forked.
+ */
+#pragma once
+
+#include "base/fault.h"
+
+struct command_line;
+struct lua_State;
+
+/* Parses the words. What is wrong with them has been printed already and makes the command "exit".
+ * NULL with the reason in `fault` when the Lua side itself failed: our bug, or files that are
+ * missing. */
+struct command_line *command_line_new(const char *lua_dir, int argc, char **argv,
+                                      struct fault *fault);
+void command_line_free(struct command_line *line);
+
+/* "serve", "check", ... or "exit". Owned by the command line. */
+const char *command_line_command(const struct command_line *line);
+/* Of the command "exit". */
+int command_line_exit_code(const struct command_line *line);
+/* The table of settled options is at index 1 of this stack, which is otherwise empty. */
+struct lua_State *command_line_state(const struct command_line *line);
+
+/* The Lua half of `run` and `test`, without a loop: for want of a runtime. */
+int command_line_task(struct command_line *line, int argc, char **argv);
+
+/* "8.1.0": the parser library that this was built with. For `moonloop version`, by FFI. */
+const char *command_line_llhttp_version(void);

@@ -1,0 +1,224 @@
+--- Settles every option: the command line beats the environment beats moonloop.conf.lua beats the default.
+
+local fault = require("moonloop.cli.fault")
+local files = require("moonloop.cli.files")
+local foreign = require("moonloop.cli.foreign")
+local options = require("moonloop.cli.options")
+local suggest = require("moonloop.cli.suggest")
+local values = require("moonloop.cli.values")
+
+local M = {}
+
+local CONFIG_NAME = "moonloop.conf.lua"
+
+local option_names = {}
+for _, option in ipairs(options.list) do
+    option_names[#option_names + 1] = option.name
+end
+
+---The line on which `key` is set, as far as the text shows it: moonloop.conf.lua is a program.
+local function line_of(text, key)
+    local number = 0
+    local bare = "%f[%w_]" .. key .. "%f[^%w_]%s*=%f[^=]"
+    local quoted = "%[%s*[\"']" .. key .. "[\"']%s*%]%s*="
+    for line in (text .. "\n"):gmatch("(.-)\n") do
+        number = number + 1
+        local code = line:gsub("%-%-.*$", "")
+        if code:find(bare) or code:find(quoted) then
+            return number
+        end
+    end
+end
+
+local function place(file, text, key)
+    local line = type(key) == "string" and key:match("^[%w_]+$") and line_of(text, key)
+    return line and ("%s:%d"):format(file, line) or file
+end
+
+---Explains a name of gunicorn's that means nothing here; true when it was one.
+local function explain(notes, where, name)
+    if foreign.reasons[name] then
+        notes[#notes + 1] = ("%s: %s is ignored: %s"):format(where, name, foreign.reasons[name])
+        return true
+    end
+    return false
+end
+
+---@param option moonloop.cli.Option
+---@param where string where the value was written, for the message
+local function read_value(option, value, where)
+    local result, expected = values.read(option, value)
+    if result == nil then
+        fault.raise(1, "%s: expected %s, got %s", where, expected, values.show(value))
+    end
+    return result
+end
+
+local function run_file(path, text)
+    local chunk, reason = loadstring(text, "@" .. path)
+    if not chunk then
+        fault.raise(1, "%s", reason)
+    end
+    local ok, result = xpcall(chunk, function(err)
+        return type(err) == "string" and err or "raised " .. values.show(err)
+    end)
+    if not ok then
+        fault.raise(1, "%s", result:find(path, 1, true) and result or path .. ": " .. result)
+    end
+    if type(result) ~= "table" then
+        fault.raise(1, "%s: expected the file to return a table of options, got %s", path, type(result))
+    end
+    return result
+end
+
+---Reads moonloop.conf.lua. `notes` gets what should be said at start-up.
+---@param path string
+---@return table<string, any> settled
+function M.read_file(path, notes)
+    local text, reason = files.read(path)
+    if not text then
+        fault.raise(1, "%s: cannot be read: %s", path, (reason:gsub("^.*: ", "")))
+    end
+    local settled = {}
+    for key, value in pairs(run_file(path, text)) do
+        local option = options.by_name[key]
+        if option then
+            settled[key] = read_value(option, value,
+                place(path, text, key) .. ": " .. key)
+        elseif not explain(notes, place(path, text, key), key) then
+            fault.raise(1, "%s: unknown option %s%s", place(path, text, key), values.show(key),
+                suggest.hint(tostring(key), option_names))
+        end
+    end
+    return settled
+end
+
+---Reads the MOONLOOP_* variables.
+---@param environment table<string, string>
+---@return table<string, any> settled
+function M.read_environment(environment, notes)
+    local settled, known = {}, {}
+    for _, option in ipairs(options.list) do
+        known[#known + 1] = options.variable(option)
+        local value = environment[options.variable(option)]
+        if value then
+            settled[option.name] = read_value(option, value, options.variable(option))
+        end
+    end
+    for name in pairs(environment) do
+        local key = name:match("^MOONLOOP_(.+)$")
+        local is_ours = key and (options.by_name[key:lower()] or options.other_variables[name]
+            or name:sub(1, #options.private_prefix) == options.private_prefix)
+        if key and not is_ours and not explain(notes, name, key:lower()) then
+            fault.raise(1, "unknown variable %s in the environment%s", name, suggest.hint(name, known))
+        end
+    end
+    return settled
+end
+
+---Reads the raw strings of the command line.
+---@param given table<string, any>
+---@return table<string, any> settled
+function M.read_flags(given)
+    local settled = {}
+    for name, value in pairs(given) do
+        local option = options.by_name[name]
+        if option then
+            settled[name] = read_value(option, value, options.flag(option))
+        end
+    end
+    return settled
+end
+
+---Which configuration file to read: --config, MOONLOOP_CONFIG, or moonloop.conf.lua where it is there.
+local function find_file(named, environment)
+    local path = named or environment.MOONLOOP_CONFIG
+    if path then
+        return files.absolute(path)
+    end
+    path = files.absolute(CONFIG_NAME)
+    return files.exists(path) and path or nil
+end
+
+---Paths start at `base`; "-" is a stream.
+local function settle_paths(settled, base)
+    for _, option in ipairs(options.list) do
+        local value = settled[option.name]
+        if (option.type == "path" or option.type == "log") and value and option.name ~= "chdir" then
+            if value == "" then
+                settled[option.name] = nil
+            elseif value ~= "-" then
+                settled[option.name] = files.absolute(value, base)
+            end
+        end
+    end
+    for i, address in ipairs(settled.bind) do
+        local path = address:match("^unix:(.+)$")
+        -- An abstract socket, unix:@NAME, has no place in the file system.
+        if path and path:sub(1, 1) ~= "@" then
+            settled.bind[i] = "unix:" .. files.absolute(path, base)
+        end
+    end
+end
+
+---One table from the layers, the last of which wins.
+local function merge(layers)
+    local settled = {}
+    for _, option in ipairs(options.list) do
+        settled[option.name] = option.default
+        for _, layer in ipairs(layers) do
+            if layer[option.name] ~= nil then
+                settled[option.name] = layer[option.name]
+            end
+        end
+    end
+    return settled
+end
+
+local function is_given(layers, name)
+    for _, layer in ipairs(layers) do
+        if layer[name] ~= nil then
+            return true
+        end
+    end
+    return false
+end
+
+---@param flags { apps?: string }
+local function finish(settled, flags, environment)
+    settled.bind = { unpack(settled.bind) }
+    settled.chdir = settled.chdir and files.absolute(settled.chdir)
+    settle_paths(settled, settled.chdir)
+    settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
+    return settled
+end
+
+---@param flags { given: table<string, any>, config?: string, apps?: string }
+---@param environment table<string, string>
+---@return table<string, any> settled every option, config_file and apps_dir
+---@return string[] notes what should be said at start-up
+function M.settle(flags, environment)
+    local notes = {}
+    local config_file = find_file(flags.config, environment)
+    local layers = {
+        config_file and M.read_file(config_file, notes) or {},
+        M.read_environment(environment, notes),
+        M.read_flags(flags.given),
+    }
+    local settled = merge(layers)
+    if settled.dev and not is_given(layers, "workers") then
+        settled.workers = 1
+    end
+    settled.config_file = config_file
+    table.sort(notes)
+    return finish(settled, flags, environment), notes
+end
+
+---Every option as it is when nothing is said.
+---@param flags { apps?: string }
+---@return table<string, any> settled
+function M.defaults(flags)
+    return finish(merge({}), flags, {})
+end
+
+return M

@@ -1,0 +1,178 @@
+--- The command line: words in, one flat table out, for the C side to act on.
+---
+--- The table has `command`, the command's own arguments and, for those that concern a server, every option
+--- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers` and `threads` 0 for auto,
+--- `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
+--- then `command` is "exit" and `exit_code` says how.
+
+local fault = require("moonloop.cli.fault")
+local files = require("moonloop.cli.files")
+
+local M = {}
+
+--- As the C side knows them: what VERSION says, and where these files are.
+M.version, M.lua_dir = "unknown", "/"
+
+local commands = {}
+
+local function exit(code)
+    return { command = "exit", exit_code = code }
+end
+
+local function say(line)
+    io.stderr:write("moonloop: ", line, "\n")
+end
+
+---Settles the options; says what the user should know. Raises a fault.
+local function with_config(parsed)
+    local config = require("moonloop.cli.config")
+    local settled, notes = config.settle(parsed, files.environment())
+    for _, name in ipairs(parsed.ignored) do
+        notes[#notes + 1] = ("--%s is ignored: %s"):format(name:gsub("_", "-"),
+            require("moonloop.cli.foreign").reasons[name])
+    end
+    for _, note in ipairs(notes) do
+        say(note)
+    end
+    settled.command, settled.json = parsed.command, parsed.json or false
+    return settled
+end
+
+local function need_apps(settled)
+    if files.is_directory(settled.apps_dir) then
+        return
+    end
+    if files.exists(settled.apps_dir) then
+        fault.raise(1, "%s: expected a directory of apps, this is a file", settled.apps_dir)
+    end
+    fault.raise(1, "%s: no such directory; name one (moonloop %s DIR) or start an app: moonloop new hello",
+        settled.apps_dir, settled.command)
+end
+
+function commands.serve(parsed)
+    local settled = with_config(parsed)
+    if settled.certfile or settled.keyfile then
+        fault.raise(1, "%s: TLS is not served yet, and plain text in its place would be wrong;"
+            .. " put a proxy that speaks TLS in front and drop the option",
+            settled.certfile and "certfile" or "keyfile")
+    end
+    need_apps(settled)
+    return settled
+end
+
+---Goes on with the defaults where the configuration is wrong, so that all problems are told at once.
+function commands.check(parsed)
+    local faults = {}
+    local ok, settled = pcall(with_config, parsed)
+    if not ok then
+        if not fault.is(settled) then
+            error(settled, 0)
+        end
+        faults[1] = settled.message
+        settled = require("moonloop.cli.config").defaults(parsed)
+        settled.command = "check"
+    end
+    need_apps(settled)
+    settled.config_faults = faults
+    settled.problems = require("moonloop.cli.check").scan(settled.apps_dir)
+    return settled
+end
+
+function commands.routes(parsed)
+    local settled = with_config(parsed)
+    settled.running = parsed.running or false
+    if not settled.running then
+        need_apps(settled)
+    end
+    return settled
+end
+
+commands.status, commands.stop, commands.ps = with_config, with_config, with_config
+
+function commands.reload(parsed)
+    local settled = with_config(parsed)
+    settled.wait = parsed.wait or false
+    return settled
+end
+
+function commands.scale(parsed)
+    local count = parsed.count:match("^%d+$") and tonumber(parsed.count)
+    if not count or count < 1 or count > 256 then
+        fault.raise(2, "scale: expected a number of workers from 1 to 256, got %s", parsed.count)
+    end
+    local settled = with_config(parsed)
+    settled.count = count
+    return settled
+end
+
+function commands.run(parsed)
+    if not files.exists(parsed.file) then
+        fault.raise(1, "run: %s: no such file", parsed.file)
+    end
+    local trace = parsed.trace and files.absolute(parsed.trace)
+    return { command = "run", file = parsed.file, args = parsed.args, trace = trace }
+end
+
+function commands.test(parsed)
+    parsed.given, parsed.ignored = nil, nil
+    return parsed
+end
+
+function commands.new(parsed)
+    return exit(require("moonloop.cli.new").run(parsed.name, M.lua_dir))
+end
+
+function commands.version(parsed)
+    return exit(require("moonloop.cli.version").run(M.version, parsed.json))
+end
+
+function commands.help(parsed)
+    if parsed.man or parsed.markdown then
+        local manual = require("moonloop.cli.manual")
+        io.stdout:write(parsed.man and manual.man(M.version) or manual.markdown())
+        return exit(0)
+    end
+    local stream = parsed.is_lost and io.stderr or io.stdout
+    stream:write(require("moonloop.cli.parser").help(parsed.topic))
+    return exit(parsed.is_lost and 2 or 0)
+end
+
+---Prints the outcome of `check` or `routes`, once the C side has loaded the apps.
+---@param settled table what main returned
+---@return integer exit_code
+function M.finish(settled, reports, routes)
+    return require("moonloop.cli." .. settled.command).finish(settled, reports, routes)
+end
+
+---The half of `run` and `test` that happens in a task of the runtime, in a VM of its own.
+---@param words string[] argv without the program, as main saw them
+---@return integer exit_code
+function M.task(words)
+    local parsed = require("moonloop.cli.parser").parse(words)
+    return require("moonloop.cli." .. parsed.command).run(parsed)
+end
+
+---@param version string of moonloop
+---@param lua_dir string absolute
+---@param words string[] argv without the program
+---@return table
+function M.main(version, lua_dir, words)
+    M.version, M.lua_dir = version, lua_dir
+    local ok, result = xpcall(function()
+        local parsed = require("moonloop.cli.parser").parse(words)
+        return commands[parsed.command](parsed)
+    end, function(err)
+        return fault.is(err) and err or debug.traceback(err, 2)
+    end)
+    if ok then
+        result.lua_dir = lua_dir
+        return result
+    end
+    if not fault.is(result) then
+        error(result, 0)
+    end
+    say(result.message)
+    return exit(result.exit_code)
+end
+
+return M

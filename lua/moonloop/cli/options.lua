@@ -1,0 +1,218 @@
+--- Every option of the server, once. The flags of the command line, the MOONLOOP_* variables, the keys of
+--- moonloop.conf.lua, the help text, the man page and docs/options.md all come from this table.
+---
+--- `type` is one of the types of cli/values.lua. `flags` are further spellings of the flag (gunicorn's and
+--- Flask's, where people have them in their fingers); `--name-with-dashes` and `--name_with_underscores`
+--- come by themselves, and `--no-name` for a boolean. `shown` is the default as people read it.
+
+---@class moonloop.cli.Option
+---@field name string
+---@field type string
+---@field default? any nil: none
+---@field shown? string
+---@field flags? string[]
+---@field metavar? string
+---@field min? number
+---@field max? number
+---@field choices? string[]
+---@field doc string one sentence or two
+
+local M = {}
+
+---@type moonloop.cli.Option[]
+M.list = {
+    {
+        name = "bind", type = "list", default = { "127.0.0.1:8080" }, shown = "127.0.0.1:8080",
+        flags = { "-b" }, metavar = "ADDRESS",
+        doc = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N; port 0 picks a free one and"
+            .. " prints it. May be given several times.",
+    },
+    {
+        name = "workers", type = "count", default = 0, shown = "auto; 1 with --dev", max = 256,
+        flags = { "-w" }, metavar = "N",
+        doc = "Worker processes; auto is as many as the processors that this machine or container grants.",
+    },
+    {
+        name = "threads", type = "count", default = 0, shown = "auto", max = 256, metavar = "N",
+        doc = "Threads per worker for offloaded work.",
+    },
+    {
+        name = "dev", type = "boolean", default = false,
+        doc = "For development: one worker, error pages with the source.",
+    },
+    {
+        name = "reload", type = "boolean", default = true,
+        doc = "Watch the apps directory and take changes over without dropping a request.",
+    },
+    {
+        name = "timeout", type = "seconds", default = 30, flags = { "-t" },
+        doc = "How long one request may take before it is answered 504; a worker whose loop is stuck longer is"
+            .. " replaced. 0: no limit.",
+    },
+    {
+        name = "block_limit", type = "seconds", default = 1,
+        doc = "How long a handler may hold the loop without yielding before it is interrupted. 0: no limit.",
+    },
+    {
+        name = "header_timeout", type = "seconds", default = 10,
+        doc = "How long a client may take to send the head of a request.",
+    },
+    {
+        name = "body_timeout", type = "seconds", default = 30,
+        doc = "How long a client may pause while it sends a body.",
+    },
+    {
+        name = "keepalive", type = "seconds", default = 75, flags = { "--keep-alive" },
+        doc = "How long an idle connection is kept open.",
+    },
+    {
+        name = "graceful_timeout", type = "seconds", default = 30,
+        doc = "How long a worker that stops gives its requests to end.",
+    },
+    {
+        name = "limit_request_line", type = "bytes", default = 8190, max = 1048576,
+        doc = "The longest request line; beyond it the answer is 414.",
+    },
+    {
+        name = "limit_request_header", type = "bytes", default = 32768, shown = "32K", max = 16777216,
+        doc = "The header fields of a request, all together; beyond it the answer is 431.",
+    },
+    {
+        name = "limit_request_fields", type = "integer", default = 100, min = 1, max = 65536, metavar = "N",
+        doc = "The number of header fields of a request; beyond it the answer is 431.",
+    },
+    {
+        name = "max_body", type = "bytes", default = 1048576, shown = "1M",
+        doc = "The longest request body; beyond it the answer is 413. 0: no limit.",
+    },
+    {
+        name = "max_connections", type = "integer", default = 10000, min = 1, max = 10000000, metavar = "N",
+        doc = "Open connections per worker; beyond it new ones wait to be accepted.",
+    },
+    {
+        name = "max_requests", type = "integer", default = 0, min = 0, max = 4294967295, metavar = "N",
+        doc = "Replace a worker, gracefully, after that many requests. 0: never.",
+    },
+    {
+        name = "max_requests_jitter", type = "integer", default = 0, min = 0, max = 4294967295, metavar = "N",
+        doc = "Add up to that many, at random, to max_requests, so that workers do not go all at once.",
+    },
+    {
+        name = "max_memory", type = "bytes", default = 0,
+        doc = "Replace a worker, gracefully, when it has that much memory resident. 0: never.",
+    },
+    {
+        name = "pidfile", type = "path", flags = { "--pid" },
+        doc = "Write the master's process id to this file.",
+    },
+    {
+        name = "daemon", type = "boolean", default = false, flags = { "-D" },
+        doc = "Run in the background, detached from the terminal.",
+    },
+    {
+        name = "user", type = "text", flags = { "-u" },
+        doc = "Run the workers as this user, a name or a number.",
+    },
+    {
+        name = "group", type = "text", flags = { "-g" },
+        doc = "Run the workers as this group, a name or a number.",
+    },
+    {
+        name = "umask", type = "umask", default = -1, shown = "as inherited", flags = { "-m" }, metavar = "MODE",
+        doc = "The file mode mask of the server, in octal.",
+    },
+    {
+        name = "chdir", type = "path", metavar = "DIR",
+        doc = "Change to this directory first: other relative paths start there, moonloop.conf.lua excepted.",
+    },
+    {
+        name = "accesslog", type = "log", shown = "off", flags = { "--access-logfile" },
+        doc = "One line a request to this file; - is standard output.",
+    },
+    {
+        name = "errorlog", type = "log", default = "-", flags = { "--error-logfile", "--log-file" },
+        doc = "The server's own log goes to this file; - is standard error.",
+    },
+    {
+        name = "loglevel", type = "choice", default = "info", flags = { "--log-level" },
+        choices = { "debug", "info", "warn", "error" }, synonyms = { warning = "warn", critical = "error" },
+        doc = "The least severe messages to log.",
+    },
+    {
+        name = "log_format", type = "choice", default = "text", choices = { "text", "json" },
+        doc = "How log lines look: text, or one JSON object a line.",
+    },
+    {
+        name = "certfile", type = "path",
+        doc = "Certificate chain for TLS. Not served yet: the server refuses to start with it.",
+    },
+    {
+        name = "keyfile", type = "path",
+        doc = "Private key for TLS. Not served yet: the server refuses to start with it.",
+    },
+    {
+        name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
+        doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
+            .. " or *.",
+    },
+}
+
+---@type table<string, moonloop.cli.Option>
+M.by_name = {}
+for _, option in ipairs(M.list) do
+    M.by_name[option.name] = option
+end
+
+--- MOONLOOP_* variables that are no options of the server.
+M.other_variables = {
+    MOONLOOP_CONFIG = "the configuration file, as --config",
+    MOONLOOP_APPS = "the apps directory, as the argument of serve",
+    MOONLOOP_LUA_DIR = "where moonloop's own Lua files are",
+    MOONLOOP_BUILD_DIR = "launcher: where to build",
+    MOONLOOP_SANITIZE = "launcher: sanitizers to build with",
+    MOONLOOP_SKIP_PACKAGES = "launcher: do not install packages",
+}
+
+--- Variables with this prefix are the server's own, from one of its processes to the next.
+M.private_prefix = "MOONLOOP_INTERNAL_"
+
+local metavars = {
+    seconds = "SECONDS", bytes = "BYTES", path = "FILE", log = "FILE", text = "NAME", choice = "WORD",
+}
+
+---@param option moonloop.cli.Option
+---@return string? metavar nil for a boolean
+function M.metavar(option)
+    if option.choices then
+        return table.concat(option.choices, "|")
+    end
+    return option.metavar or metavars[option.type]
+end
+
+---The default as people read it; "" for none.
+---@param option moonloop.cli.Option
+---@return string
+function M.shown_default(option)
+    if option.shown then
+        return option.shown
+    end
+    if option.type == "boolean" then
+        return option.default and "on" or "off"
+    end
+    return option.default == nil and "" or tostring(option.default)
+end
+
+---The flag that help text shows first.
+---@param option moonloop.cli.Option
+---@return string
+function M.flag(option)
+    return "--" .. option.name:gsub("_", "-")
+end
+
+---@param option moonloop.cli.Option
+---@return string
+function M.variable(option)
+    return "MOONLOOP_" .. option.name:upper()
+end
+
+return M
