@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netdb.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,11 +193,17 @@ static int claim_unix(struct bind_address *bind_address, const char *path, struc
                   bind_address->text, sizeof(addr.sun_path) - 1);
         return -EINVAL;
     }
+    bool is_abstract = *path == '@'; /* has no place in the file system (unix(7)) */
+    socklen_t addr_len = sizeof(addr);
     strcpy(addr.sun_path, path);
-    if (is_stale(&addr))
+    if (is_abstract) {
+        addr.sun_path[0] = '\0';
+        addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    } else if (is_stale(&addr)) {
         unlink(path);
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, addr_len) != 0 ||
         listen(fd, BACKLOG) != 0) {
         int status = -errno;
         explain(fault, bind_address->text, errno);
@@ -205,7 +212,8 @@ static int claim_unix(struct bind_address *bind_address, const char *path, struc
         return status;
     }
     bind_address->shared_fd = fd;
-    bind_address->unix_path = mem_copy_text(path);
+    if (!is_abstract)
+        bind_address->unix_path = mem_copy_text(path);
     snprintf(bind_address->url, URL_BYTES, "unix:%s", path);
     return 0;
 }

@@ -31,8 +31,15 @@ void master_loop_free(struct master_loop *loop)
         return;
     while (!link_is_alone(&loop->timers))
         link_remove(loop->timers.next);
-    close(loop->epoll_fd);
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
     free(loop);
+}
+
+void master_loop_disown(struct master_loop *loop)
+{
+    close(loop->epoll_fd);
+    loop->epoll_fd = -1;
 }
 
 uint64_t master_now_ms(void)

@@ -26,8 +26,11 @@ struct master_timer {
 
 /* NULL with errno set. */
 struct master_loop *master_loop_new(void);
-/* Watches and timers that are still started are forgotten. Also what a forked worker calls. */
+/* Watches and timers that are still started are forgotten. */
 void master_loop_free(struct master_loop *loop);
+/* In a forked worker, before anything else is closed there: the epoll is shared with the master, so
+ * stopping a watch would stop it in the master. From here on watches stop without effect. */
+void master_loop_disown(struct master_loop *loop);
 /* Until master_loop_stop. */
 void master_loop_run(struct master_loop *loop);
 void master_loop_stop(struct master_loop *loop);

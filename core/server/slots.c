@@ -18,6 +18,7 @@ enum {
     BACK_OFF_FIRST_MS = 1000,
     BACK_OFF_MAX_MS = 30000,
     LOOK_MS = 500, /* how often stuck workers are looked for */
+    BEAT_SLACK_MS = 2000, /* a healthy worker's beat is up to a second old, and a little late */
     KILL_EXTRA_MS = 1000, /* a worker ends itself at graceful_timeout; after that we do */
     ROUTES_BYTES = 512,
 };
@@ -102,14 +103,14 @@ uint64_t slots_crashes(const struct slots *slots)
     return slots->crashes;
 }
 
-/* Stuck in one long call into C: the loop woke up and has not come back to its wait since. */
+/* Stuck in one long call into C: the timer that beats every second has not had its turn. */
 static void on_look(struct master_timer *timer)
 {
     struct slots *slots = LIST_ENTRY(timer, struct slots, look);
     uint64_t now = master_now_ms(), limit_ms = slots->config->timeout_ms;
     for (struct child *child = NULL; limit_ms != 0 && (child = slots_next(slots, child)) != NULL;) {
         uint64_t beat = atomic_load(&child->seat->beat_ms);
-        if (atomic_load(&child->seat->is_polling) || beat + limit_ms >= now)
+        if (beat + limit_ms + BEAT_SLACK_MS >= now)
             continue;
         char why[96];
         snprintf(why, sizeof(why), "has held its loop for %.1f s (timeout %.1f s)",
