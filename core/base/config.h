@@ -52,6 +52,7 @@ struct config {
     bool daemon;
     int loglevel;   /* enum log_level */
     int log_format; /* enum log_format */
+    char *control; /* path of the control socket; NULL: .moonloop/control.sock beside the apps */
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

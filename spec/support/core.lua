@@ -74,6 +74,15 @@ function M.str(text)
     return str
 end
 
+---Makes a C module loadable under a plain LuaJIT, where no package.preload has it.
+---@param name string "moonloop.core.json"
+function M.preload(name)
+    if not package.preload[name] then
+        local path = os.getenv("MOONLOOP_LIBCORE") or (ROOT .. "build/libcore.so")
+        package.preload[name] = assert(package.loadlib(path, "luaopen_" .. name:gsub("%.", "_")))
+    end
+end
+
 ---@param str ffi.cdata* a struct str
 ---@return string
 function M.text(str)

@@ -148,7 +148,9 @@ describe("router", function()
     end)
 
     it("compares after percent-decoding of unreserved characters only", function()
-        local router = new_router({ "GET /hello", "GET /a%2fb", "GET /a/b", "GET /grüße", "GET /x y", "GET /i/{n:int}" })
+        local router = new_router({
+            "GET /hello", "GET /a%2fb", "GET /a/b", "GET /grüße", "GET /x y", "GET /i/{n:int}",
+        })
         assert.equal(1, target(router, "/%68ello"))
         assert.equal(1, target(router, "/%68%65%6C%6c%6F"))
         assert.equal(2, target(router, "/a%2Fb"))

@@ -1,0 +1,50 @@
+/*
+ * child.h - one worker process as the master sees it, from fork to wait.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "server/master_loop.h"
+#include "shared/scoreboard.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct slots;
+
+enum child_state {
+    CHILD_BOOTING, /* builds its first generation; does not accept yet */
+    CHILD_SERVING,
+    CHILD_DRAINING, /* accepts no more; leaves when its requests have ended */
+};
+
+struct child {
+    struct link link; /* in the list of its slots */
+    struct slots *slots;
+    struct master_watch watch; /* its end of the SOCK_SEQPACKET pair */
+    struct master_timer kill; /* runs while draining: then it is killed */
+    struct scoreboard_slot *seat;
+    pid_t pid;
+    uint32_t slot;
+    enum child_state state;
+    uint64_t started_ms;
+    uint64_t prepared; /* the generation it built last; 0: none */
+    uint64_t committed; /* the generation it serves; 0: none */
+    bool is_recycling; /* wants a successor */
+    bool is_doomed; /* killed by us, and the log has said why */
+};
+
+/* Its number for people: "worker 2". */
+uint32_t child_number(const struct child *child);
+/* Sends a message without a descriptor (fd -1). A worker that does not even read is killed. */
+void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
+/* SIGKILL; `why` goes to the log with the routes that were running. */
+void child_kill(struct child *child, const char *why);
+const char *child_state_name(const struct child *child);
+
+/* "killed by SIGSEGV (segmentation fault)", "exit code 1" from a wait status. */
+void exit_describe(int status, char *text, size_t bytes);
+/* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */
+uint64_t oom_kill_count(void);

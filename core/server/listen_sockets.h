@@ -1,0 +1,40 @@
+/*
+ * listen_sockets.h - every socket that the server listens on, owned by the master.
+ *
+ * A TCP bind has one SO_REUSEPORT socket per worker slot, open for as long as the slot exists, so the
+ * connections that a dead worker had not accepted wait for its successor. Unix sockets and inherited
+ * descriptors are one socket that all slots share.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct listen_sockets;
+
+/* Binds everything for `nslots` slots; port 0 becomes a number here. NULL with the reason. */
+struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t nslots,
+                                           struct fault *fault);
+/* Closes the descriptors of this process. */
+void listen_sockets_close(struct listen_sockets *sockets);
+/* Removes Unix sockets from the file system: when the server ends. */
+void listen_sockets_unlink(struct listen_sockets *sockets);
+
+/* Adds the sockets of the next slot. 0 or -errno with the reason. */
+int listen_sockets_add_slot(struct listen_sockets *sockets, struct fault *fault);
+/* Closes those of the last slot. */
+void listen_sockets_drop_slot(struct listen_sockets *sockets);
+/* New connections go to the first `nslots` slots only, although the others still listen: their
+ * queues can run empty. Best effort (a kernel before 4.5 goes on spreading). */
+void listen_sockets_steer(struct listen_sockets *sockets, uint32_t nslots);
+
+uint32_t listen_sockets_nslots(const struct listen_sockets *sockets);
+uint32_t listen_sockets_count(const struct listen_sockets *sockets); /* of one slot: one per bind */
+const int *listen_sockets_of_slot(const struct listen_sockets *sockets, uint32_t slot);
+/* In a forked worker: closes those of all other slots. */
+void listen_sockets_keep_slot(struct listen_sockets *sockets, uint32_t slot);
+/* "http://127.0.0.1:8080", "unix:/run/x.sock"; borrowed. */
+const char *listen_sockets_url(const struct listen_sockets *sockets, uint32_t index);

@@ -1,0 +1,48 @@
+/*
+ * protocol.h - what master and worker say to each other over one SOCK_SEQPACKET pair per worker.
+ *
+ *   worker starts    -> builds the committed generation -> PREPARED(number, report)
+ *   master           -> COMMIT(number): switch to it; the first one also starts to accept
+ *   new code         -> PREPARE(number, snapshot) ... PREPARED(number, report) ... COMMIT or ABORT
+ *   worker is old    -> RECYCLE: asks for a successor; the master answers DRAIN once that serves
+ *   worker was told to go by a signal -> LEAVING, drains
+ *   either end closes: the other side is gone; a worker then drains and exits
+ *
+ * Messages have a fixed size. What can be long (a snapshot, a report) travels as a descriptor.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+#include <stdint.h>
+
+enum message_type {
+    MESSAGE_PREPARE = 1, /* master: build this generation beside the current one; fd: its snapshot */
+    MESSAGE_COMMIT, /* master */
+    MESSAGE_ABORT, /* master: forget what was prepared */
+    MESSAGE_DRAIN, /* master: stop accepting, finish what runs, exit */
+    MESSAGE_RETIRE, /* master: the same for good: first accept what still queues on the sockets */
+    MESSAGE_REOPEN_LOGS, /* master */
+    MESSAGE_PREPARED, /* worker; fd: a report (report.h) */
+    MESSAGE_LEAVING, /* worker */
+    MESSAGE_RECYCLE, /* worker; detail: enum recycle_reason */
+};
+
+enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY };
+
+struct message {
+    uint32_t type; /* enum message_type */
+    uint32_t detail;
+    uint64_t number; /* of a generation */
+    int fd; /* -1: none */
+};
+
+/* 0 or -errno (-EAGAIN: the other side does not read). message->fd stays the caller's. */
+int message_send(int socket_fd, const struct message *message);
+/* 1: a message, whose fd is now the caller's; 0: the other side is gone; -EAGAIN: nothing yet. */
+int message_receive(int socket_fd, struct message *message);
+
+/* A memfd with these bytes, or -errno; the caller's to close. */
+int payload_new(struct str bytes);
+/* Appends the bytes of a payload. 0 or -errno. */
+int payload_read(int fd, struct buf *bytes);

@@ -1,0 +1,517 @@
+#include "server/reload.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/snapshot.h"
+#include "server/protocol.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PREPARE_TIMEOUT_MS = 10000 };
+
+struct attempt {
+    bool is_running;
+    bool is_forced;
+    bool is_retried; /* a worker died in it once already */
+    bool is_hopeless; /* an app fails even with its last good files */
+    uint64_t number; /* of the generation that is built */
+    uint64_t started_ms;
+    struct snapshot *disk; /* as it was read */
+    struct snapshot *candidate; /* what is built: disk, or disk with apps held back */
+    struct report *report; /* the first worker's; the others' are alike */
+    struct failures failures; /* of all rounds */
+};
+
+struct reload {
+    struct master_loop *loop;
+    const struct config *config;
+    struct slots *slots;
+    struct watch *watch;
+    struct master_timer patience;
+    reload_done_fn on_done;
+    void *on_done_data;
+
+    struct snapshot *committed;
+    struct snapshot *tried; /* the disk when apps failed last; NULL: none did */
+    uint64_t number; /* of the committed generation */
+    uint64_t last_number; /* ever given to one */
+    struct report *report;
+    struct failures failures;
+    char *refusal;
+
+    struct attempt attempt;
+    bool wants_another; /* asked for while one runs */
+    bool wants_forced;
+    uint64_t attempts_begun;
+    uint64_t attempts_ended;
+};
+
+static void begin(struct reload *reload, bool is_forced);
+
+struct reload *reload_new(struct master_loop *loop, const struct config *config,
+                          struct fault *fault)
+{
+    struct snapshot *first = snapshot_read(config->apps_dir, fault);
+    if (first == NULL)
+        return NULL;
+    struct reload *reload = MEM_NEW(struct reload);
+    reload->loop = loop;
+    reload->config = config;
+    reload->committed = first;
+    reload->number = reload->last_number = 1;
+    master_timer_init(&reload->patience);
+    return reload;
+}
+
+static void attempt_deinit(struct attempt *attempt)
+{
+    if (attempt->candidate != attempt->disk)
+        snapshot_free(attempt->candidate);
+    snapshot_free(attempt->disk);
+    report_free(attempt->report);
+    failures_clear(&attempt->failures);
+    *attempt = (struct attempt){0};
+}
+
+void reload_free(struct reload *reload)
+{
+    if (reload == NULL)
+        return;
+    attempt_deinit(&reload->attempt);
+    master_timer_stop(&reload->patience);
+    snapshot_free(reload->committed);
+    snapshot_free(reload->tried);
+    report_free(reload->report);
+    failures_clear(&reload->failures);
+    free(reload->refusal);
+    free(reload);
+}
+
+void reload_use_config(struct reload *reload, const struct config *config)
+{
+    reload->config = config;
+}
+
+void reload_use_slots(struct reload *reload, struct slots *slots)
+{
+    reload->slots = slots;
+}
+
+void reload_use_watch(struct reload *reload, struct watch *watch)
+{
+    reload->watch = watch;
+    if (watch != NULL && reload->report != NULL)
+        watch_set_files(watch, reload->report->files, reload->report->nfiles);
+}
+
+void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data)
+{
+    reload->on_done = on_done;
+    reload->on_done_data = data;
+}
+
+uint64_t reload_generation(const struct reload *reload)
+{
+    return reload->number;
+}
+
+const struct report *reload_report(const struct reload *reload)
+{
+    return reload->report;
+}
+
+const struct failures *reload_failures(const struct reload *reload)
+{
+    return &reload->failures;
+}
+
+const char *reload_refusal(const struct reload *reload)
+{
+    return reload->refusal;
+}
+
+uint64_t reload_attempts_ended(const struct reload *reload)
+{
+    return reload->attempts_ended;
+}
+
+void reload_fill_boot(struct reload *reload, struct worker_boot *boot)
+{
+    boot->snapshot_fd = snapshot_fd(reload->committed);
+    boot->generation = reload->number;
+}
+
+/* The report of the committed generation, from the first worker that built it. */
+static void keep_report(struct reload *reload, struct report *report)
+{
+    report_free(reload->report);
+    reload->report = report;
+    if (reload->watch != NULL)
+        watch_set_files(reload->watch, report->files, report->nfiles);
+}
+
+static void tell(struct reload *reload, enum reload_outcome outcome, const char *reason)
+{
+    reload->attempts_ended++;
+    if (reload->on_done != NULL)
+        reload->on_done(reload->on_done_data, outcome, reason);
+    if (reload->wants_another)
+        begin(reload, reload->wants_forced);
+}
+
+/* What the attempt found out stays for `status`. A disk whose apps failed need not be tried again
+ * before it changes. */
+static void end(struct reload *reload, enum reload_outcome outcome, const char *reason)
+{
+    struct attempt *attempt = &reload->attempt;
+    char *text = mem_copy_text(reason);
+    master_timer_stop(&reload->patience);
+    free(reload->refusal);
+    reload->refusal = outcome == RELOAD_REFUSED ? mem_copy_text(reason) : NULL;
+    snapshot_free(reload->tried);
+    reload->tried = NULL;
+    if (attempt->failures.count > 0 && attempt->disk != NULL) {
+        reload->tried = attempt->disk;
+        if (attempt->candidate == attempt->disk)
+            attempt->candidate = NULL;
+        attempt->disk = NULL;
+    }
+    failures_clear(&reload->failures);
+    reload->failures = attempt->failures;
+    attempt->failures = (struct failures){0};
+    attempt_deinit(attempt);
+    tell(reload, outcome, text);
+    free(text);
+}
+
+/* The disk is as it was when this was last looked into. */
+static void end_unchanged(struct reload *reload)
+{
+    enum reload_outcome outcome = reload->refusal != NULL       ? RELOAD_REFUSED
+                                  : reload->failures.count != 0 ? RELOAD_PARTIAL
+                                                                : RELOAD_COMMITTED;
+    attempt_deinit(&reload->attempt);
+    tell(reload, outcome, "nothing has changed");
+}
+
+static void refuse(struct reload *reload, const char *reason)
+{
+    failures_log(&reload->attempt.failures);
+    log_error("generation %llu is refused: %s; generation %llu goes on",
+              (unsigned long long)reload->attempt.number, reason,
+              (unsigned long long)reload->number);
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_SERVING)
+            child_tell(child, MESSAGE_ABORT, reload->attempt.number, -1);
+    end(reload, RELOAD_REFUSED, reason);
+}
+
+static void on_impatience(struct master_timer *timer)
+{
+    struct reload *reload = LIST_ENTRY(timer, struct reload, patience);
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_SERVING && child->prepared != reload->attempt.number)
+            log_error("worker %u (pid %d) has not built generation %llu within %d s",
+                      child_number(child), (int)child->pid,
+                      (unsigned long long)reload->attempt.number, PREPARE_TIMEOUT_MS / 1000);
+    refuse(reload, "the apps take more than 10 s to load");
+}
+
+/* Gives the candidate to every worker that serves. How many those are. */
+static size_t prepare(struct reload *reload)
+{
+    size_t count = 0;
+    struct attempt *attempt = &reload->attempt;
+    attempt->number = ++reload->last_number;
+    report_free(attempt->report);
+    attempt->report = NULL;
+    master_timer_start(reload->loop, &reload->patience, PREPARE_TIMEOUT_MS, on_impatience);
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;) {
+        if (child->state != CHILD_SERVING)
+            continue;
+        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+        count++;
+    }
+    return count;
+}
+
+static void take_over_candidate(struct reload *reload)
+{
+    struct attempt *attempt = &reload->attempt;
+    snapshot_free(reload->committed);
+    reload->committed = attempt->candidate;
+    if (attempt->disk == attempt->candidate)
+        attempt->disk = NULL;
+    attempt->candidate = attempt->disk;
+    reload->number = attempt->number;
+}
+
+static void commit(struct reload *reload)
+{
+    struct attempt *attempt = &reload->attempt;
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_SERVING)
+            slots_commit(reload->slots, child, attempt->number);
+    take_over_candidate(reload);
+    keep_report(reload, attempt->report);
+    attempt->report = NULL;
+    failures_log(&attempt->failures);
+    log_info("generation %llu is live: %zu apps, %zu routes, built in %llu ms",
+             (unsigned long long)reload->number, reload->report->napps, reload->report->nroutes,
+             (unsigned long long)(master_now_ms() - attempt->started_ms));
+    bool is_whole = attempt->failures.count == 0;
+    end(reload, is_whole ? RELOAD_COMMITTED : RELOAD_PARTIAL,
+        is_whole ? "the new code is live" : "some apps did not load");
+}
+
+/* Nobody serves, so there is nobody to prove it and nobody to disturb: workers boot from it. */
+static void commit_unproven(struct reload *reload)
+{
+    take_over_candidate(reload);
+    report_free(reload->report);
+    reload->report = NULL;
+    slots_forgive(reload->slots);
+    end(reload, RELOAD_COMMITTED, "no worker was serving; new ones start from the new code");
+}
+
+/* Whether app `name` loaded in the committed generation. */
+static bool has_good(const struct reload *reload, struct str name)
+{
+    const struct app_report *app = reload->report ? report_app(reload->report, name) : NULL;
+    return app != NULL && app->is_ok;
+}
+
+/* The app that a file is part of: "shop" for shop.lua and shop/init.lua, "" for shared ones. */
+static struct str app_of_file(struct str name)
+{
+    const char *slash = memchr(name.ptr, '/', name.len);
+    size_t len = slash != NULL ? (size_t)(slash - name.ptr) : name.len - strlen(".lua");
+    if (name.len == 0 || *name.ptr == '_')
+        len = 0;
+    return (struct str){name.ptr, len};
+}
+
+static bool is_held_back(const struct reload *reload, struct str app)
+{
+    const struct failure *failure = failures_find(&reload->attempt.failures, app);
+    return failure != NULL && failure->is_held_back;
+}
+
+/* Whether `a` has a file in its "" layer that `b` lacks or has otherwise, apps held back aside. */
+static bool has_news(const struct reload *reload, const struct snapshot *a,
+                     const struct snapshot *b)
+{
+    const struct str everyone = {"", 0};
+    for (size_t i = 0; i < snapshot_count(a); i++) {
+        struct snapshot_file file = snapshot_at(a, i), other;
+        if (file.layer.len > 0 || is_held_back(reload, app_of_file(file.name)))
+            continue;
+        if (!snapshot_find(b, everyone, file.name, &other) || !str_equal(file.bytes, other.bytes))
+            return true;
+    }
+    return false;
+}
+
+/* Marks the failed apps that have a good version. How many there are in all. */
+static size_t mark_held_back(struct reload *reload, struct str *names)
+{
+    size_t count = 0;
+    struct failures *failures = &reload->attempt.failures;
+    for (size_t i = 0; i < failures->count; i++) {
+        struct str name = str_of(failures->list[i].app);
+        failures->list[i].is_held_back = has_good(reload, name);
+        if (failures->list[i].is_held_back)
+            names[count++] = name;
+    }
+    return count;
+}
+
+/* The candidate without the apps that failed; built once more. */
+static void hold_back(struct reload *reload)
+{
+    struct attempt *attempt = &reload->attempt;
+    struct fault fault = {0};
+    struct str *names = mem_zeroed((attempt->failures.count + 1) * sizeof(*names));
+    size_t count = mark_held_back(reload, names);
+    struct snapshot *next = NULL;
+    if (count > 0)
+        next = snapshot_hold_back(attempt->disk, reload->committed, names, count, &fault);
+    free(names);
+    if (count == 0) {
+        commit(reload); /* apps that never loaded: their routes answer an error page */
+        return;
+    }
+    if (next == NULL) {
+        refuse(reload, fault.text);
+        return;
+    }
+    if (attempt->candidate != attempt->disk)
+        snapshot_free(attempt->candidate);
+    attempt->candidate = next;
+    if (!attempt->is_forced && !has_news(reload, attempt->disk, reload->committed) &&
+        !has_news(reload, reload->committed, attempt->disk))
+        refuse(reload, count == 1 ? "the app that changed did not load"
+                                  : "the apps that changed did not load");
+    else
+        prepare(reload);
+}
+
+/* Once every serving worker has built the candidate. */
+static void judge(struct reload *reload)
+{
+    struct attempt *attempt = &reload->attempt;
+    if (attempt->is_hopeless) {
+        refuse(reload, "an app fails even with its last good files");
+        return;
+    }
+    size_t to_hold_back = 0;
+    for (size_t i = 0; i < attempt->failures.count; i++)
+        to_hold_back += !attempt->failures.list[i].is_held_back &&
+                        has_good(reload, str_of(attempt->failures.list[i].app));
+    if (to_hold_back > 0)
+        hold_back(reload);
+    else
+        commit(reload);
+}
+
+static bool is_everyone_ready(const struct reload *reload)
+{
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_SERVING && child->prepared != reload->attempt.number)
+            return false;
+    return reload->attempt.report != NULL;
+}
+
+static void on_candidate_built(struct reload *reload, struct report *report)
+{
+    struct attempt *attempt = &reload->attempt;
+    if (!report->is_built) {
+        char reason[FAULT_TEXT_BYTES];
+        snprintf(reason, sizeof(reason), "%.*s", (int)report->fault.len, report->fault.ptr);
+        report_free(report);
+        refuse(reload, reason);
+        return;
+    }
+    for (size_t i = 0; i < report->napps; i++)
+        if (!report->apps[i].is_ok && is_held_back(reload, report->apps[i].name))
+            attempt->is_hopeless = true;
+    failures_add(&attempt->failures, report);
+    if (attempt->report == NULL)
+        attempt->report = report;
+    else
+        report_free(report);
+    if (is_everyone_ready(reload))
+        judge(reload);
+}
+
+/* A worker that boots has built the committed generation. */
+static void on_committed_built(struct reload *reload, struct child *child, struct report *report)
+{
+    if (reload->report != NULL) {
+        report_free(report);
+    } else {
+        failures_add(&reload->failures, report);
+        failures_log(&reload->failures);
+        keep_report(reload, report);
+    }
+    slots_commit(reload->slots, child, reload->number);
+}
+
+const char *reload_on_prepared(struct reload *reload, struct child *child, uint64_t number,
+                               struct report *report)
+{
+    const char *verdict = NULL;
+    if (child->state == CHILD_BOOTING && !report->is_built) {
+        free(reload->refusal);
+        reload->refusal = strndup(report->fault.ptr, report->fault.len);
+        log_error("worker %u cannot boot: %s", child_number(child), reload->refusal);
+        verdict = reload->report == NULL ? reload->refusal : NULL;
+        report_free(report);
+    } else if (child->state == CHILD_BOOTING && number == reload->number) {
+        on_committed_built(reload, child, report);
+    } else if (child->state == CHILD_BOOTING) {
+        /* It began before the last commit: it has to build the newer one before it serves. */
+        report_free(report);
+        child_tell(child, MESSAGE_PREPARE, reload->number, snapshot_fd(reload->committed));
+    } else if (child->state == CHILD_SERVING && reload->attempt.is_running &&
+               number == reload->attempt.number) {
+        on_candidate_built(reload, report);
+    } else {
+        report_free(report); /* of an attempt that is over */
+    }
+    return verdict;
+}
+
+void reload_on_serving(struct reload *reload, struct child *child)
+{
+    struct attempt *attempt = &reload->attempt;
+    if (attempt->is_running)
+        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+}
+
+void reload_on_gone(struct reload *reload, const struct child *child, const char *why)
+{
+    struct attempt *attempt = &reload->attempt;
+    char reason[256];
+    if (!attempt->is_running)
+        return;
+    if (child->state != CHILD_SERVING || child->prepared == attempt->number) {
+        if (is_everyone_ready(reload))
+            judge(reload);
+        return;
+    }
+    if (!attempt->is_retried) {
+        /* Perhaps it died of something else. */
+        attempt->is_retried = true;
+        if (prepare(reload) > 0)
+            return;
+    }
+    snprintf(reason, sizeof(reason), "worker %u died while it built it: %s", child_number(child),
+             why);
+    refuse(reload, reason);
+}
+
+/* Reads the disk and starts. Nothing to do is a success. */
+static void begin(struct reload *reload, bool is_forced)
+{
+    struct attempt *attempt = &reload->attempt;
+    struct fault fault = {0};
+    reload->wants_another = reload->wants_forced = false;
+    reload->attempts_begun++;
+    attempt->is_running = true;
+    attempt->is_forced = is_forced;
+    attempt->started_ms = master_now_ms();
+    attempt->disk = attempt->candidate = snapshot_read(reload->config->apps_dir, &fault);
+    if (attempt->disk == NULL) {
+        attempt->number = reload->last_number + 1;
+        refuse(reload, fault.text);
+        return;
+    }
+    bool is_tried = reload->tried != NULL && snapshot_equal(attempt->disk, reload->tried);
+    if (!is_forced && is_tried) {
+        end_unchanged(reload);
+        return;
+    }
+    if (!is_forced && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
+        failures_add(&attempt->failures, reload->report);
+        end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,
+            "nothing has changed");
+        return;
+    }
+    if (prepare(reload) == 0)
+        commit_unproven(reload);
+}
+
+uint64_t reload_start(struct reload *reload, bool is_forced)
+{
+    if (!reload->attempt.is_running) {
+        uint64_t number = reload->attempts_begun + 1;
+        begin(reload, is_forced);
+        return number;
+    }
+    reload->wants_another = true;
+    reload->wants_forced = reload->wants_forced || is_forced;
+    return reload->attempts_begun + 1;
+}

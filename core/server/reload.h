@@ -1,0 +1,63 @@
+/*
+ * reload.h - prove, prepare, commit: how new code reaches all workers in the same moment, or none.
+ *
+ * Owns the committed snapshot, from which every new worker boots, and the attempt that runs, if any.
+ * An attempt reads the apps directory once and has every serving worker build generation N+1 beside N:
+ *   all apps load          -> COMMIT to all
+ *   an app fails           -> it is held back (its files of the last good generation), and once more
+ *   nothing else changed, a worker dies, or 10 s pass -> ABORT: nothing changes anywhere
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/fault.h"
+#include "server/failures.h"
+#include "server/slots.h"
+#include "server/watch.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reload;
+
+enum reload_outcome {
+    RELOAD_COMMITTED, /* everything that is on disk is live */
+    RELOAD_PARTIAL, /* committed, but apps were held back */
+    RELOAD_REFUSED, /* nothing changed; the old code goes on */
+};
+
+/* Called once an attempt has ended; `reason` is a sentence. */
+typedef void (*reload_done_fn)(void *data, enum reload_outcome outcome, const char *reason);
+
+/* Reads the apps for the first time. NULL with the reason. */
+struct reload *reload_new(struct master_loop *loop, const struct config *config,
+                          struct fault *fault);
+void reload_free(struct reload *reload);
+/* Before the first worker is forked; the slots outlive the last call of the other functions. */
+void reload_use_slots(struct reload *reload, struct slots *slots);
+/* NULL: the apps are not watched. */
+void reload_use_watch(struct reload *reload, struct watch *watch);
+/* After HUP. */
+void reload_use_config(struct reload *reload, const struct config *config);
+void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
+
+/* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs.
+ * The number of the attempt that will have seen the disk as it is now. */
+uint64_t reload_start(struct reload *reload, bool is_forced);
+uint64_t reload_attempts_ended(const struct reload *reload);
+
+/* The slots' events; see slots.h. */
+void reload_fill_boot(struct reload *reload, struct worker_boot *boot);
+/* The reason why the very first generation could not be built, else NULL. Takes the report. */
+const char *reload_on_prepared(struct reload *reload, struct child *child, uint64_t number,
+                               struct report *report);
+void reload_on_serving(struct reload *reload, struct child *child);
+void reload_on_gone(struct reload *reload, const struct child *child, const char *why);
+
+uint64_t reload_generation(const struct reload *reload); /* the committed one */
+/* Of the committed generation; NULL before the first worker has built it. */
+const struct report *reload_report(const struct reload *reload);
+/* What is wrong with the code on disk; empty when all of it is live. */
+const struct failures *reload_failures(const struct reload *reload);
+/* Why the last attempt was refused as a whole, NULL when it was not. */
+const char *reload_refusal(const struct reload *reload);
