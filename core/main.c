@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "script/command_line.h"
 #include "script/lua_dir.h"
+#include "script/one_shot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ int main(int argc, char **argv)
         exit_code = command_line_exit_code(line);
     else if (strcmp(command_line_command(line), "run") == 0 ||
              strcmp(command_line_command(line), "test") == 0)
-        exit_code = command_line_task(line, argc, argv);
+        exit_code = one_shot_run(lua_dir, argc, argv);
     else
         fprintf(stderr, "moonloop: %s: not there yet\n", command_line_command(line));
     command_line_free(line);
