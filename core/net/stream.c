@@ -303,3 +303,8 @@ size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
         inet_ntop(address.ss_family, raw, text, STREAM_ADDRESS_BYTES);
     return strlen(text);
 }
+
+size_t stream_unsent_bytes(const struct stream *stream)
+{
+    return uv_stream_get_write_queue_size(&stream->uv.base);
+}

@@ -51,6 +51,8 @@ void stream_read_stop(struct stream *stream);
 int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces);
 /* Bytes accepted by stream_write that have not left yet. */
 size_t stream_queued_bytes(const struct stream *stream);
+/* Of those, what the kernel has not taken yet: falls while a slow client reads. */
+size_t stream_unsent_bytes(const struct stream *stream);
 /* Sends FIN once the queue has left. */
 void stream_shutdown(struct stream *stream);
 /* Safe twice and from any callback. Queued bytes are dropped. */

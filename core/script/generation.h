@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct http_handler;
 struct loop;
 struct generation;
 struct generations; /* one per worker: the current one, those that drain, and what they share */
@@ -54,6 +55,8 @@ const char *const *generation_files(const struct generation *generation);
 void generation_commit(struct generations *all, struct generation *generation);
 void generation_free(struct generation *generation); /* one that was never committed */
 
+/* What http_server_new takes; borrowed. */
+const struct http_handler *generations_handler(const struct generations *all);
 uint64_t generations_current(const struct generations *all); /* its number; 0: none */
 uint32_t generations_alive(const struct generations *all);
 /* Calls on_idle(data) once no request, task or background work is left. */

@@ -106,11 +106,13 @@ function commands.scale(parsed)
 end
 
 function commands.run(parsed)
+    if parsed.trace then
+        fault.raise(2, "run: --trace: timelines are not written yet")
+    end
     if not files.exists(parsed.file) then
         fault.raise(1, "run: %s: no such file", parsed.file)
     end
-    local trace = parsed.trace and files.absolute(parsed.trace)
-    return { command = "run", file = parsed.file, args = parsed.args, trace = trace }
+    return { command = "run", file = parsed.file, args = parsed.args }
 end
 
 function commands.test(parsed)
@@ -127,10 +129,11 @@ function commands.version(parsed)
 end
 
 function commands.help(parsed)
-    if parsed.man or parsed.markdown then
-        local manual = require("moonloop.cli.manual")
-        io.stdout:write(parsed.man and manual.man(M.version) or manual.markdown())
-        return exit(0)
+    for _, kind in ipairs({ "man", "markdown", "bash" }) do
+        if parsed[kind] then
+            io.stdout:write(require("moonloop.cli.manual")[kind](M.version))
+            return exit(0)
+        end
     end
     local stream = parsed.is_lost and io.stderr or io.stdout
     stream:write(require("moonloop.cli.parser").help(parsed.topic))

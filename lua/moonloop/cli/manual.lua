@@ -1,5 +1,5 @@
---- The man page and docs/options.md, made from the same tables as the command line itself.
---- `moonloop help --man` and `moonloop help --markdown` print them; a spec fails when the kept copies are old.
+--- The man page, docs/options.md and bash's completion, made from the same tables as the command line itself.
+--- `moonloop help --man`, `--markdown` and `--bash` print them; a spec fails when the kept copies are old.
 
 local options = require("moonloop.cli.options")
 local parser = require("moonloop.cli.parser")
@@ -93,6 +93,37 @@ function M.markdown()
     table.sort(names)
     out[#out + 1] = table.concat(names, ", ") .. "."
     return table.concat(out, "\n") .. "\n"
+end
+
+local bash_template = [[
+# bash completion for moonloop; made by `moonloop help --bash`.
+_moonloop() {
+    local word=${COMP_WORDS[COMP_CWORD]}
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W '@COMMANDS@' -- "$word")
+    elif [[ $word == -* ]]; then
+        local flags=
+        case ${COMP_WORDS[1]} in
+@CASES@
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    fi
+}
+complete -o filenames -F _moonloop moonloop ./moonloop
+]]
+
+---@return string
+function M.bash()
+    local names, cases = {}, {}
+    for i, command in ipairs(parser.commands) do
+        names[i] = command.name
+        cases[i] = ("        %s) flags='%s' ;;"):format(command.name,
+            table.concat(parser.flags(command.name), " "))
+    end
+    local words = { COMMANDS = table.concat(names, " "), CASES = table.concat(cases, "\n") }
+    return (bash_template:gsub("@(%u+)@", words))
 end
 
 return M

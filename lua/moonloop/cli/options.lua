@@ -170,6 +170,7 @@ M.other_variables = {
     MOONLOOP_LUA_DIR = "where moonloop's own Lua files are",
     MOONLOOP_BUILD_DIR = "launcher: where to build",
     MOONLOOP_SANITIZE = "launcher: sanitizers to build with",
+    MOONLOOP_LIBCORE = "specs: the library of C units",
     MOONLOOP_SKIP_PACKAGES = "launcher: do not install packages",
 }
 

@@ -182,9 +182,9 @@ M.commands = {
                 :description("Spec files or directories. (default: spec, and luacheck over the tree)")
             add_filters(command)
         end },
-    { name = "run", usage = "[--trace FILE] FILE [ARG...]",
+    { name = "run", usage = "FILE [ARG...]",
         doc = "Run one Lua script with every primitive and no server.", add = function(command)
-            command:option("--trace"):argname("FILE"):description("Write a timeline of the tasks to this file.")
+            command:option("--trace"):argname("FILE"):hidden(true)
             command:argument("FILE"):target("file"):description("The script; `arg` holds what follows.")
             command:argument("ARG"):args("*"):target("args"):description("Arguments of the script.")
         end },
@@ -225,6 +225,7 @@ M.commands = {
         command:argument("COMMAND"):args("?"):target("topic"):description("A command.")
         command:flag("--man"):hidden(true)
         command:flag("--markdown"):hidden(true)
+        command:flag("--bash"):hidden(true)
     end },
 }
 
@@ -290,6 +291,12 @@ local function known_flags(command)
         end
     end
     return flags
+end
+
+---@param name string a command
+---@return string[] flags
+function M.flags(name)
+    return known_flags((build_command(find(name))))
 end
 
 ---argparse's sentence, with our suggestion and in one line.

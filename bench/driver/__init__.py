@@ -1,0 +1,1 @@
+"""The parts of bench/load and bench/micro. Python's standard library only."""

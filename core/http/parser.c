@@ -1,0 +1,270 @@
+#include "http/parser.h"
+
+#include "base/mem.h"
+
+#include <llhttp.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(llhttp_t) <= PARSER_STATE_WORDS * sizeof(uint64_t), "room for llhttp");
+
+static llhttp_t *llhttp_of(struct parser *parser)
+{
+    return (llhttp_t *)parser->state;
+}
+
+static struct slice slice_of(const struct parser *parser, const char *at, size_t len)
+{
+    return (struct slice){parser->chunk_at + (uint32_t)(at - parser->chunk), (uint32_t)len};
+}
+
+/* A span that was split between two chunks comes in pieces that touch. */
+static void extend(const struct parser *parser, struct slice *slice, const char *at, size_t len)
+{
+    if (slice->len == 0)
+        *slice = slice_of(parser, at, len);
+    else
+        slice->len += (uint32_t)len;
+}
+
+static int on_target(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parser *parser = llhttp->data;
+    extend(parser, &parser->message->target, at, len);
+    return 0;
+}
+
+static int on_reason(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parser *parser = llhttp->data;
+    extend(parser, &parser->message->reason, at, len);
+    return 0;
+}
+
+static struct header_slice *header_add(struct message *message)
+{
+    if (message->nheaders == message->headers_cap) {
+        message->headers_cap = message->headers_cap != 0 ? message->headers_cap * 2 : 16;
+        message->headers = mem_grow(message->headers,
+                                    message->headers_cap * sizeof(*message->headers));
+    }
+    struct header_slice *header = &message->headers[message->nheaders++];
+    *header = (struct header_slice){0};
+    return header;
+}
+
+static int fail(struct parser *parser, enum parser_error error)
+{
+    parser->error = error;
+    return HPE_USER;
+}
+
+static int on_field(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parser *parser = llhttp->data;
+    struct message *message = parser->message;
+    if (message->is_head_done) /* a trailer field: skipped */
+        return 0;
+    if (message->nheaders == 0 || parser->is_in_value) {
+        if (message->nheaders == message->max_headers)
+            return fail(parser, PARSER_TOO_MANY_HEADERS);
+        header_add(message);
+        parser->is_in_value = false;
+    }
+    extend(parser, &message->headers[message->nheaders - 1].name, at, len);
+    return 0;
+}
+
+static int on_value(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parser *parser = llhttp->data;
+    if (parser->message->is_head_done)
+        return 0;
+    parser->is_in_value = true;
+    extend(parser, &parser->message->headers[parser->message->nheaders - 1].value, at, len);
+    return 0;
+}
+
+static int on_value_complete(llhttp_t *llhttp)
+{
+    struct parser *parser = llhttp->data;
+    parser->is_in_value = true; /* also when the value was empty */
+    return 0;
+}
+
+static int on_headers_complete(llhttp_t *llhttp)
+{
+    struct parser *parser = llhttp->data;
+    struct message *message = parser->message;
+    message->is_head_done = true;
+    message->method = llhttp->method;
+    message->status = llhttp->status_code;
+    message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
+    message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
+    message->is_chunked = (llhttp->flags & F_CHUNKED) != 0;
+    message->has_transfer_encoding = (llhttp->flags & F_TRANSFER_ENCODING) != 0;
+    message->content_length = message->has_length ? llhttp->content_length : 0;
+    message->is_upgrade = llhttp->upgrade != 0;
+    message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
+    if (message->version != 11 && message->version != 10)
+        return fail(parser, PARSER_BAD_VERSION);
+    llhttp->upgrade = 0; /* the bytes behind are the next request unless someone takes the upgrade */
+    return parser->expects_no_body; /* 1 tells llhttp that none follows */
+}
+
+static int on_body(llhttp_t *llhttp, const char *at, size_t len)
+{
+    struct parser *parser = llhttp->data;
+    if (parser->on_body == NULL || parser->on_body(parser->owner, (char *)at, len))
+        return 0;
+    return fail(parser, PARSER_BODY_REFUSED);
+}
+
+static int on_message_complete(llhttp_t *llhttp)
+{
+    struct parser *parser = llhttp->data;
+    parser->is_ended = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_target,
+    .on_status = on_reason,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_header_value_complete = on_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+void parser_init(struct parser *parser, enum parser_kind kind,
+                 bool (*body)(void *owner, char *bytes, size_t len), void *owner)
+{
+    llhttp_init(llhttp_of(parser), kind == PARSER_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE,
+                &settings);
+    llhttp_of(parser)->data = parser;
+    parser->on_body = body;
+    parser->owner = owner;
+}
+
+void parser_begin(struct parser *parser, struct message *message)
+{
+    llhttp_t *llhttp = llhttp_of(parser);
+    if (llhttp->error != HPE_OK || !parser->is_ended || parser->error != PARSER_OK)
+        llhttp_reset(llhttp);
+    parser->message = message;
+    parser->chunk_at = 0;
+    parser->error = PARSER_OK;
+    parser->is_in_value = false;
+    parser->is_ended = false;
+    parser->expects_no_body = false;
+}
+
+void parser_expect_no_body(struct parser *parser)
+{
+    parser->expects_no_body = true;
+}
+
+/* Where llhttp stopped, and our own name for why. */
+static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
+{
+    if (error == HPE_OK)
+        return PARSER_MORE;
+    if (parser->is_ended && (error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE)) {
+        llhttp_resume(llhttp_of(parser));
+        return PARSER_END;
+    }
+    if (parser->error != PARSER_OK)
+        return PARSER_FAILED;
+    switch (error) {
+    case HPE_INVALID_METHOD:
+        parser->error = PARSER_BAD_METHOD;
+        break;
+    case HPE_INVALID_VERSION:
+    case HPE_PAUSED_H2_UPGRADE:
+        parser->error = PARSER_BAD_VERSION;
+        break;
+    case HPE_INVALID_CONTENT_LENGTH:
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+    case HPE_INVALID_TRANSFER_ENCODING:
+    case HPE_INVALID_CHUNK_SIZE:
+        parser->error = PARSER_BAD_FRAMING;
+        break;
+    default:
+        parser->error = PARSER_BAD_SYNTAX;
+    }
+    return PARSER_FAILED;
+}
+
+/* Fields whose meaning the connection has to know. Names are compared only where length fits. */
+static void note_header(struct message *message, uint32_t index, const char *base)
+{
+    struct header_slice *header = &message->headers[index];
+    struct str name = {base + header->name.at, header->name.len};
+    struct str value = {base + header->value.at, header->value.len};
+    while (value.len != 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))
+        value.len--;
+    header->value.len = (uint32_t)value.len;
+    if (name.len == 4 && (name.ptr[0] | 0x20) == 'h' &&
+        str_equal_nocase(name, (struct str){"host", 4})) {
+        message->nhosts += message->nhosts < 2;
+        message->host = (int16_t)index;
+    } else if (name.len == 6 && (name.ptr[0] | 0x20) == 'e' &&
+               str_equal_nocase(name, (struct str){"expect", 6})) {
+        message->wants_continue = str_equal_nocase(value, str_of("100-continue"));
+    }
+}
+
+enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used)
+{
+    llhttp_t *llhttp = llhttp_of(parser);
+    struct message *message = parser->message;
+    bool was_head_done = message->is_head_done;
+    parser->chunk = bytes;
+    llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
+    enum parser_result result = settle(parser, error);
+    *used = len;
+    if (result != PARSER_MORE) {
+        const char *stop = llhttp_get_error_pos(llhttp);
+        *used = stop != NULL && stop >= bytes && stop <= bytes + len ? (size_t)(stop - bytes) : len;
+    }
+    if (!was_head_done && message->is_head_done) {
+        const char *base = bytes - parser->chunk_at;
+        for (uint32_t i = 0; i < message->nheaders; i++)
+            note_header(message, i, base);
+        struct slice last = message->nheaders != 0
+                                ? message->headers[message->nheaders - 1].value
+                                : message->target;
+        message->head_len = last.at + last.len;
+    }
+    if (!message->is_head_done)
+        parser->chunk_at += (uint32_t)*used;
+    return result;
+}
+
+enum parser_result parser_finish(struct parser *parser)
+{
+    return settle(parser, llhttp_finish(llhttp_of(parser))) == PARSER_END ? PARSER_END
+                                                                          : PARSER_FAILED;
+}
+
+const char *parser_reason(const struct parser *parser)
+{
+    const char *reason = llhttp_get_error_reason((const llhttp_t *)parser->state);
+    return reason != NULL ? reason : "malformed message";
+}
+
+void message_reset(struct message *message)
+{
+    struct header_slice *headers = message->headers;
+    uint32_t cap = message->headers_cap, max = message->max_headers;
+    *message = (struct message){.headers = headers, .headers_cap = cap, .max_headers = max};
+    message->host = -1;
+}
+
+void message_deinit(struct message *message)
+{
+    free(message->headers);
+    *message = (struct message){0};
+}

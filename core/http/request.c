@@ -1,0 +1,233 @@
+#include "http/request.h"
+
+#include "base/mem.h"
+#include "http/conn.h"
+#include "http/method.h"
+#include "http/response.h"
+#include "http/server_state.h"
+#include "loop/loop.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BODY_COPIED_MAX = 16 * 1024 }; /* larger ones are cheaper to send than to copy */
+
+struct str request_slice(const struct request *request, struct slice slice)
+{
+    return (struct str){request->base + slice.at, slice.len};
+}
+
+bool request_header(const struct request *request, struct str name, struct str *value)
+{
+    const struct message *message = &request->message;
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        if (message->headers[i].name.len == name.len &&
+            str_equal_nocase(request_slice(request, message->headers[i].name), name)) {
+            *value = request_slice(request, message->headers[i].value);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The target without scheme and authority. */
+static struct str origin_form(const struct request *request)
+{
+    struct str target = request_slice(request, request->message.target);
+    if (target.len == 0 || target.ptr[0] == '/')
+        return target;
+    const char *end = target.ptr + target.len;
+    const char *scheme_end = memmem(target.ptr, target.len, "://", 3);
+    if (scheme_end == NULL)
+        return target;
+    for (const char *at = scheme_end + 3; at < end; at++)
+        if (*at == '/' || *at == '?')
+            return (struct str){at, (size_t)(end - at)};
+    return (struct str){"/", 1};
+}
+
+struct str request_path(const struct request *request)
+{
+    struct str target = origin_form(request);
+    const char *mark = target.len != 0 ? memchr(target.ptr, '?', target.len) : NULL;
+    if (mark == target.ptr && mark != NULL)
+        return (struct str){"/", 1};
+    if (mark != NULL)
+        target.len = (size_t)(mark - target.ptr);
+    return target;
+}
+
+struct str request_query(const struct request *request)
+{
+    struct str target = origin_form(request);
+    const char *mark = target.len != 0 ? memchr(target.ptr, '?', target.len) : NULL;
+    if (mark == NULL)
+        return (struct str){"", 0};
+    return (struct str){mark + 1, target.len - (size_t)(mark + 1 - target.ptr)};
+}
+
+struct str request_body(const struct request *request)
+{
+    return request->body_slice.len != 0 ? request->body_slice : buf_str(&request->body_buf);
+}
+
+void request_detach(struct request *request)
+{
+    if (!request->is_transient)
+        return;
+    struct str head = {request->base, request->message.head_len};
+    request->base = arena_copy(&request->arena, head).ptr;
+    if (request->body_slice.len != 0) {
+        buf_add_str(&request->body_buf, request->body_slice);
+        request->body_slice = (struct str){0};
+    }
+    request->is_transient = false;
+}
+
+void request_limit_body(struct request *request, uint64_t bytes)
+{
+    request->body_limit = bytes;
+    if (bytes != 0 && (request->message.content_length > bytes || request->body_seen > bytes))
+        request->body_state = BODY_TOO_LARGE;
+}
+
+void request_want_body(struct request *request)
+{
+    request->is_body_wanted = true;
+    if (request->body_state == BODY_COMING)
+        conn_read_body(request->conn);
+}
+
+void request_take_body(struct request *request, size_t count)
+{
+    request_detach(request);
+    buf_consume(&request->body_buf, count);
+    if (request->body_state == BODY_COMING)
+        conn_read_body(request->conn);
+}
+
+int64_t request_promised_length(const struct request *request)
+{
+    return request->message.has_length ? (int64_t)request->message.content_length
+           : request->message.is_chunked ? -1
+                                         : 0;
+}
+
+static bool is_bodyless(uint16_t status)
+{
+    return status == 204 || status == 304; /* RFC 9110, 6.4.1 */
+}
+
+static void write_head(struct request *request, const struct answer *answer,
+                       enum response_framing framing, uint64_t length)
+{
+    struct conn *conn = request->conn;
+    struct http_server *server = conn->server;
+    request->status = answer->status;
+    request->is_answer_begun = true;
+    request->is_answer_silent = request->message.method == METHOD_HEAD ||
+                                is_bodyless(answer->status);
+    bool closes = conn_settle_close(conn);
+    struct response_head head = {
+        .answer = answer,
+        .framing = is_bodyless(answer->status) ? RESPONSE_NO_FRAMING : framing,
+        .length = length,
+        .date = loop_http_date(server->loop),
+        .id = request->id,
+        .closes = closes,
+        .says_keepalive = !closes && request->message.version == 10,
+    };
+    response_head_write(conn_out(conn), &head);
+}
+
+void request_answer(struct request *request, const struct answer *answer)
+{
+    struct conn *conn = request->conn;
+    struct str later = {0};
+    ENSURE(!request->is_answer_begun);
+    write_head(request, answer, RESPONSE_LENGTH, answer->body.len);
+    if (!request->is_answer_silent) {
+        if (answer->body.len <= BODY_COPIED_MAX)
+            buf_add_str(conn_out(conn), answer->body);
+        else
+            later = answer->body;
+    }
+    conn_flush(conn, later);
+    conn_answered(conn);
+}
+
+void request_begin(struct request *request, const struct answer *answer, int64_t length)
+{
+    struct conn *conn = request->conn;
+    enum response_framing framing = length >= 0 ? RESPONSE_LENGTH : RESPONSE_CHUNKED;
+    ENSURE(!request->is_answer_begun);
+    if (length < 0 && request->message.version == 10) {
+        framing = RESPONSE_UNTIL_CLOSE; /* RFC 9112, 6.1: no chunks to an HTTP/1.0 client */
+        conn->is_last = true;
+    }
+    write_head(request, answer, framing, length >= 0 ? (uint64_t)length : 0);
+    request->is_answer_chunked = framing == RESPONSE_CHUNKED;
+    request->answer_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
+    conn_flush(conn, (struct str){0});
+}
+
+int request_write(struct request *request, struct str bytes)
+{
+    struct conn *conn = request->conn;
+    struct buf *out = conn_out(conn);
+    ENSURE(request->is_answer_begun);
+    if (conn->is_lost)
+        return -EPIPE;
+    if (bytes.len == 0 || request->is_answer_silent) /* an empty chunk would end the body */
+        return 0;
+    if (bytes.len > request->answer_left)
+        return -EMSGSIZE;
+    if (request->answer_left != UINT64_MAX)
+        request->answer_left -= bytes.len;
+    if (request->is_answer_chunked)
+        buf_printf(out, "%zx\r\n", bytes.len);
+    if (bytes.len > BODY_COPIED_MAX) {
+        conn_flush(conn, bytes);
+        bytes.len = 0;
+    }
+    buf_add_str(out, bytes);
+    if (request->is_answer_chunked)
+        buf_add(out, "\r\n", 2);
+    conn_flush(conn, (struct str){0});
+    return conn->is_lost ? -EPIPE : 0;
+}
+
+size_t request_queued_bytes(const struct request *request)
+{
+    return stream_queued_bytes(request->conn->stream);
+}
+
+bool request_must_wait(const struct request *request)
+{
+    return request_queued_bytes(request) > CONN_QUEUED_MAX;
+}
+
+void request_end(struct request *request)
+{
+    struct conn *conn = request->conn;
+    if (request->answer_left != UINT64_MAX && request->answer_left != 0 &&
+        !request->is_answer_silent) {
+        request_abort(request); /* the promised length was not kept: the client must notice */
+        return;
+    }
+    if (request->is_answer_chunked && !request->is_answer_silent)
+        buf_add(conn_out(conn), "0\r\n\r\n", 5);
+    conn_flush(conn, (struct str){0});
+    conn_answered(conn);
+}
+
+void request_abort(struct request *request)
+{
+    struct conn *conn = request->conn;
+    server_end_request(conn->server, 0);
+    conn->is_with_handler = false;
+    stream_reset(conn->stream);
+    conn_close(conn);
+}

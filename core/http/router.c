@@ -1,0 +1,671 @@
+/*
+ * router.c - a tree of segments.
+ *
+ * Nodes sit in one array and are named by index; node 0 is the root, so 0 also means "none". The
+ * literal children of all nodes share one open-addressing table keyed by (parent, segment); the
+ * four kinds of parameter hang off the node itself. A match walks down depth first; since it is a
+ * tree, no node is visited twice, however the path was made.
+ */
+#include "http/router.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "word_at needs the first byte lowest");
+#define LOW_BITS 0x0101010101010101u
+#define HIGH_BITS 0x8080808080808080u
+
+struct node {
+    uint32_t params[4]; /* children by enum route_param_kind; 0: none */
+    int32_t targets[ROUTER_METHODS];
+    uint32_t methods; /* bits of those targets that are set */
+};
+
+struct edge {
+    uint32_t hash;
+    uint32_t parent;
+    uint32_t child; /* 0: a free place */
+    uint32_t len;
+    char *text; /* in canonical form */
+};
+
+struct route_names {
+    uint32_t count;
+    struct str names[]; /* their bytes follow the array */
+};
+
+struct router {
+    struct node *nodes;
+    uint32_t nnodes;
+    uint32_t cap_nodes;
+    struct edge *edges;
+    uint32_t nedges;
+    uint32_t edge_mask; /* places - 1 */
+    struct route_names **targets;
+    uint32_t cap_targets;
+};
+
+struct walk {
+    const struct router *router;
+    struct route_match *match;
+    struct str path;
+    const char *end; /* of the path */
+    int method;
+    bool is_encoded; /* the path holds '%' or bytes beyond ASCII: segments need canonical form */
+};
+
+static const char *const method_names[ROUTER_METHODS] = {"GET",   "HEAD",   "POST",    "PUT",
+                                                         "PATCH", "DELETE", "OPTIONS", "*"};
+
+/* What a byte of a path is: unreserved characters have one form only, the others of `pchar` (RFC
+ * 3986, 3.3) stay as they come, anything else is percent-encoded. */
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+static bool is_segment_char(unsigned char c)
+{
+    return is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@", c) != NULL);
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Writes the canonical form of a segment into `out`, which holds ROUTER_MAX_PATTERN * 3 bytes.
+ * Returns its length, or -1 when it is longer than any pattern could be. */
+static int canonical(struct str raw, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    int len = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        unsigned char c = (unsigned char)raw.ptr[i];
+        bool must_encode = !is_segment_char(c);
+        if (c == '%' && i + 2 < raw.len && hex_value(raw.ptr[i + 1]) >= 0 &&
+            hex_value(raw.ptr[i + 2]) >= 0) {
+            c = (unsigned char)(hex_value(raw.ptr[i + 1]) << 4 | hex_value(raw.ptr[i + 2]));
+            must_encode = !is_unreserved(c);
+            i += 2;
+        }
+        if (len + 3 > ROUTER_MAX_PATTERN * 3)
+            return -1;
+        if (!must_encode) {
+            out[len++] = (char)c;
+            continue;
+        }
+        out[len++] = '%';
+        out[len++] = digits[c >> 4];
+        out[len++] = digits[c & 15];
+    }
+    return len;
+}
+
+/* Eight bytes at a time: the bytes at `at`, the first lowest, zeros behind `end`. The last ones are
+ * reached from the end backwards, so nothing outside of begin..end is read. */
+static inline uint64_t word_at(const char *begin, const char *at, const char *end)
+{
+    size_t left = (size_t)(end - at);
+    uint64_t word = 0;
+    if (left >= 8) {
+        memcpy(&word, at, 8);
+        return word;
+    }
+    if (left == 0)
+        return 0;
+    if (end - begin >= 8) {
+        memcpy(&word, end - 8, 8);
+        return word >> (64 - left * 8);
+    }
+    for (size_t i = 0; i < left; i++)
+        word |= (uint64_t)(unsigned char)at[i] << i * 8;
+    return word;
+}
+
+/* The lowest bit set is exact: the high bit of the first byte that is `c`. `c` is not NUL. */
+static inline uint64_t bytes_equal(uint64_t word, char c)
+{
+    uint64_t diff = word ^ LOW_BITS * (unsigned char)c;
+    return (diff - LOW_BITS) & ~diff & HIGH_BITS;
+}
+
+static inline const char *find_slash(const char *begin, const char *at, const char *end)
+{
+    for (; at < end; at += 8) {
+        uint64_t found = bytes_equal(word_at(begin, at, end), '/');
+        if (found != 0)
+            return at + (__builtin_ctzll(found) >> 3);
+    }
+    return end;
+}
+
+static inline uint64_t load(const char *ptr, size_t bytes)
+{
+    uint64_t word = 0;
+    memcpy(&word, ptr, bytes);
+    return word;
+}
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Eight bytes a step. Patterns come from the app, so an attacker cannot fill the table. */
+static inline uint32_t hash_segment(uint32_t parent, struct str text)
+{
+    const char *ptr = text.ptr;
+    size_t left = text.len;
+    uint64_t hash = (0x9E3779B97F4A7C15u * (parent + 1)) ^ left;
+    for (; left > 8; left -= 8, ptr += 8)
+        hash = mix(hash ^ load(ptr, 8), 0xD6E8FEB86659FD93u);
+    uint64_t tail;
+    if (left >= 4)
+        tail = load(ptr, 4) << 32 | load(ptr + left - 4, 4);
+    else if (left > 0)
+        tail = (uint64_t)(unsigned char)ptr[0] << 16 |
+               (uint64_t)(unsigned char)ptr[left >> 1] << 8 | (unsigned char)ptr[left - 1];
+    else
+        tail = 0;
+    return (uint32_t)mix(hash ^ tail, 0xD6E8FEB86659FD93u);
+}
+
+static inline const struct edge *find_edge(const struct router *router, uint32_t parent,
+                                           struct str text)
+{
+    uint32_t hash = hash_segment(parent, text);
+    for (uint32_t at = hash & router->edge_mask;; at = (at + 1) & router->edge_mask) {
+        const struct edge *edge = &router->edges[at];
+        if (edge->child == 0)
+            return NULL;
+        if (edge->hash == hash && edge->parent == parent && edge->len == text.len &&
+            (text.len == 0 || memcmp(edge->text, text.ptr, text.len) == 0))
+            return edge;
+    }
+}
+
+static void place_edge(struct router *router, struct edge edge)
+{
+    uint32_t at = edge.hash & router->edge_mask;
+    while (router->edges[at].child != 0)
+        at = (at + 1) & router->edge_mask;
+    router->edges[at] = edge;
+}
+
+/* At most half of the places are taken, so that a search always meets a free one soon. */
+static void grow_edges(struct router *router)
+{
+    struct edge *old = router->edges;
+    uint32_t places = router->edge_mask + 1;
+    router->edge_mask = places * 2 - 1;
+    router->edges = mem_zeroed(sizeof(struct edge) * places * 2);
+    for (uint32_t i = 0; i < places; i++)
+        if (old[i].child != 0)
+            place_edge(router, old[i]);
+    free(old);
+}
+
+static uint32_t add_node(struct router *router)
+{
+    if (router->nnodes == router->cap_nodes) {
+        router->cap_nodes *= 2;
+        router->nodes = mem_grow(router->nodes, sizeof(struct node) * router->cap_nodes);
+    }
+    struct node *node = &router->nodes[router->nnodes];
+    *node = (struct node){0};
+    for (int i = 0; i < ROUTER_METHODS; i++)
+        node->targets[i] = -1;
+    return router->nnodes++;
+}
+
+static uint32_t literal_child(struct router *router, uint32_t parent, struct str text)
+{
+    const struct edge *found = find_edge(router, parent, text);
+    if (found != NULL)
+        return found->child;
+    if ((router->nedges + 1) * 2 > router->edge_mask + 1)
+        grow_edges(router);
+    struct edge edge = {hash_segment(parent, text), parent, add_node(router), (uint32_t)text.len,
+                        mem_zeroed(text.len + 1)};
+    memcpy(edge.text, text.ptr, text.len);
+    place_edge(router, edge);
+    router->nedges++;
+    return edge.child;
+}
+
+static uint32_t param_child(struct router *router, uint32_t parent, uint8_t kind)
+{
+    uint32_t child = router->nodes[parent].params[kind];
+    if (child == 0) {
+        child = add_node(router);
+        router->nodes[parent].params[kind] = child;
+    }
+    return child;
+}
+
+struct router *router_new(void)
+{
+    struct router *router = MEM_NEW(struct router);
+    router->cap_nodes = 8;
+    router->nodes = mem_zeroed(sizeof(struct node) * router->cap_nodes);
+    router->edge_mask = 7;
+    router->edges = mem_zeroed(sizeof(struct edge) * (router->edge_mask + 1));
+    add_node(router); /* the root */
+    return router;
+}
+
+void router_free(struct router *router)
+{
+    if (router == NULL)
+        return;
+    for (uint32_t i = 0; i <= router->edge_mask; i++)
+        free(router->edges[i].text);
+    for (uint32_t i = 0; i < router->cap_targets; i++)
+        free(router->targets[i]);
+    free(router->targets);
+    free(router->edges);
+    free(router->nodes);
+    free(router);
+}
+
+int router_method(struct str name)
+{
+    for (int i = 0; i < ROUTER_METHODS; i++)
+        if (str_equal(name, str_of(method_names[i])))
+            return i;
+    return -1;
+}
+
+/* The shape of a pattern, checked whole before the tree is touched. */
+struct pattern_part {
+    struct str text; /* a literal as written, or a parameter's name */
+    int kind;        /* enum route_param_kind; -1: a literal */
+};
+
+struct pattern {
+    uint32_t nparts;
+    uint32_t nparams;
+    struct pattern_part parts[ROUTER_MAX_PATTERN];
+};
+
+static bool is_name(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!is_letter && !(i > 0 && c >= '0' && c <= '9'))
+            return false;
+    }
+    return name.len > 0;
+}
+
+/* What stands between the braces. NULL or what is wrong with it. */
+static const char *parse_param(struct str inside, struct pattern_part *part)
+{
+    const char *colon = memchr(inside.ptr, ':', inside.len);
+    part->kind = ROUTE_PARAM_TEXT;
+    part->text = inside;
+    if (inside.len >= 3 && memcmp(inside.ptr + inside.len - 3, "...", 3) == 0) {
+        part->kind = ROUTE_PARAM_REST;
+        part->text.len -= 3;
+    } else if (colon != NULL) {
+        struct str type = {colon + 1, (size_t)(inside.ptr + inside.len - colon - 1)};
+        part->text.len = (size_t)(colon - inside.ptr);
+        if (str_equal(type, str_of("int")))
+            part->kind = ROUTE_PARAM_INT;
+        else if (str_equal(type, str_of("number")))
+            part->kind = ROUTE_PARAM_NUMBER;
+        else
+            return "unknown parameter type, expected {name:int} or {name:number}";
+    }
+    if (!is_name(part->text))
+        return "a parameter's name is made of letters, digits and _";
+    return NULL;
+}
+
+static const char *parse_segment(struct str segment, bool is_last, struct pattern *pattern)
+{
+    struct pattern_part *part = &pattern->parts[pattern->nparts++];
+    *part = (struct pattern_part){segment, -1};
+    if (memchr(segment.ptr, '{', segment.len) == NULL &&
+        memchr(segment.ptr, '}', segment.len) == NULL) {
+        if (segment.len == 0 && !is_last)
+            return "an empty segment (//) can never be what is meant";
+        if (memchr(segment.ptr, '?', segment.len) != NULL ||
+            memchr(segment.ptr, '#', segment.len) != NULL)
+            return "a pattern covers the path only: no ? and no #";
+        return NULL;
+    }
+    struct str inside = {segment.ptr + 1, segment.len - 2};
+    if (segment.len < 2 || segment.ptr[0] != '{' || segment.ptr[segment.len - 1] != '}' ||
+        memchr(inside.ptr, '{', inside.len) != NULL || memchr(inside.ptr, '}', inside.len) != NULL)
+        return "a parameter fills its whole segment: /{name}/";
+    const char *wrong = parse_param(inside, part);
+    if (wrong != NULL)
+        return wrong;
+    if (part->kind == ROUTE_PARAM_REST && !is_last)
+        return "{name...} must be the last segment";
+    if (++pattern->nparams > ROUTER_MAX_PARAMS)
+        return "more than 16 parameters";
+    for (uint32_t i = 0; i + 1 < pattern->nparts; i++)
+        if (pattern->parts[i].kind >= 0 && str_equal(pattern->parts[i].text, part->text))
+            return "two parameters have the same name";
+    return NULL;
+}
+
+static const char *parse_pattern(struct str text, struct pattern *pattern)
+{
+    pattern->nparts = pattern->nparams = 0;
+    if (text.len == 0 || text.ptr[0] != '/')
+        return "a pattern begins with /";
+    if (text.len > ROUTER_MAX_PATTERN)
+        return "longer than 1024 bytes";
+    if (memchr(text.ptr, '\0', text.len) != NULL)
+        return "a pattern has no NUL bytes";
+    const char *at = text.ptr + 1, *end = text.ptr + text.len;
+    for (;;) {
+        const char *slash = at < end ? memchr(at, '/', (size_t)(end - at)) : NULL;
+        struct str segment = {at, (size_t)((slash != NULL ? slash : end) - at)};
+        const char *wrong = parse_segment(segment, slash == NULL, pattern);
+        if (wrong != NULL || slash == NULL)
+            return wrong;
+        at = slash + 1;
+    }
+}
+
+static struct route_names *names_new(const struct pattern *pattern)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < pattern->nparts; i++)
+        bytes += pattern->parts[i].kind >= 0 ? pattern->parts[i].text.len : 0;
+    struct route_names *names =
+        mem_zeroed(sizeof(*names) + sizeof(struct str) * pattern->nparams + bytes);
+    char *text = (char *)&names->names[pattern->nparams];
+    for (uint32_t i = 0; i < pattern->nparts; i++) {
+        struct str name = pattern->parts[i].text;
+        if (pattern->parts[i].kind < 0)
+            continue;
+        memcpy(text, name.ptr, name.len);
+        names->names[names->count++] = (struct str){text, name.len};
+        text += name.len;
+    }
+    return names;
+}
+
+static bool names_equal(const struct route_names *a, const struct route_names *b)
+{
+    bool is_same = a->count == b->count;
+    for (uint32_t i = 0; is_same && i < a->count; i++)
+        is_same = str_equal(a->names[i], b->names[i]);
+    return is_same;
+}
+
+/* False when the target has other names already. */
+static bool set_names(struct router *router, int32_t target, const struct pattern *pattern)
+{
+    if ((uint32_t)target >= router->cap_targets) {
+        uint32_t cap = router->cap_targets != 0 ? router->cap_targets : 16;
+        while (cap <= (uint32_t)target)
+            cap *= 2;
+        router->targets = mem_grow(router->targets, sizeof(*router->targets) * cap);
+        memset(router->targets + router->cap_targets, 0,
+               sizeof(*router->targets) * (cap - router->cap_targets));
+        router->cap_targets = cap;
+    }
+    struct route_names *names = names_new(pattern);
+    struct route_names **place = &router->targets[target];
+    if (*place == NULL) {
+        *place = names;
+        return true;
+    }
+    bool is_same = names_equal(*place, names);
+    free(names);
+    return is_same;
+}
+
+static uint32_t add_parts(struct router *router, const struct pattern *pattern)
+{
+    char text[ROUTER_MAX_PATTERN * 3];
+    uint32_t node = 0;
+    for (uint32_t i = 0; i < pattern->nparts; i++) {
+        const struct pattern_part *part = &pattern->parts[i];
+        if (part->kind >= 0) {
+            node = param_child(router, node, (uint8_t)part->kind);
+            continue;
+        }
+        int len = canonical(part->text, text);
+        node = literal_child(router, node, (struct str){text, (size_t)len});
+    }
+    return node;
+}
+
+int router_add(struct router *router, int method, struct str pattern, int32_t target,
+               const char **why)
+{
+    static const char *ignored;
+    struct pattern parsed;
+    why = why != NULL ? why : &ignored;
+    *why = NULL;
+    if (method < 0 || method >= ROUTER_METHODS)
+        *why = "unknown method";
+    else if (target < 0 || target >= ROUTER_MAX_TARGETS)
+        *why = "target out of range";
+    else
+        *why = parse_pattern(pattern, &parsed);
+    if (*why != NULL)
+        return -EINVAL;
+    uint32_t index = add_parts(router, &parsed); /* may move the nodes */
+    struct node *node = &router->nodes[index];
+    if (node->methods & 1u << method) {
+        *why = "this method already has a route of the same shape";
+        return -EEXIST;
+    }
+    if (!set_names(router, target, &parsed)) {
+        *why = "the target has parameters with other names";
+        return -EINVAL;
+    }
+    node->targets[method] = target;
+    node->methods |= 1u << method;
+    return 0;
+}
+
+static bool is_int(struct str text)
+{
+    bool is_negative = text.len > 0 && text.ptr[0] == '-';
+    struct str digits = {text.ptr + is_negative, text.len - is_negative};
+    uint64_t value;
+    return str_to_u64(digits, &value) && value <= (uint64_t)INT64_MAX + is_negative;
+}
+
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+static bool is_number(struct str text)
+{
+    const char *at = text.ptr, *end = text.ptr + text.len;
+    if (at < end && *at == '-')
+        at++;
+    const char *whole = at;
+    at = skip_digits(at, end);
+    size_t ndigits = (size_t)(at - whole);
+    if (at < end && *at == '.') {
+        const char *fraction = ++at;
+        at = skip_digits(at, end);
+        ndigits += (size_t)(at - fraction);
+    }
+    if (ndigits == 0)
+        return false;
+    if (at < end && (*at | 0x20) == 'e') {
+        at++;
+        if (at < end && (*at == '-' || *at == '+'))
+            at++;
+        const char *exponent = at;
+        at = skip_digits(at, end);
+        if (at == exponent)
+            return false;
+    }
+    return at == end;
+}
+
+/* A node that the whole path leads to: true when it has the method, else notes what it has. */
+static bool accept(struct walk *walk, const struct node *node, uint32_t nparams)
+{
+    int32_t target = -1;
+    if (walk->method >= 0)
+        target = node->targets[walk->method];
+    if (target < 0 && walk->method == ROUTER_HEAD)
+        target = node->targets[ROUTER_GET];
+    if (target < 0)
+        target = node->targets[ROUTER_ANY];
+    if (target < 0) {
+        walk->match->allowed |= node->methods;
+        return false;
+    }
+    walk->match->target = target;
+    walk->match->nparams = nparams;
+    return true;
+}
+
+static void set_param(struct walk *walk, uint32_t index, struct str value, uint8_t kind)
+{
+    walk->match->params[index] = (struct route_param){
+        value, kind,
+        walk->is_encoded && value.len > 0 && memchr(value.ptr, '%', value.len) != NULL};
+}
+
+static bool walk_from(struct walk *walk, uint32_t index, const char *at, uint32_t nparams);
+
+static bool walk_child(struct walk *walk, uint32_t child, const char *segment_end, uint32_t nparams)
+{
+    if (segment_end == walk->end)
+        return accept(walk, &walk->router->nodes[child], nparams);
+    return walk_from(walk, child, segment_end + 1, nparams);
+}
+
+/* Where a segment can lead: its literal child, and which typed parameters its text would fit. */
+struct fork {
+    uint32_t literal; /* 0: none */
+    bool is_int;
+    bool is_number;
+};
+
+static inline struct fork fork_at(const struct router *router, uint32_t index, struct str text)
+{
+    const struct node *node = &router->nodes[index];
+    const struct edge *edge = find_edge(router, index, text);
+    return (struct fork){edge != NULL ? edge->child : 0,
+                         node->params[ROUTE_PARAM_INT] != 0 && is_int(text),
+                         node->params[ROUTE_PARAM_NUMBER] != 0 && is_number(text)};
+}
+
+/* Out of line, so that the buffer leaves the stack before the walk goes deeper. */
+static __attribute__((noinline)) struct fork fork_encoded(const struct router *router,
+                                                          uint32_t index, struct str raw)
+{
+    char text[ROUTER_MAX_PATTERN * 3];
+    int len = canonical(raw, text);
+    return len < 0 ? (struct fork){0} : fork_at(router, index, (struct str){text, (size_t)len});
+}
+
+static bool walk_param(struct walk *walk, const struct node *node, struct str raw, uint8_t kind,
+                       uint32_t nparams)
+{
+    const char *end = raw.ptr + raw.len;
+    set_param(walk, nparams, raw, kind);
+    return walk_child(walk, node->params[kind], end, nparams + 1);
+}
+
+/* Tries node `index` with the segment that begins at `at`. A deeper try may overwrite params from
+ * nparams on; each is set again right before the step that uses it. */
+static bool walk_from(struct walk *walk, uint32_t index, const char *at, uint32_t nparams)
+{
+    const struct node *node = &walk->router->nodes[index];
+    const char *end = find_slash(walk->path.ptr, at, walk->end);
+    struct str raw = {at, (size_t)(end - at)};
+    struct fork fork = walk->is_encoded ? fork_encoded(walk->router, index, raw)
+                                        : fork_at(walk->router, index, raw);
+    if (fork.literal != 0 && walk_child(walk, fork.literal, end, nparams))
+        return true;
+    if (fork.is_int && walk_param(walk, node, raw, ROUTE_PARAM_INT, nparams))
+        return true;
+    if (fork.is_number && walk_param(walk, node, raw, ROUTE_PARAM_NUMBER, nparams))
+        return true;
+    if (raw.len > 0 && node->params[ROUTE_PARAM_TEXT] != 0 &&
+        walk_param(walk, node, raw, ROUTE_PARAM_TEXT, nparams))
+        return true;
+    if (node->params[ROUTE_PARAM_REST] == 0)
+        return false;
+    set_param(walk, nparams, (struct str){at, (size_t)(walk->end - at)}, ROUTE_PARAM_REST);
+    return accept(walk, &walk->router->nodes[node->params[ROUTE_PARAM_REST]], nparams + 1);
+}
+
+/* '%' or a byte beyond ASCII: rare enough to be asked for the whole path at once. */
+static bool needs_canonical(struct str path)
+{
+    uint64_t odd = 0;
+    const char *end = path.ptr + path.len;
+    for (const char *at = path.ptr; at < end; at += 8) {
+        uint64_t word = word_at(path.ptr, at, end);
+        odd |= (word & HIGH_BITS) | bytes_equal(word, '%');
+    }
+    return odd != 0;
+}
+
+bool router_match(const struct router *router, int method, struct str path,
+                  struct route_match *match)
+{
+    match->target = -1;
+    match->nparams = 0;
+    match->allowed = 0;
+    if (path.len == 0 || path.ptr[0] != '/')
+        return false;
+    struct walk walk = {router, match, path, path.ptr + path.len, method, needs_canonical(path)};
+    if (walk_from(&walk, 0, path.ptr + 1, 0)) {
+        match->allowed = 0;
+        return true;
+    }
+    if (match->allowed & 1u << ROUTER_GET)
+        match->allowed |= 1u << ROUTER_HEAD;
+    if (match->allowed != 0)
+        match->allowed |= 1u << ROUTER_OPTIONS;
+    return false;
+}
+
+struct str router_param_name(const struct router *router, int32_t target, uint32_t index)
+{
+    if (target < 0 || (uint32_t)target >= router->cap_targets || router->targets[target] == NULL ||
+        index >= router->targets[target]->count)
+        return (struct str){"", 0};
+    return router->targets[target]->names[index];
+}
+
+size_t router_allow_text(uint32_t allowed, char text[64])
+{
+    size_t len = 0;
+    text[0] = '\0';
+    for (int i = 0; i < ROUTER_ANY; i++) {
+        if (!(allowed & 1u << i))
+            continue;
+        struct str name = str_of(method_names[i]);
+        if (len > 0) {
+            memcpy(text + len, ", ", 2);
+            len += 2;
+        }
+        memcpy(text + len, name.ptr, name.len + 1);
+        len += name.len;
+    }
+    return len;
+}

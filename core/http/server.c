@@ -1,0 +1,234 @@
+/*
+ * Connections come and go here; what they do is conn.c. Accepting pauses at max_connections, so that
+ * further clients wait in the kernel's queue instead of being refused.
+ */
+#include "http/server.h"
+
+#include "base/mem.h"
+#include "http/conn.h"
+#include "http/server_state.h"
+#include "loop/deadline.h"
+#include "loop/loop.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { SPARE_DESCRIPTORS = 64, BODY_KEPT_BYTES = 16 * 1024 };
+
+static const char hex[] = "0123456789abcdef";
+
+static void make_id_prefix(struct http_server *server)
+{
+    uint32_t random = (uint32_t)getpid() * 2654435761u;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+        random ^= (uint32_t)(uintptr_t)server;
+    for (int i = 0; i < 8; i++)
+        server->id_prefix[i] = hex[(random >> (i * 4)) & 15];
+}
+
+/* Leaves descriptors for logs, clients and files, so that a full house still answers. */
+static uint32_t max_connections(const struct config *config)
+{
+    struct rlimit limit;
+    uint32_t max = config->max_connections != 0 ? config->max_connections : UINT32_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return max;
+    uint64_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                           : limit.rlim_cur / 2;
+    return room < max ? (uint32_t)room : max;
+}
+
+struct http_server *http_server_new(struct loop *loop, const struct config *config,
+                                    struct scoreboard_slot *slot,
+                                    const struct http_handler *handler)
+{
+    struct http_server *server = MEM_NEW(struct http_server);
+    server->loop = loop;
+    server->config = config;
+    server->slot = slot;
+    server->handler = handler;
+    server->max_conns = max_connections(config);
+    link_init(&server->conns);
+    server->header_deadlines = deadline_queue(loop, config->header_timeout_ms);
+    server->body_deadlines = deadline_queue(loop, config->body_timeout_ms);
+    server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
+    server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
+    make_id_prefix(server);
+    return server;
+}
+
+static void on_accept(void *owner, int fd)
+{
+    struct http_server *server = owner;
+    conn_open(server, fd);
+}
+
+static const struct listener_events listener_events = {.on_accept = on_accept};
+
+int http_server_listen(struct http_server *server, int fd)
+{
+    if (server->nlisteners == SERVER_MAX_LISTENERS)
+        return -ENOSPC;
+    server->listeners[server->nlisteners++] = listener_open(server->loop, fd, &listener_events,
+                                                            server);
+    return 0;
+}
+
+static void for_each_conn(struct http_server *server, void (*visit)(struct conn *conn))
+{
+    struct link *next;
+    for (struct link *at = server->conns.next; at != &server->conns; at = next) {
+        next = at->next;
+        visit(LIST_ENTRY(at, struct conn, link));
+    }
+}
+
+static void finish_if_empty(struct http_server *server)
+{
+    if (server->nconns != 0)
+        return;
+    if (server->is_draining && server->on_idle != NULL) {
+        void (*on_idle)(void *data) = server->on_idle;
+        server->on_idle = NULL;
+        on_idle(server->on_idle_data);
+    }
+    if (!server->is_freed)
+        return;
+    for (uint32_t i = 0; i < server->nspare_requests; i++) {
+        arena_deinit(&server->spare_requests[i]->arena);
+        buf_deinit(&server->spare_requests[i]->body_buf);
+        message_deinit(&server->spare_requests[i]->message);
+        free(server->spare_requests[i]);
+    }
+    buf_deinit(&server->out);
+    buf_deinit(&server->side_out);
+    free(server);
+}
+
+void http_server_drain(struct http_server *server, void (*on_idle)(void *data), void *data)
+{
+    if (server->is_draining)
+        return;
+    server->is_draining = true;
+    for (uint32_t i = 0; i < server->nlisteners; i++) {
+        listener_accept_queued(server->listeners[i]);
+        listener_close(server->listeners[i]);
+    }
+    server->nlisteners = 0;
+    server->on_idle = on_idle;
+    server->on_idle_data = data;
+    for_each_conn(server, conn_drain);
+    finish_if_empty(server);
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (server == NULL)
+        return;
+    server->is_freed = true;
+    for (uint32_t i = 0; i < server->nlisteners; i++)
+        listener_close(server->listeners[i]);
+    server->nlisteners = 0;
+    for_each_conn(server, conn_close);
+    finish_if_empty(server);
+}
+
+uint32_t http_server_connections(const struct http_server *server)
+{
+    return server->nconns;
+}
+
+struct loop *http_server_loop(const struct http_server *server)
+{
+    return server->loop;
+}
+
+const struct config *http_server_config(const struct http_server *server)
+{
+    return server->config;
+}
+
+static void show_connections(struct http_server *server)
+{
+    if (server->slot != NULL)
+        atomic_store_explicit(&server->slot->connections, server->nconns, memory_order_relaxed);
+}
+
+void server_conn_opened(struct http_server *server)
+{
+    server->nconns++;
+    show_connections(server);
+    if (server->nconns >= server->max_conns)
+        for (uint32_t i = 0; i < server->nlisteners; i++)
+            listener_pause(server->listeners[i]);
+}
+
+void server_conn_closed(struct http_server *server)
+{
+    server->nconns--;
+    show_connections(server);
+    if (server->nconns == server->max_conns - 1)
+        for (uint32_t i = 0; i < server->nlisteners; i++)
+            listener_resume(server->listeners[i]);
+    finish_if_empty(server);
+}
+
+struct request *server_get_request(struct http_server *server)
+{
+    struct request *request = server->nspare_requests != 0
+                                  ? server->spare_requests[--server->nspare_requests]
+                                  : MEM_NEW(struct request);
+    message_reset(&request->message);
+    request->message.max_headers = server->config->limit_request_fields;
+    request->body_limit = server->config->max_body;
+    return request;
+}
+
+void server_put_request(struct http_server *server, struct request *request)
+{
+    struct message message = request->message;
+    struct arena arena = request->arena;
+    struct buf body_buf = request->body_buf;
+    arena_reset(&arena);
+    body_buf.len = 0;
+    if (body_buf.cap > BODY_KEPT_BYTES)
+        buf_deinit(&body_buf);
+    if (server->nspare_requests == SERVER_SPARE_REQUESTS) {
+        arena_deinit(&arena);
+        buf_deinit(&body_buf);
+        message_deinit(&message);
+        free(request);
+        return;
+    }
+    *request = (struct request){.message = message, .arena = arena, .body_buf = body_buf};
+    server->spare_requests[server->nspare_requests++] = request;
+}
+
+void server_begin_request(struct http_server *server, struct request *request)
+{
+    uint64_t number = server->next_id++;
+    memcpy(request->id, server->id_prefix, 8);
+    for (int i = REQUEST_ID_BYTES - 1; i >= 8; i--, number >>= 4)
+        request->id[i] = hex[number & 15];
+    server->in_flight++;
+    if (server->slot != NULL)
+        atomic_store_explicit(&server->slot->in_flight, server->in_flight, memory_order_relaxed);
+}
+
+void server_end_request(struct http_server *server, uint16_t status)
+{
+    struct scoreboard_slot *slot = server->slot;
+    server->in_flight--;
+    server->requests++;
+    server->errors += status >= 500;
+    if (slot == NULL)
+        return;
+    atomic_store_explicit(&slot->in_flight, server->in_flight, memory_order_relaxed);
+    atomic_store_explicit(&slot->requests, server->requests, memory_order_relaxed);
+    atomic_store_explicit(&slot->errors, server->errors, memory_order_relaxed);
+}

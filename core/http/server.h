@@ -1,0 +1,28 @@
+/*
+ * server.h - the HTTP side of one worker: its listeners, its connections, what they share.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "http/request.h"
+#include "shared/scoreboard.h"
+
+#include <stdint.h>
+
+struct http_server;
+struct loop;
+
+/* All borrowed; `slot` may be NULL. */
+struct http_server *http_server_new(struct loop *loop, const struct config *config,
+                                    struct scoreboard_slot *slot,
+                                    const struct http_handler *handler);
+/* Borrows the listening descriptor. 0 or -errno. */
+int http_server_listen(struct http_server *server, int fd);
+/* Accepts what is queued, stops listening, closes idle connections, tells the others to close after
+ * their answer. on_idle(data) is called once, when the last connection is gone. */
+void http_server_drain(struct http_server *server, void (*on_idle)(void *data), void *data);
+/* Cuts every connection. Frees once they are gone; the loop has to turn for that. */
+void http_server_free(struct http_server *server);
+uint32_t http_server_connections(const struct http_server *server);
+struct loop *http_server_loop(const struct http_server *server);
+const struct config *http_server_config(const struct http_server *server);

@@ -1,0 +1,56 @@
+/*
+ * server_state.h - what the connections of one worker share. Private to this room.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/request.h"
+#include "http/server.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SERVER_MAX_LISTENERS = 32, SERVER_SPARE_REQUESTS = 256 };
+
+struct deadline_queue;
+struct listener;
+
+struct http_server {
+    struct loop *loop;
+    const struct config *config;
+    struct scoreboard_slot *slot; /* NULL outside a worker */
+    const struct http_handler *handler;
+    struct listener *listeners[SERVER_MAX_LISTENERS];
+    uint32_t nlisteners;
+    struct link conns;
+    uint32_t nconns;
+    uint32_t max_conns; /* then accepting pauses */
+    struct request *spare_requests[SERVER_SPARE_REQUESTS];
+    uint32_t nspare_requests;
+    struct conn *batching;  /* whose read is on the stack; its answers are collected in `out` */
+    struct buf out;         /* empty between two batches */
+    struct buf side_out;    /* answers outside the batch; empty between two calls */
+    struct deadline_queue *header_deadlines;
+    struct deadline_queue *body_deadlines;
+    struct deadline_queue *keepalive_deadlines;
+    struct deadline_queue *linger_deadlines;
+    uint64_t next_id;
+    char id_prefix[8];
+    uint64_t requests; /* answered */
+    uint64_t errors;
+    uint32_t in_flight;
+    bool is_draining;
+    bool is_freed;
+    void (*on_idle)(void *data);
+    void *on_idle_data;
+};
+
+struct request *server_get_request(struct http_server *server);
+void server_put_request(struct http_server *server, struct request *request);
+void server_conn_opened(struct http_server *server);
+void server_conn_closed(struct http_server *server);
+/* Numbers and counts a request whose head is complete; the second takes the status it was answered
+ * with, 0 when it was abandoned. */
+void server_begin_request(struct http_server *server, struct request *request);
+void server_end_request(struct http_server *server, uint16_t status);

@@ -1,0 +1,418 @@
+#include "script/exchange.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/method.h"
+#include "http/query.h"
+#include "loop/loop.h"
+#include "script/answer.h"
+#include "script/generation_state.h"
+#include "script/task.h"
+#include "shared/scoreboard.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The stack of a handler's coroutine: req and res stay below the handler, so that whoever reads its
+ * results, or handles its failure, still has them. */
+enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3, DEADLINE_EXTRA_MS = 0 };
+
+static const struct task_owner handler_owner;
+
+/* ---- tokens ---- */
+
+#define SERIAL_FACTOR 1048576.0 /* 2^20 places; the serial has the other 32 bits of a double */
+
+static void push_token(lua_State *L, const struct exchange *exchange)
+{
+    lua_pushnumber(L, (lua_Number)exchange->place + SERIAL_FACTOR * exchange->serial);
+}
+
+struct exchange *exchange_check(lua_State *L, int index)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    lua_Number token = luaL_checknumber(L, index);
+    lua_Number serial = floor(token / SERIAL_FACTOR);
+    lua_Number place = token - serial * SERIAL_FACTOR;
+    struct generation *generation = vm->generation;
+    if (generation != NULL && place >= 0 && place < generation->nexchanges) {
+        struct exchange *exchange = generation->exchanges[(uint32_t)place];
+        if (exchange->request != NULL && (lua_Number)exchange->serial == serial)
+            return exchange;
+    }
+    vm_push_error(L, "finished", "the request is finished: its req and res cannot be used any more");
+    lua_error(L);
+    return NULL;
+}
+
+/* ---- answers made here ---- */
+
+static void answer_text(struct request *request, uint16_t status, const char *text,
+                        struct str fields)
+{
+    struct answer answer = {
+        .status = status,
+        .content_type = str_of("text/plain; charset=utf-8"),
+        .fields = fields,
+        .body = str_of(text),
+    };
+    request_answer(request, &answer);
+}
+
+static void answer_allowed(struct request *request, uint32_t allowed)
+{
+    char allow[64], field[80];
+    size_t len = router_allow_text(allowed, allow);
+    len = (size_t)snprintf(field, sizeof(field), "Allow: %.*s\r\n", (int)len, allow);
+    struct str fields = {field, len};
+    if (request->message.method == METHOD_OPTIONS) {
+        struct answer answer = {.status = 204, .fields = fields};
+        request_answer(request, &answer);
+        return;
+    }
+    answer_text(request, 405, "method not allowed\n", fields);
+}
+
+/* ---- ending ---- */
+
+static void show_waiting(struct exchange *exchange, bool is_waiting)
+{
+    struct scoreboard_slot *slot = exchange->generation->vm->slot;
+    if (slot == NULL || exchange->is_waiting_shown == is_waiting ||
+        exchange->route->number >= SCOREBOARD_ROUTES)
+        return;
+    _Atomic uint32_t *count = &slot->waiting[exchange->route->number];
+    uint32_t now = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, is_waiting ? now + 1 : now - 1, memory_order_relaxed);
+    exchange->is_waiting_shown = is_waiting;
+}
+
+/* After the answer is whole or nobody wants it. */
+static void end_exchange(struct exchange *exchange)
+{
+    if (exchange->route != NULL) {
+        show_waiting(exchange, false);
+        ((struct route *)exchange->route)->nrunning--;
+    }
+    generation_put_exchange(exchange);
+}
+
+/* ---- running Lua ---- */
+
+static void push_object(lua_State *L, struct exchange *exchange, int meta_ref)
+{
+    lua_createtable(L, 1, 0);
+    push_token(L, exchange);
+    lua_rawseti(L, -2, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, meta_ref);
+    lua_setmetatable(L, -2);
+}
+
+static void on_overdue(struct deadline *deadline)
+{
+    struct exchange *exchange = LIST_ENTRY(deadline, struct exchange, deadline);
+    lua_State *L = exchange->generation->vm->L;
+    exchange->is_overdue = true;
+    vm_push_error(L, "timeout", "the request took longer than its timeout of %f seconds",
+                  exchange->route->timeout_ms / 1000.0);
+    task_cancel(exchange->task, L);
+}
+
+static void run_handler(struct exchange *exchange, const struct route *route)
+{
+    struct generation *generation = exchange->generation;
+    struct request *request = exchange->request;
+    struct task *task = task_new(generation->vm, &handler_owner, exchange);
+    lua_State *co = task->co;
+    uint32_t serial = exchange->serial;
+    exchange->task = task;
+    task->route = route->number + 1;
+    if (route->wants >= 1)
+        push_object(co, exchange, generation->request_meta_ref);
+    else
+        lua_pushnil(co);
+    if (route->wants >= 2)
+        push_object(co, exchange, generation->response_meta_ref);
+    else
+        lua_pushnil(co);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, route->handler_ref);
+    for (int i = 0; i < route->wants; i++)
+        lua_pushvalue(co, STACK_REQ + i);
+    task_start(task, route->wants);
+    if (exchange->serial != serial || exchange->request != request)
+        return; /* answered at once */
+    show_waiting(exchange, true);
+    if (route->timeout_ms != 0)
+        deadline_start(route->deadlines, &exchange->deadline, on_overdue);
+}
+
+/* The error handler runs as a task of its own, with the same req and res. The failed coroutine holds
+ * them, and the error on top. */
+static void run_failure(struct exchange *exchange, struct task *failed)
+{
+    struct generation *generation = exchange->generation;
+    struct task *task = task_new(generation->vm, &handler_owner, exchange);
+    lua_State *co = task->co;
+    exchange->phase = EXCHANGE_FAILURE;
+    exchange->task = task;
+    task->route = failed->route;
+    push_object(co, exchange, generation->request_meta_ref);
+    push_object(co, exchange, generation->response_meta_ref);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
+    task_push_failure(failed, co);
+    lua_pushvalue(co, STACK_REQ);
+    lua_pushvalue(co, STACK_RES);
+    lua_pushinteger(co, (lua_Integer)exchange->route->app + 1);
+    lua_pushboolean(co, exchange->is_overdue);
+    lua_pushboolean(co, exchange->request->is_answer_begun);
+    task_start(task, 6);
+}
+
+static void log_lost_failure(struct exchange *exchange, struct task *task)
+{
+    lua_State *co = task->co;
+    const char *text = lua_isstring(co, -1) ? lua_tostring(co, -1) : luaL_typename(co, -1);
+    struct log_field fields[] = {
+        {"request_id", {exchange->request->id, REQUEST_ID_BYTES}},
+        {"route", str_of(exchange->route->pattern)},
+    };
+    log_with(LOG_ERROR, fields, 2, "the error handler failed: %s", text);
+}
+
+static void on_handler_failed(struct exchange *exchange, struct task *task)
+{
+    struct request *request = exchange->request;
+    if (exchange->phase == EXCHANGE_HANDLER) {
+        run_failure(exchange, task);
+        return;
+    }
+    log_lost_failure(exchange, task);
+    end_exchange(exchange);
+    if (request->is_answer_begun)
+        request_abort(request);
+    else
+        answer_text(request, 500, "internal server error\n", (struct str){0});
+}
+
+static void on_handler_end(struct task *task, enum task_status status)
+{
+    struct exchange *exchange = task->data;
+    struct generations *all = exchange->generation->all;
+    struct request *request = exchange->request;
+    lua_State *co = task->co;
+    struct answer answer;
+    exchange->task = NULL;
+    if (exchange->is_abandoned) {
+        end_exchange(exchange);
+        return;
+    }
+    if (status != TASK_DONE) {
+        on_handler_failed(exchange, task);
+        return;
+    }
+    if (request->is_answer_begun) {
+        end_exchange(exchange);
+        request_end(request);
+        return;
+    }
+    struct answer_buffers buffers = {&all->scratch, &all->fields};
+    int res = lua_istable(co, STACK_RES) ? STACK_RES : 0;
+    if (!answer_read(co, STACK_RESULT, res, buffers, &answer)) {
+        on_handler_failed(exchange, task);
+        return;
+    }
+    end_exchange(exchange);
+    request_answer(request, &answer);
+}
+
+static const struct task_owner handler_owner = {.on_end = on_handler_end};
+
+/* ---- from the server ---- */
+
+/* By llhttp's method number; -1: only routes for any method. */
+static const int8_t router_methods[METHOD_COUNT] = {
+    [0 ... METHOD_COUNT - 1] = -1,   [METHOD_GET] = ROUTER_GET,     [METHOD_HEAD] = ROUTER_HEAD,
+    [METHOD_POST] = ROUTER_POST,     [METHOD_PUT] = ROUTER_PUT,     [METHOD_PATCH] = ROUTER_PATCH,
+    [METHOD_DELETE] = ROUTER_DELETE, [METHOD_OPTIONS] = ROUTER_OPTIONS,
+};
+
+static bool match_in(struct generation *generation, const struct router *router,
+                     const struct request *request, struct str path, struct route_match *match,
+                     uint32_t *allowed)
+{
+    int method = router_methods[request->message.method % METHOD_COUNT];
+    (void)generation;
+    if (router_match(router, method, path, match))
+        return true;
+    *allowed |= match->allowed;
+    return false;
+}
+
+/* Routers of a host first, then the one for any host. */
+static const struct host_router *find(struct generation *generation, const struct request *request,
+                                      struct str path, struct route_match *match,
+                                      uint32_t *allowed)
+{
+    struct host_router *last = &generation->routers[generation->nrouters - 1];
+    if (generation->nrouters > 1 && request->message.host >= 0) {
+        struct str host = request_slice(request,
+                                        request->message.headers[request->message.host].value);
+        const char *colon = host.len != 0 ? memrchr(host.ptr, ':', host.len) : NULL;
+        if (colon != NULL && host.ptr[host.len - 1] != ']')
+            host.len = (size_t)(colon - host.ptr);
+        for (struct host_router *at = generation->routers; at != last; at++)
+            if (str_equal_nocase(host, str_of(at->host)) &&
+                match_in(generation, at->router, request, path, match, allowed))
+                return at;
+    }
+    return match_in(generation, last->router, request, path, match, allowed) ? last : NULL;
+}
+
+/* "/hello" where only "/hello/" is known: relative links of its page would point elsewhere. */
+static bool redirect_to_slash(struct generation *generation, struct request *request,
+                              struct str path)
+{
+    struct route_match match;
+    struct buf longer = {0};
+    uint32_t allowed = 0;
+    buf_add_str(&longer, path);
+    buf_add_char(&longer, '/');
+    bool is_known = path.len > 1 && path.ptr[path.len - 1] != '/' && path.ptr[0] == '/' &&
+                    find(generation, request, buf_str(&longer), &match, &allowed) != NULL;
+    if (is_known) {
+        struct str query = request_query(request);
+        struct buf fields = {0};
+        /* "//host/" in a Location would be another host */
+        const char *start = longer.len > 1 && longer.ptr[1] == '/' ? "/." : "";
+        buf_printf(&fields, "Location: %s%.*s%s%.*s\r\n", start, (int)longer.len, longer.ptr,
+                   query.len != 0 ? "?" : "", (int)query.len, query.ptr);
+        answer_text(request, 308, "", buf_str(&fields));
+        buf_deinit(&fields);
+    }
+    buf_deinit(&longer);
+    return is_known;
+}
+
+/* The app whose mount the path lies under, the longest one. */
+static struct app *app_of_path(struct generation *generation, struct str path)
+{
+    struct app *best = NULL;
+    size_t best_len = 0;
+    for (size_t i = 0; i < generation->napps; i++) {
+        size_t len = strlen(generation->apps[i].mount);
+        if (len <= path.len && memcmp(path.ptr, generation->apps[i].mount, len) == 0 &&
+            (len == path.len || path.ptr[len] == '/') && (best == NULL || len > best_len)) {
+            best = &generation->apps[i];
+            best_len = len;
+        }
+    }
+    return best;
+}
+
+static void start(struct generation *generation, struct request *request, struct route *route,
+                  const struct route_match *match, struct str path)
+{
+    struct exchange *exchange = generation_get_exchange(generation, request);
+    uint32_t path_at = (uint32_t)(path.ptr - request->base);
+    exchange->route = route;
+    route->nrunning++;
+    exchange->nparams = match != NULL ? match->nparams : 0;
+    for (uint32_t i = 0; i < exchange->nparams; i++) {
+        const struct route_param *param = &match->params[i];
+        exchange->params[i].value = (struct slice){
+            path_at + (uint32_t)(param->value.ptr - path.ptr), (uint32_t)param->value.len};
+        exchange->params[i].kind = param->kind;
+        exchange->params[i].needs_decoding = param->needs_decoding;
+    }
+    if (route->max_body != generation->all->config->max_body ||
+        request->message.content_length != 0 || request->body_seen != 0)
+        request_limit_body(request, route->max_body);
+    if (request->body_state == BODY_TOO_LARGE) {
+        end_exchange(exchange);
+        answer_text(request, 413, "the body is too large\n", (struct str){0});
+        return;
+    }
+    run_handler(exchange, route);
+}
+
+static void on_request(void *data, struct request *request)
+{
+    struct generations *all = data;
+    struct generation *generation = all->current;
+    struct str path = request_path(request);
+    struct route_match match;
+    uint32_t allowed = 0;
+    if (generation == NULL) {
+        answer_text(request, 503, "the server is stopping\n", (struct str){0});
+        return;
+    }
+    if (find(generation, request, path, &match, &allowed) != NULL) {
+        struct route *route = generation->routes[match.target];
+        if (route->limit != 0 && route->nrunning >= route->limit)
+            answer_text(request, 503, "too many requests run this route already\n",
+                        str_of("Retry-After: 1\r\n"));
+        else
+            start(generation, request, route, &match, path);
+        return;
+    }
+    if (allowed != 0) {
+        answer_allowed(request, allowed);
+        return;
+    }
+    if (redirect_to_slash(generation, request, path))
+        return;
+    struct app *app = app_of_path(generation, path);
+    if (app != NULL && app->not_found != NULL)
+        start(generation, request, app->not_found, NULL, path);
+    else
+        answer_text(request, 404, "not found\n", (struct str){0});
+}
+
+static void wake(struct exchange *exchange)
+{
+    struct op *op = exchange->waiting;
+    if (op == NULL)
+        return;
+    exchange->waiting = NULL;
+    lua_pushboolean(op_state(op), true);
+    op_complete(op, 1);
+}
+
+static void on_body(void *data, struct request *request)
+{
+    (void)data;
+    wake(request->user);
+}
+
+static void on_drain(void *data, struct request *request)
+{
+    (void)data;
+    if (!request_must_wait(request))
+        wake(request->user);
+}
+
+static void on_abandon(void *data, struct request *request)
+{
+    struct exchange *exchange = request->user;
+    (void)data;
+    if (exchange == NULL)
+        return;
+    exchange->is_abandoned = true;
+    struct task *task = exchange->task;
+    lua_State *L = exchange->generation->vm->L;
+    deadline_stop(&exchange->deadline);
+    exchange->request = NULL; /* its req and res raise from now on */
+    if (task == NULL)
+        return;
+    vm_push_error(L, "cancelled", "the client has gone");
+    task_cancel(task, L);
+}
+
+struct http_handler exchange_handler(struct generations *all)
+{
+    return (struct http_handler){.on_request = on_request,
+                                 .on_body = on_body,
+                                 .on_drain = on_drain,
+                                 .on_abandon = on_abandon,
+                                 .data = all};
+}

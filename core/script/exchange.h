@@ -1,0 +1,72 @@
+/*
+ * exchange.h - one request in Lua's hands: which route, which task, which generation.
+ *
+ * Taken from its generation's pool when a request's head is complete, given back when it was answered
+ * or abandoned. Lua holds a token (place and serial) instead of a pointer, so a `req` that outlives its
+ * request raises instead of touching somebody else's.
+ */
+#pragma once
+
+#include "http/parser.h"
+#include "http/request.h"
+#include "http/router.h"
+#include "loop/deadline.h"
+#include "script/generation.h"
+#include "script/vm.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum exchange_phase {
+    EXCHANGE_HANDLER,
+    EXCHANGE_FAILURE, /* the error handler is answering */
+};
+
+struct route;
+struct op;
+
+struct exchange {
+    uint32_t place;  /* in the generation's table */
+    uint32_t serial; /* changes when the exchange is given back */
+    struct exchange *next_spare;
+    struct generation *generation;
+    struct request *request; /* NULL: not in use */
+    const struct route *route;
+    struct task *task; /* the handler's, while it runs */
+    struct deadline deadline;
+    struct op *waiting; /* a binding that waits for the body or for a slow client */
+    uint8_t phase;      /* enum exchange_phase */
+    bool is_overdue;    /* the request's own deadline has struck */
+    bool is_abandoned;  /* the client has gone */
+    bool is_waiting_shown; /* counted in the scoreboard */
+    uint32_t nparams;
+    struct {
+        struct slice value; /* of the path: it may move with the head */
+        uint8_t kind;
+        bool needs_decoding;
+    } params[ROUTER_MAX_PARAMS];
+};
+
+/* A handler of one generation, by number. */
+struct route {
+    int handler_ref;
+    uint32_t number;
+    uint8_t wants; /* 0: no argument, 1: req, 2: req and res */
+    bool runs_in_thread;
+    uint32_t app; /* index in the generation's apps */
+    uint32_t timeout_ms;
+    uint64_t max_body;
+    uint32_t limit; /* concurrent runs; 0: any */
+    uint32_t nrunning;
+    struct deadline_queue *deadlines;
+    struct router *router; /* which knows the names of its parameters */
+    char *method;
+    char *pattern;
+    char *source;
+};
+
+struct http_handler exchange_handler(struct generations *all);
+
+/* The exchange behind a token, raising "the request is finished" when it is over. */
+struct exchange *exchange_check(lua_State *L, int index);
+int luaopen_moonloop_core_request(lua_State *L);

@@ -1,0 +1,296 @@
+#include "script/generation.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/method.h"
+#include "loop/deadline.h"
+#include "loop/loop.h"
+#include "script/generation_state.h"
+#include "script/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_retired_empty(void *data);
+
+struct generations *generations_new(struct loop *loop, const struct config *config,
+                                    struct scoreboard_slot *slot)
+{
+    struct generations *all = MEM_NEW(struct generations);
+    all->loop = loop;
+    all->config = config;
+    all->slot = slot;
+    link_init(&all->retired);
+    all->handler = exchange_handler(all);
+    return all;
+}
+
+const struct http_handler *generations_handler(const struct generations *all)
+{
+    return &all->handler;
+}
+
+static void route_free(struct route *route)
+{
+    free(route->method);
+    free(route->pattern);
+    free(route->source);
+    free(route);
+}
+
+void generation_free(struct generation *generation)
+{
+    if (generation == NULL)
+        return;
+    if (generation->vm != NULL)
+        vm_free(generation->vm);
+    for (size_t i = 0; i < generation->napps; i++) {
+        free(generation->apps[i].name);
+        free(generation->apps[i].mount);
+        free(generation->apps[i].error);
+    }
+    for (size_t i = 0; i < generation->nroutes; i++)
+        route_free(generation->routes[i]);
+    for (size_t i = 0; i < generation->nrouters; i++) {
+        free(generation->routers[i].host);
+        router_free(generation->routers[i].router);
+    }
+    for (size_t i = 0; i < generation->nfiles; i++)
+        free(generation->files[i]);
+    for (uint32_t i = 0; i < generation->nexchanges; i++)
+        free(generation->exchanges[i]);
+    snapshot_free(generation->snapshot);
+    free(generation->apps);
+    free(generation->routes);
+    free(generation->routers);
+    free(generation->files);
+    free(generation->exchanges);
+    free(generation);
+}
+
+/* Runs lua/moonloop/loader.lua, which calls back into lib_generation.c for each app and route. */
+static bool load(struct generation *generation, struct fault *fault)
+{
+    lua_State *L = generation->vm->L;
+    const struct config *config = generation->all->config;
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "moonloop.loader");
+    if (!vm_call(generation->vm, 1, 1, fault))
+        return false;
+    lua_pushstring(L, config->apps_dir);
+    lua_pushboolean(L, config->dev);
+    if (!vm_call(generation->vm, 2, 1, fault))
+        return false;
+    lua_getfield(L, -1, "request");
+    generation->request_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, -1, "response");
+    generation->response_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, -1, "failure");
+    generation->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
+    return true;
+}
+
+struct generation *generation_build(struct generations *all, uint64_t number,
+                                    struct snapshot *snapshot, struct fault *fault)
+{
+    struct generation *generation = MEM_NEW(struct generation);
+    generation->all = all;
+    generation->number = number;
+    generation->snapshot = snapshot;
+    link_init(&generation->link);
+    generation->files = mem_zeroed(sizeof(*generation->files));
+    generation->vm = vm_new(all->loop, all->config->lua_dir, all->config, fault);
+    if (generation->vm == NULL)
+        goto fail;
+    generation->vm->generation = generation;
+    vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);
+    if (!load(generation, fault))
+        goto fail;
+    return generation;
+
+fail:
+    generation_free(generation);
+    return NULL;
+}
+
+size_t generation_napps(const struct generation *generation)
+{
+    return generation->napps;
+}
+
+struct app_report generation_app(const struct generation *generation, size_t index)
+{
+    const struct app *app = &generation->apps[index];
+    return (struct app_report){str_of(app->name), app->is_ok, str_of(app->error)};
+}
+
+size_t generation_nroutes(const struct generation *generation)
+{
+    return generation->nroutes;
+}
+
+struct route_info generation_route(const struct generation *generation, size_t index)
+{
+    const struct route *route = generation->routes[index];
+    return (struct route_info){str_of(route->method), str_of(route->pattern),
+                               str_of(generation->apps[route->app].name), str_of(route->source)};
+}
+
+const char *const *generation_files(const struct generation *generation)
+{
+    return (const char *const *)generation->files;
+}
+
+/* ---- commit, drain ---- */
+
+static void name_routes(const struct generation *generation)
+{
+    struct scoreboard_slot *slot = generation->all->slot;
+    struct buf name = {0};
+    if (slot == NULL)
+        return;
+    for (size_t i = 0; i < generation->nroutes; i++) {
+        name.len = 0;
+        buf_printf(&name, "%s %s", generation->routes[i]->method, generation->routes[i]->pattern);
+        scoreboard_slot_name_route(slot, (uint32_t)i, buf_str(&name));
+    }
+    buf_deinit(&name);
+    atomic_store_explicit(&slot->nroutes, (uint32_t)generation->nroutes, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, generation->number, memory_order_relaxed);
+}
+
+static void show_alive(struct generations *all)
+{
+    if (all->slot != NULL)
+        atomic_store_explicit(&all->slot->generations_alive, all->nalive, memory_order_relaxed);
+}
+
+static void tell_if_idle(struct generations *all)
+{
+    if (all->on_idle == NULL || !link_is_alone(&all->retired))
+        return;
+    void (*on_idle)(void *data) = all->on_idle;
+    all->on_idle = NULL;
+    on_idle(all->on_idle_data);
+}
+
+static void on_retired_empty(void *data)
+{
+    struct generation *generation = data;
+    struct generations *all = generation->all;
+    if (generation->nactive != 0) { /* a request without a task: wait for the next chance */
+        vm_when_empty(generation->vm, on_retired_empty, generation);
+        return;
+    }
+    link_remove(&generation->link);
+    generation_free(generation);
+    all->nalive--;
+    show_alive(all);
+    tell_if_idle(all);
+}
+
+static void retire(struct generation *generation)
+{
+    generation->is_retired = true;
+    link_append(&generation->all->retired, &generation->link);
+    vm_when_empty(generation->vm, on_retired_empty, generation);
+}
+
+void generation_commit(struct generations *all, struct generation *generation)
+{
+    struct generation *previous = all->current;
+    all->current = generation;
+    all->nalive++;
+    generation->vm->slot = all->slot;
+    name_routes(generation);
+    show_alive(all);
+    if (previous != NULL)
+        retire(previous);
+}
+
+uint64_t generations_current(const struct generations *all)
+{
+    return all->current != NULL ? all->current->number : 0;
+}
+
+uint32_t generations_alive(const struct generations *all)
+{
+    return all->nalive;
+}
+
+void generations_drain(struct generations *all, void (*on_idle)(void *data), void *data)
+{
+    all->on_idle = on_idle;
+    all->on_idle_data = data;
+    if (all->current != NULL) {
+        struct generation *current = all->current;
+        all->current = NULL;
+        retire(current);
+    }
+    tell_if_idle(all);
+}
+
+static void cut(struct generation *generation)
+{
+    tasks_cancel_all(generation->vm, "cancelled", "the server is stopping");
+}
+
+void generations_free(struct generations *all)
+{
+    if (all == NULL)
+        return;
+    if (all->current != NULL) {
+        cut(all->current);
+        generation_free(all->current);
+    }
+    while (!link_is_alone(&all->retired)) {
+        struct generation *generation = LIST_ENTRY(all->retired.next, struct generation, link);
+        link_remove(&generation->link);
+        cut(generation);
+        generation_free(generation);
+    }
+    buf_deinit(&all->scratch);
+    buf_deinit(&all->fields);
+    free(all);
+}
+
+/* ---- exchanges ---- */
+
+struct exchange *generation_get_exchange(struct generation *generation, struct request *request)
+{
+    struct exchange *exchange = generation->spare;
+    if (exchange != NULL) {
+        generation->spare = exchange->next_spare;
+    } else {
+        exchange = MEM_NEW(struct exchange);
+        exchange->place = generation->nexchanges++;
+        exchange->generation = generation;
+        deadline_init(&exchange->deadline);
+        generation->exchanges = mem_grow(generation->exchanges,
+                                         generation->nexchanges * sizeof(*generation->exchanges));
+        generation->exchanges[exchange->place] = exchange;
+    }
+    generation->nactive++;
+    exchange->request = request;
+    exchange->task = NULL;
+    exchange->waiting = NULL;
+    exchange->phase = EXCHANGE_HANDLER;
+    exchange->is_overdue = false;
+    exchange->is_abandoned = false;
+    exchange->is_waiting_shown = false;
+    request->user = exchange;
+    return exchange;
+}
+
+void generation_put_exchange(struct exchange *exchange)
+{
+    struct generation *generation = exchange->generation;
+    deadline_stop(&exchange->deadline);
+    exchange->request = NULL;
+    exchange->serial++;
+    exchange->next_spare = generation->spare;
+    generation->spare = exchange;
+    generation->nactive--;
+}

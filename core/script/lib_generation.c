@@ -1,0 +1,174 @@
+/*
+ * moonloop.core.generation: what lua/moonloop/loader.lua reads app files from and tells apps and routes
+ * to.
+ */
+#include "base/mem.h"
+#include "http/method.h"
+#include "loop/deadline.h"
+#include "script/generation_state.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct generation *generation_of(lua_State *L)
+{
+    return VM_UPVALUE(L)->generation;
+}
+
+static struct str check_str(lua_State *L, int index)
+{
+    struct str text;
+    text.ptr = luaL_checklstring(L, index, &text.len);
+    return text;
+}
+
+/* files(): names of all files on disk now, in the snapshot's order */
+static int l_files(lua_State *L)
+{
+    struct snapshot *snapshot = generation_of(L)->snapshot;
+    int count = 0;
+    lua_newtable(L);
+    for (size_t i = 0; i < snapshot_count(snapshot); i++) {
+        struct snapshot_file file = snapshot_at(snapshot, i);
+        if (file.layer.len != 0)
+            continue;
+        lua_pushlstring(L, file.name.ptr, file.name.len);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* file(app, name): its bytes as this app sees them, or nil */
+static int l_file(lua_State *L)
+{
+    struct snapshot_file file;
+    if (!snapshot_find(generation_of(L)->snapshot, check_str(L, 1), check_str(L, 2), &file))
+        return 0;
+    lua_pushlstring(L, file.bytes.ptr, file.bytes.len);
+    return 1;
+}
+
+/* add_app(name, mount, error or nil): its number, from 1 */
+static int l_add_app(lua_State *L)
+{
+    struct generation *generation = generation_of(L);
+    const char *name = luaL_checkstring(L, 1), *mount = luaL_checkstring(L, 2);
+    const char *error = luaL_optstring(L, 3, NULL);
+    generation->apps = mem_grow(generation->apps,
+                                (generation->napps + 1) * sizeof(*generation->apps));
+    generation->apps[generation->napps++] = (struct app){
+        .name = mem_copy_text(name),
+        .mount = mem_copy_text(mount),
+        .is_ok = error == NULL,
+        .error = mem_copy_text(error != NULL ? error : ""),
+    };
+    lua_pushinteger(L, (lua_Integer)generation->napps);
+    return 1;
+}
+
+static struct router *router_for(struct generation *generation, const char *host)
+{
+    size_t count = generation->nrouters;
+    for (size_t i = 0; i < count; i++) {
+        const char *known = generation->routers[i].host;
+        if ((host == NULL && known == NULL) ||
+            (host != NULL && known != NULL && strcasecmp(host, known) == 0))
+            return generation->routers[i].router;
+    }
+    generation->routers = mem_grow(generation->routers, (count + 1) * sizeof(*generation->routers));
+    struct host_router fresh = {host != NULL ? mem_copy_text(host) : NULL, router_new()};
+    generation->nrouters++;
+    if (host == NULL || count == 0) {
+        generation->routers[count] = fresh;
+    } else { /* the router for any host stays last */
+        generation->routers[count] = generation->routers[count - 1];
+        generation->routers[count - 1] = fresh;
+    }
+    return fresh.router;
+}
+
+static lua_Number option(lua_State *L, int index, const char *name, lua_Number fallback)
+{
+    lua_getfield(L, index, name);
+    lua_Number value = lua_isnil(L, -1) ? fallback : lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+/* add_route{ app =, method =, pattern =, source =, wants =, host =, timeout =, max_body =, limit =,
+ *            thread =, handler =, not_found = }: true, or nil and why. Checked by the loader. */
+static int l_add_route(lua_State *L)
+{
+    struct generation *generation = generation_of(L);
+    const struct config *config = generation->all->config;
+    const char *why = NULL;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "method");
+    lua_getfield(L, 1, "pattern");
+    lua_getfield(L, 1, "source");
+    lua_getfield(L, 1, "host");
+    struct route *route = MEM_NEW(struct route);
+    uint32_t number = (uint32_t)generation->nroutes;
+    route->number = number;
+    route->method = mem_copy_text(lua_tostring(L, 2));
+    route->pattern = mem_copy_text(lua_tostring(L, 3));
+    route->source = mem_copy_text(lua_tostring(L, 4));
+    route->app = (uint32_t)option(L, 1, "app", 1) - 1;
+    route->wants = (uint8_t)option(L, 1, "wants", 2);
+    route->limit = (uint32_t)option(L, 1, "limit", 0);
+    route->max_body = (uint64_t)option(L, 1, "max_body", (lua_Number)config->max_body);
+    route->timeout_ms = (uint32_t)(option(L, 1, "timeout", config->timeout_ms / 1000.0) * 1000);
+    route->deadlines = deadline_queue(generation->all->loop, route->timeout_ms);
+    lua_getfield(L, 1, "thread");
+    route->runs_in_thread = lua_toboolean(L, -1);
+    route->router = router_for(generation, lua_tostring(L, 5));
+    generation->routes = mem_grow(generation->routes,
+                                  (generation->nroutes + 1) * sizeof(*generation->routes));
+    generation->routes[generation->nroutes++] = route;
+    lua_getfield(L, 1, "handler");
+    route->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, 1, "not_found");
+    if (lua_toboolean(L, -1)) {
+        generation->apps[route->app].not_found = route;
+    } else if (router_add(route->router, router_method(str_of(route->method)),
+                          str_of(route->pattern), (int32_t)number, &why) != 0) {
+        generation->nroutes--;
+        luaL_unref(L, LUA_REGISTRYINDEX, route->handler_ref);
+        free(route->method);
+        free(route->pattern);
+        free(route->source);
+        free(route);
+        lua_pushnil(L);
+        lua_pushstring(L, why);
+        return 2;
+    }
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* add_file(path): a file outside the apps directory that an app required */
+static int l_add_file(lua_State *L)
+{
+    struct generation *generation = generation_of(L);
+    const char *path = luaL_checkstring(L, 1);
+    for (size_t i = 0; i < generation->nfiles; i++)
+        if (strcmp(generation->files[i], path) == 0)
+            return 0;
+    generation->files = mem_grow(generation->files,
+                                 (generation->nfiles + 2) * sizeof(*generation->files));
+    generation->files[generation->nfiles++] = mem_copy_text(path);
+    generation->files[generation->nfiles] = NULL;
+    return 0;
+}
+
+int luaopen_moonloop_core_generation(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"files", l_files},         {"file", l_file},
+                                         {"add_app", l_add_app},     {"add_route", l_add_route},
+                                         {"add_file", l_add_file},   {NULL, NULL}};
+    vm_library(L, functions);
+    router_for(vm_of(L)->generation, NULL);
+    return 1;
+}

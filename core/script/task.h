@@ -1,0 +1,123 @@
+/*
+ * task.h - tasks: pooled coroutines in a tree of scopes, and the one scheduler that resumes them.
+ *
+ * Every task was spawned in a scope (its home) and has a scope of its own (root); more are entered and
+ * left while it runs. Cancelling a scope reaches all scopes below it except shielded ones; a task whose
+ * innermost scope is cancelled has its wait interrupted, and every further wait raises until the scope
+ * is left (level-triggered).
+ *
+ * A binding that waits does it in three steps, and every raise happens before anything is held:
+ *   check    struct vm *vm = task_check(L);       raises outside a task, or in a cancelled one
+ *   acquire  op = ...; op->release = release;     cannot raise
+ *   wait     return task_wait(L, op);             release runs exactly once, before the resume
+ * On resume the Lua caller gets what was pushed on op_state(): `true, ...` or `false, error`.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "loop/timer.h"
+#include "script/vm.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TASK_SITE_BYTES = 96 };
+
+enum task_status {
+    TASK_READY,     /* new, or its wait is over */
+    TASK_RUNNING,
+    TASK_WAITING,
+    TASK_ENDING,    /* its function has ended, its children have not */
+    TASK_DONE,
+    TASK_FAILED,
+    TASK_CANCELLED, /* failed because it was cancelled */
+};
+
+struct op {
+    struct task *task;
+    void (*release)(struct op *op); /* gives back what the wait held; frees the op */
+    bool is_shielded;               /* cancellation does not interrupt it */
+};
+
+struct scope {
+    struct scope *parent; /* NULL: a task that nobody spawned, or a detached one */
+    struct task *owner;
+    struct link link;      /* in parent's scopes */
+    struct link scopes;    /* entered below this one */
+    struct link tasks;     /* whose home this is */
+    uint32_t ntasks;
+    struct timer deadline;
+    struct op *join;       /* the owner waits for ntasks to be 0 */
+    int reason_ref;        /* why it was cancelled: an error value */
+    int failure_ref;       /* the first failure of a child, in a scope that fails fast */
+    bool is_cancelled;
+    bool is_shield;
+    bool fails_fast;
+};
+
+/* What C wants to know of a task it started. */
+struct task_owner {
+    /* The function has ended: its results, or one error value, are the whole stack of task->co. With
+     * status TASK_FAILED or TASK_CANCELLED the coroutine's frames are still there for a traceback. */
+    void (*on_end)(struct task *task, enum task_status status);
+};
+
+struct task {
+    struct vm *vm;
+    lua_State *co;
+    int co_ref;
+    int handle_ref; /* the Lua handle, LUA_NOREF for none */
+    struct task *next_spare;
+    struct link alive; /* in vm->alive */
+    struct link ready; /* in vm->ready */
+    struct link link;  /* in home->tasks */
+    struct link waiters; /* struct task_wait_op of those who wait for it */
+    struct scope root;
+    struct scope *scope; /* innermost */
+    struct scope *home;
+    struct op *op; /* what it waits for */
+    int nargs;     /* for the next resume, on top of co's stack */
+    enum task_status status;
+    enum task_status end_status; /* while TASK_ENDING */
+    bool is_started;
+    uint32_t route; /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    const struct task_owner *owner; /* NULL for none */
+    void *data;                     /* the owner's */
+    char site[TASK_SITE_BYTES];     /* "apps/a.lua:12" where it was spawned; "" for none */
+};
+
+/* Takes a task from the pool, without a home. Push the function and its arguments on task->co, then
+ * task_start. */
+struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data);
+/* Runs it now when nothing else runs in this VM, else as soon as that is over. */
+void task_start(struct task *task, int nargs);
+/* Makes it a child of the running task's innermost scope, before task_start. */
+void task_adopt(struct task *task, struct task *parent);
+/* Cancels it with the error value on top of L's stack, which is popped. */
+void task_cancel(struct task *task, lua_State *L);
+void tasks_cancel_all(struct vm *vm, const char *code, const char *message);
+
+/* The VM, when the running code may wait; raises otherwise. */
+struct vm *task_check(lua_State *L);
+int task_wait(lua_State *L, struct op *op);
+/* An op that ends with `true` when that task has ended; for task_wait. */
+struct op *task_wait_for(struct task *task);
+/* Where an op's results are pushed. */
+lua_State *op_state(struct op *op);
+/* Ends the wait with the nresults on top of op_state(): releases, then resumes, now or soon. */
+void op_complete(struct op *op, int nresults);
+/* Pushes `false, error` and completes. */
+void op_fail(struct op *op, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The task's error value with a traceback across spawn sites, as an error object on top of L. */
+void task_push_failure(struct task *task, lua_State *L);
+
+/* Enters a scope on the running task. `deadline_ms` < 0: none. */
+struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fast, bool is_shield);
+/* The error value on top of L's stack is the reason; popped. Harmless on a cancelled scope. */
+void scope_cancel(struct scope *scope, lua_State *L);
+void scope_leave(struct scope *scope);
+
+int luaopen_moonloop_core_task(lua_State *L);

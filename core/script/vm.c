@@ -1,0 +1,216 @@
+#include "script/vm.h"
+
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "script/lib_core.h"
+#include "script/task.h"
+#include "shared/scoreboard.h"
+
+#include <lualib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char vm_key = 0; /* its address is the key in the registry */
+
+struct vm *vm_of(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&vm_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    struct vm *vm = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return vm;
+}
+
+void vm_library(lua_State *L, const luaL_Reg *functions)
+{
+    struct vm *vm = vm_of(L);
+    lua_newtable(L);
+    for (; functions->name != NULL; functions++) {
+        lua_pushlightuserdata(L, vm);
+        lua_pushcclosure(L, functions->func, 1);
+        lua_setfield(L, -2, functions->name);
+    }
+}
+
+void vm_preload(struct vm *vm, const char *name, lua_CFunction open)
+{
+    lua_getglobal(vm->L, "package");
+    lua_getfield(vm->L, -1, "preload");
+    lua_pushcfunction(vm->L, open);
+    lua_setfield(vm->L, -2, name);
+    lua_pop(vm->L, 2);
+}
+
+/* Keeps error objects as they are; gives strings a traceback. */
+static int add_traceback(lua_State *L)
+{
+    if (lua_isstring(L, 1))
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    else
+        lua_pushvalue(L, 1);
+    return 1;
+}
+
+int vm_pcall(lua_State *L, int nargs, int nresults)
+{
+    int handler = lua_gettop(L) - nargs;
+    lua_pushcfunction(L, add_traceback);
+    lua_insert(L, handler);
+    int status = lua_pcall(L, nargs, nresults, handler);
+    lua_remove(L, handler);
+    return status;
+}
+
+/* The text of any error value: tostring is asked, because error objects have a __tostring. */
+static void set_fault(lua_State *L, struct fault *fault)
+{
+    if (lua_isstring(L, -1)) {
+        fault_set(fault, "%s", lua_tostring(L, -1));
+        return;
+    }
+    lua_getglobal(L, "tostring");
+    lua_pushvalue(L, -2);
+    if (lua_pcall(L, 1, 1, 0) == 0 && lua_isstring(L, -1))
+        fault_set(fault, "%s", lua_tostring(L, -1));
+    else
+        fault_set(fault, "an error that is a %s", luaL_typename(L, -2));
+    lua_pop(L, 1);
+}
+
+bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault)
+{
+    if (vm_pcall(vm->L, nargs, nresults) == 0)
+        return true;
+    set_fault(vm->L, fault);
+    lua_pop(vm->L, 1);
+    return false;
+}
+
+void vm_push_error(lua_State *L, const char *code, const char *format, ...)
+{
+    struct vm *vm = vm_of(L);
+    va_list args;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->new_error_ref);
+    lua_pushstring(L, code);
+    va_start(args, format);
+    lua_pushvfstring(L, format, args);
+    va_end(args);
+    lua_call(L, 2, 1); /* builds a table: it can only fail when memory is out */
+}
+
+static void set_path(struct vm *vm)
+{
+    static const char system_path[] = "/usr/local/share/lua/5.1/?.lua;"
+                                      "/usr/local/share/lua/5.1/?/init.lua;"
+                                      "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua";
+    static const char system_cpath[] = "/usr/local/lib/lua/5.1/?.so;"
+                                       "/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;"
+                                       "/usr/lib/aarch64-linux-gnu/lua/5.1/?.so";
+    lua_getglobal(vm->L, "package");
+    lua_pushfstring(vm->L, "%s/?.lua;%s/?/init.lua;%s", vm->lua_dir, vm->lua_dir, system_path);
+    lua_setfield(vm->L, -2, "path");
+    lua_pushstring(vm->L, system_cpath);
+    lua_setfield(vm->L, -2, "cpath");
+    lua_pop(vm->L, 1);
+}
+
+/* A function of a module of our own, kept in the registry. */
+static bool keep_function(struct vm *vm, const char *module, const char *name, int *ref,
+                          struct fault *fault)
+{
+    lua_getglobal(vm->L, "require");
+    lua_pushstring(vm->L, module);
+    if (!vm_call(vm, 1, 1, fault))
+        return false;
+    lua_getfield(vm->L, -1, name);
+    *ref = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    lua_pop(vm->L, 1);
+    return true;
+}
+
+struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *config,
+                  struct fault *fault)
+{
+    struct vm *vm = MEM_NEW(struct vm);
+    vm->loop = loop;
+    vm->lua_dir = lua_dir;
+    vm->config = config;
+    link_init(&vm->ready);
+    link_init(&vm->alive);
+    vm->L = luaL_newstate();
+    ENSURE(vm->L != NULL);
+    luaL_openlibs(vm->L);
+    lua_pushlightuserdata(vm->L, (void *)&vm_key);
+    lua_pushlightuserdata(vm->L, vm);
+    lua_rawset(vm->L, LUA_REGISTRYINDEX);
+    set_path(vm);
+    lib_core_preload(vm);
+    if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.coroutines", "install", &vm->install_ref, fault)) {
+        vm_free(vm);
+        return NULL;
+    }
+    lua_rawgeti(vm->L, LUA_REGISTRYINDEX, vm->install_ref);
+    if (!vm_call(vm, 0, 0, fault)) {
+        vm_free(vm);
+        return NULL;
+    }
+    return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+    if (vm == NULL)
+        return;
+    ENSURE(vm->ntasks == 0 && vm->current == NULL);
+    timer_stop(vm->loop, &vm->ready_timer);
+    timer_stop(vm->loop, &vm->empty_timer);
+    while (vm->spare_tasks != NULL) {
+        struct task *task = vm->spare_tasks;
+        vm->spare_tasks = task->next_spare;
+        free(task);
+    }
+    lua_close(vm->L);
+    free(vm);
+}
+
+void vm_slice_begins(struct vm *vm, uint32_t route)
+{
+    atomic_store_explicit(&vm->slice, ++vm->nslices, memory_order_relaxed);
+    if (vm->slot != NULL)
+        atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+}
+
+void vm_slice_ends(struct vm *vm)
+{
+    atomic_store_explicit(&vm->slice, 0, memory_order_relaxed);
+    if (vm->slot != NULL)
+        atomic_store_explicit(&vm->slot->running, 0, memory_order_relaxed);
+}
+
+static void on_empty_timer(struct timer *timer)
+{
+    struct vm *vm = LIST_ENTRY(timer, struct vm, empty_timer);
+    void (*on_empty)(void *data) = vm->on_empty;
+    if (on_empty == NULL || vm->ntasks != 0)
+        return;
+    vm->on_empty = NULL;
+    on_empty(vm->on_empty_data);
+}
+
+void vm_task_gone(struct vm *vm)
+{
+    if (--vm->ntasks == 0 && vm->on_empty != NULL && !timer_is_running(&vm->empty_timer))
+        timer_start(vm->loop, &vm->empty_timer, 0, on_empty_timer);
+}
+
+void vm_when_empty(struct vm *vm, void (*on_empty)(void *data), void *data)
+{
+    vm->on_empty = on_empty;
+    vm->on_empty_data = data;
+    if (vm->ntasks == 0)
+        timer_start(vm->loop, &vm->empty_timer, 0, on_empty_timer);
+}

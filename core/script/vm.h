@@ -1,0 +1,90 @@
+/*
+ * vm.h - one LuaJIT state with moonloop's libraries, and the scheduler that runs its tasks.
+ *
+ * Lives on one thread: a worker's loop thread has one VM per generation, an offload thread its own.
+ * C functions registered through vm_library find their VM in their first upvalue.
+ */
+#pragma once
+
+#include "base/fault.h"
+#include "base/list.h"
+#include "loop/timer.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config;
+struct generation;
+struct loop;
+struct scoreboard_slot;
+struct task;
+
+enum { VM_SPARE_TASKS = 1024 };
+
+struct vm {
+    lua_State *L;
+    struct loop *loop;
+    const char *lua_dir;           /* borrowed */
+    const struct config *config;   /* NULL outside a server */
+    struct generation *generation; /* NULL outside a server */
+    void *client;                  /* the HTTP client's, made at its first use; see lib_http.c */
+
+    struct task *current; /* running now */
+    struct link alive;    /* all tasks but the spare ones */
+    struct link ready;    /* tasks that can go on, first come first served */
+    struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
+    bool is_running_ready;
+    struct task *spare_tasks;
+    uint32_t nspare_tasks;
+    uint32_t ntasks; /* alive */
+    int new_error_ref;  /* function(code, message) -> error object */
+    int wrap_error_ref; /* function(err, traceback) -> error object */
+    int install_ref;    /* makes coroutine.resume and wrap pass waits through */
+
+    /* For the watchdog thread: which slice runs, 0 between two. A slice is one resume of a task. */
+    _Atomic uint64_t slice;
+    uint64_t nslices;
+    struct scoreboard_slot *slot; /* NULL outside a worker */
+
+    /* Called from the loop once no task is left; see vm_when_empty. */
+    void (*on_empty)(void *data);
+    void *on_empty_data;
+    struct timer empty_timer;
+};
+
+/* Calls on_empty(data) once, from the loop, when no task is alive; perhaps at once in the next turn. */
+void vm_when_empty(struct vm *vm, void (*on_empty)(void *data), void *data);
+/* For task.c: a task has gone. */
+void vm_task_gone(struct vm *vm);
+
+/* For task.c: around each lua_resume. `route`: number plus one, 0 for none. */
+void vm_slice_begins(struct vm *vm, uint32_t route);
+void vm_slice_ends(struct vm *vm);
+
+/* `config` may be NULL. NULL with the reason in `fault` when moonloop's own Lua cannot be loaded. */
+struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *config,
+                  struct fault *fault);
+/* No task may be alive any more; see tasks_cancel_all. */
+void vm_free(struct vm *vm);
+
+/* Calls the function below `nargs` arguments on the VM's main stack, outside any task: it cannot wait.
+ * False: the error with its traceback is in `fault` and nothing is left on the stack. */
+bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault);
+/* The same on any state of the VM: 0 or lua_pcall's code with the error value on the stack. */
+int vm_pcall(lua_State *L, int nargs, int nresults);
+
+/* The VM of a state. */
+struct vm *vm_of(lua_State *L);
+/* The VM of a C function that vm_library registered: cheaper. */
+#define VM_UPVALUE(L) ((struct vm *)lua_touserdata((L), lua_upvalueindex(1)))
+/* Pushes a table with the functions. */
+void vm_library(lua_State *L, const luaL_Reg *functions);
+/* Makes require(name) call `open`. */
+void vm_preload(struct vm *vm, const char *name, lua_CFunction open);
+
+/* Pushes an error object (lua/moonloop/util/errors.lua) with this code and message. */
+void vm_push_error(lua_State *L, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,86 @@
+--- Error objects: what moonloop raises when the world fails (a limit, a deadline, the network).
+--- A caller's bug is raised as a plain string instead, with error(message, 2).
+
+---@class moonloop.Error
+---@field code string stable, for programs: "timeout", "cancelled", "closed", "refused", "full", ...
+---@field message string for people
+---@field traceback string where it was made
+local Error = {}
+Error.__index = Error
+Error.__name = "moonloop.Error"
+
+function Error:__tostring()
+    return self.message
+end
+
+local M = {}
+
+M.Error = Error
+
+---Makes an error object without raising it.
+---@param code string
+---@param message string
+---@param fields? table copied into the object
+---@return moonloop.Error
+function M.new(code, message, fields)
+    local err = setmetatable({ code = code, message = message }, Error)
+    for name, value in pairs(fields or {}) do
+        err[name] = value
+    end
+    err.traceback = err.traceback or debug.traceback("", 2):gsub("^\n", "")
+    return err
+end
+
+---Raises an error object. `format` is taken as it is when nothing follows.
+---@param code string
+---@param format string
+---@param ... any for string.format
+function M.raise(code, format, ...)
+    local message = select("#", ...) > 0 and format:format(...) or format
+    error(M.new(code, message), 0)
+end
+
+---Whether `err` is an error object (with this code, when one is given).
+---@param err any
+---@param code? string
+---@return boolean
+function M.is(err, code)
+    return type(err) == "table" and getmetatable(err) == Error and (code == nil or err.code == code)
+end
+
+---What a person should read about anything that was raised: never "table: 0x...", never raises.
+---@param err any
+---@return string
+function M.message(err)
+    if type(err) == "string" then
+        return err
+    elseif type(err) == "number" then
+        return tostring(err)
+    end
+    local meta = type(err) == "table" and getmetatable(err)
+    if type(meta) == "table" and rawget(meta, "__tostring") then
+        local ok, text = pcall(tostring, err)
+        if ok then
+            return text
+        end
+    end
+    return "an error value of type " .. type(err)
+end
+
+local function settle(ok, ...)
+    if ok then
+        return ...
+    end
+    return nil, (...)
+end
+
+---Calls `fn`; a raise becomes `nil, err`, otherwise what `fn` gives comes back. A cancelled scope
+---goes on unwinding all the same: every later wait in it raises again.
+---@param fn function
+---@param ... any
+---@return any ... what `fn` gives, or nil and what it raised
+function M.try(fn, ...)
+    return settle(pcall(fn, ...))
+end
+
+return M
