@@ -504,14 +504,17 @@ static void begin(struct reload *reload, bool is_forced)
         commit_unproven(reload);
 }
 
-uint64_t reload_start(struct reload *reload, bool is_forced)
+void reload_start(struct reload *reload, bool is_forced)
 {
     if (!reload->attempt.is_running) {
-        uint64_t number = reload->attempts_begun + 1;
         begin(reload, is_forced);
-        return number;
+        return;
     }
     reload->wants_another = true;
     reload->wants_forced = reload->wants_forced || is_forced;
+}
+
+uint64_t reload_next_attempt(const struct reload *reload)
+{
     return reload->attempts_begun + 1;
 }

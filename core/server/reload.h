@@ -41,9 +41,10 @@ void reload_use_watch(struct reload *reload, struct watch *watch);
 void reload_use_config(struct reload *reload, const struct config *config);
 void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
 
-/* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs.
- * The number of the attempt that will have seen the disk as it is now. */
-uint64_t reload_start(struct reload *reload, bool is_forced);
+/* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs. */
+void reload_start(struct reload *reload, bool is_forced);
+/* The number of the attempt that reload_start would begin: the first to see the disk as it is now. */
+uint64_t reload_next_attempt(const struct reload *reload);
 uint64_t reload_attempts_ended(const struct reload *reload);
 
 /* The slots' events; see slots.h. */

@@ -534,9 +534,13 @@ static void continue_roll(struct slots *slots)
         }
 }
 
-void slots_roll(struct slots *slots, const struct config *config)
+void slots_use_config(struct slots *slots, const struct config *config)
 {
     slots->config = config;
+}
+
+void slots_roll(struct slots *slots)
+{
     for (uint32_t i = 0; i < slots->wanted; i++)
         slots->slot[i].is_rolling = true;
     continue_roll(slots);

@@ -1,0 +1,17 @@
+/*
+ * config_load.h - the table that the command line settled (lua/moonloop/cli) as a struct config.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/fault.h"
+
+struct lua_State;
+
+/* Reads the table at stack index 1: keys are the option names, times in seconds, sizes in bytes,
+ * `workers` and `threads` 0 for auto. NULL with the reason when a value cannot be one. The caller's;
+ * config_free. */
+struct config *config_load(struct lua_State *L, struct fault *fault);
+void config_free(struct config *config);
+/* Everything that a running worker would have to be told; paths of the master alone left out. */
+bool config_is_same_for_workers(const struct config *a, const struct config *b);
