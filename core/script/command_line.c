@@ -84,12 +84,22 @@ void command_line_free(struct command_line *line)
     free(line);
 }
 
+static const char *text_field(const struct command_line *line, const char *name)
+{
+    lua_getfield(line->L, 1, name);
+    const char *text = lua_tostring(line->L, -1);
+    lua_pop(line->L, 1); /* the table keeps it */
+    return text;
+}
+
 const char *command_line_command(const struct command_line *line)
 {
-    lua_getfield(line->L, 1, "command");
-    const char *command = lua_tostring(line->L, -1);
-    lua_pop(line->L, 1); /* the table keeps it */
-    return command;
+    return text_field(line, "command");
+}
+
+const char *command_line_message(const struct command_line *line)
+{
+    return text_field(line, "message");
 }
 
 int command_line_exit_code(const struct command_line *line)
