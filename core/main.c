@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "script/command_line.h"
 #include "script/lua_dir.h"
+#include "server/serve.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,6 +16,9 @@ struct background *background_enter(struct fault *fault);
  * the user shall see, and exit code 1. Frees; NULL is fine. */
 void background_tell(struct background *background, const char *problem);
 
+/* In a forked worker: only forgets the way back. */
+void background_leave(struct background *background);
+
 /* False with the reason, for instance that a living process has the file. */
 bool pidfile_write(const char *path, struct fault *fault);
 /* Removes it if it is still ours. */

@@ -177,6 +177,22 @@ fail:
     return NULL;
 }
 
+bool config_load_flag(struct lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    bool is_set = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return is_set;
+}
+
+uint32_t config_load_count(struct lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    double number = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return number >= 0 && number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
 void config_free(struct config *config)
 {
     if (config == NULL)

@@ -63,6 +63,7 @@ static void on_fork(void *data)
     close(signal_fd);
     watch_free(master->watch);
     control_close(master->control);
+    background_leave(master->background);
     close(master->start_dir);
 }
 
@@ -100,7 +101,8 @@ static void print_routes(const struct report *report)
     size_t shown = 0, left = report->nroutes;
     for (; end != NULL && shown < SHOWN_ROUTES && left > 0; shown++, left--)
         end = strchr(end, '\n') + 1;
-    printf("%.*s", end != NULL ? (int)(end - text.ptr) : 0, text.ptr);
+    if (text.len > 0)
+        fwrite(text.ptr, 1, (size_t)(end - text.ptr), stdout);
     if (left > 0)
         printf("and %zu more: moonloop routes\n", left);
     buf_deinit(&text);
