@@ -100,7 +100,8 @@ bool pidfile_write(const char *path, struct fault *fault)
     struct buf temporary = {0};
     long other = read_pid(path);
     if (other > 0 && other != (long)getpid() && (kill((pid_t)other, 0) == 0 || errno == EPERM)) {
-        fault_set(fault, "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
+        fault_set(fault,
+                  "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
                   path, other);
         return false;
     }

@@ -19,9 +19,18 @@ struct option {
     bool is_master_only; /* a change of it needs no new workers */
 };
 
-#define OPTION(field, kind) {#field, kind, offsetof(struct config, field), false}
-#define MASTER_OPTION(field, kind) {#field, kind, offsetof(struct config, field), true}
-#define SECONDS(field) {#field, KIND_SECONDS, offsetof(struct config, field##_ms), false}
+#define OPTION(field, kind)                                                                        \
+    {                                                                                              \
+#field, kind, offsetof(struct config, field), false                                        \
+    }
+#define MASTER_OPTION(field, kind)                                                                 \
+    {                                                                                              \
+#field, kind, offsetof(struct config, field), true                                         \
+    }
+#define SECONDS(field)                                                                             \
+    {                                                                                              \
+#field, KIND_SECONDS, offsetof(struct config, field##_ms), false                           \
+    }
 
 /* `bind`, `loglevel` and `log_format` have their own readers below. */
 static const struct option options[] = {
@@ -60,8 +69,7 @@ static const struct option options[] = {
     OPTION(forwarded_allow_ips, KIND_TEXT),
 };
 
-static bool read_number(lua_State *L, const struct option *option, void *field,
-                        struct fault *fault)
+static bool read_number(lua_State *L, const struct option *option, void *field, struct fault *fault)
 {
     double number = lua_tonumber(L, -1);
     double scaled = option->kind == KIND_SECONDS ? ceil(number * 1000) : number;

@@ -9,8 +9,8 @@
 struct lua_State;
 
 /* Reads the table at stack index 1: keys are the option names, times in seconds, sizes in bytes,
- * `workers` and `threads` 0 for auto. NULL with the reason when a value cannot be one. The caller's;
- * config_free. */
+ * `workers` and `threads` 0 for auto. NULL with the reason when a value cannot be one. The
+ * caller's; config_free. */
 struct config *config_load(struct lua_State *L, struct fault *fault);
 void config_free(struct config *config);
 /* Arguments of commands, in the same table; false and 0 when they are not there. */

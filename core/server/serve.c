@@ -20,8 +20,7 @@ static struct config *load_again(void *data, struct fault *fault)
 {
     const struct words *words = data;
     struct config *config = NULL;
-    struct command_line *line =
-        command_line_new(words->lua_dir, words->argc, words->argv, fault);
+    struct command_line *line = command_line_new(words->lua_dir, words->argc, words->argv, fault);
     if (line == NULL)
         return NULL;
     if (strcmp(command_line_command(line), "serve") == 0)
@@ -46,6 +45,16 @@ int serve_run(struct command_line *line, const char *lua_dir, int argc, char **a
     struct config *config = config_load(command_line_state(line), &fault);
     command_line_free(line);
     return config != NULL ? master_run(config, &source) : complain(&fault);
+}
+
+bool serve_is_call(const struct command_line *line)
+{
+    static const char *const calls[] = {"status", "reload", "stop", "scale", "ps"};
+    for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+        if (strcmp(command_line_command(line), calls[i]) == 0)
+            return true;
+    return strcmp(command_line_command(line), "routes") == 0 &&
+           config_load_flag(command_line_state(line), "running");
 }
 
 /* "reload wait json": the request that control.h describes. */

@@ -1,6 +1,7 @@
 #include "server/worker.h"
 
 #include "base/fault.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
@@ -46,11 +47,11 @@ struct worker {
     int exit_code;
 };
 
-static void say(struct worker *worker, enum message_type type, uint32_t detail, uint64_t number,
+static void say(struct worker *worker, enum note_type type, uint32_t detail, uint64_t number,
                 int fd)
 {
-    struct message message = {.type = type, .detail = detail, .number = number, .fd = fd};
-    int status = message_send(worker->boot->master_fd, &message);
+    struct note note = {.type = type, .detail = detail, .number = number, .fd = fd};
+    int status = note_send(worker->boot->master_fd, &note);
     if (status < 0 && status != -EPIPE && status != -ECONNRESET)
         log_error("cannot tell the master: %s", strerror(-status));
 }
@@ -117,7 +118,7 @@ static bool prepare(struct worker *worker, uint64_t number, int snapshot_fd)
     report_encode(&bytes, worker->prepared, &fault);
     int fd = payload_new(buf_str(&bytes));
     buf_deinit(&bytes);
-    say(worker, MESSAGE_PREPARED, 0, number, fd);
+    say(worker, NOTE_PREPARED, 0, number, fd);
     if (fd >= 0)
         close(fd);
     return worker->prepared != NULL;
@@ -147,28 +148,28 @@ static void commit(struct worker *worker, uint64_t number)
         start_serving(worker);
 }
 
-static void on_message(struct worker *worker, const struct message *message)
+static void on_note(struct worker *worker, const struct note *note)
 {
     int status;
-    switch (message->type) {
-    case MESSAGE_PREPARE:
-        if (!worker->is_draining && message->fd >= 0)
-            prepare(worker, message->number, message->fd);
+    switch (note->type) {
+    case NOTE_PREPARE:
+        if (!worker->is_draining && note->fd >= 0)
+            prepare(worker, note->number, note->fd);
         break;
-    case MESSAGE_COMMIT:
-        commit(worker, message->number);
+    case NOTE_COMMIT:
+        commit(worker, note->number);
         break;
-    case MESSAGE_ABORT:
-        if (worker->prepared_number == message->number)
+    case NOTE_ABORT:
+        if (worker->prepared_number == note->number)
             forget_prepared(worker);
         break;
-    case MESSAGE_DRAIN:
+    case NOTE_DRAIN:
         drain(worker);
         break;
-    case MESSAGE_RETIRE:
+    case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
         break;
-    case MESSAGE_REOPEN_LOGS:
+    case NOTE_REOPEN_LOGS:
         if ((status = log_reopen()) < 0)
             log_error("cannot open the log anew: %s", strerror(-status));
         break;
@@ -181,8 +182,8 @@ static void on_message(struct worker *worker, const struct message *message)
 static void on_master_readable(void *data)
 {
     struct worker *worker = data;
-    struct message message;
-    int status = message_receive(worker->boot->master_fd, &message);
+    struct note note;
+    int status = note_receive(worker->boot->master_fd, &note);
     if (status == 0) {
         fd_watch_stop(worker->master_watch);
         worker->master_watch = NULL;
@@ -190,9 +191,9 @@ static void on_master_readable(void *data)
             log_warn("the master is gone: leaving");
         drain(worker);
     } else if (status == 1) {
-        on_message(worker, &message);
-        if (message.fd >= 0)
-            close(message.fd);
+        on_note(worker, &note);
+        if (note.fd >= 0)
+            close(note.fd);
     }
 }
 
@@ -207,7 +208,7 @@ static void on_signal(void *data)
         return;
     }
     if (!worker->is_draining)
-        say(worker, MESSAGE_LEAVING, 0, 0, -1);
+        say(worker, NOTE_LEAVING, 0, 0, -1);
     if (worker->is_draining || info.ssi_signo == SIGQUIT)
         loop_stop(worker->loop);
     else
@@ -230,7 +231,7 @@ static uint64_t resident_bytes(void)
 static void ask_for_successor(struct worker *worker, enum recycle_reason reason)
 {
     worker->has_asked = true;
-    say(worker, MESSAGE_RECYCLE, reason, 0, -1);
+    say(worker, NOTE_RECYCLE, reason, 0, -1);
 }
 
 static void on_beat(struct timer *timer)
@@ -282,8 +283,7 @@ static void open_worker(struct worker *worker)
     worker->signal_fd = open_signals();
     worker->loop = loop_new();
     ENSURE(worker->loop != NULL && worker->signal_fd >= 0);
-    worker->generations =
-        generations_new(worker->loop, worker->boot->config, worker->boot->slot);
+    worker->generations = generations_new(worker->loop, worker->boot->config, worker->boot->slot);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
