@@ -22,11 +22,10 @@ static void wait_for_child(int fd) __attribute__((noreturn));
 static void wait_for_child(int fd)
 {
     char text[FAULT_TEXT_BYTES];
-    size_t len = 0;
-    ssize_t got;
-    while (len < sizeof(text) &&
-           ((got = read(fd, text + len, sizeof(text) - len)) > 0 || (got < 0 && errno == EINTR)))
-        len += got > 0 ? (size_t)got : 0;
+    ssize_t len;
+    do
+        len = read(fd, text, sizeof(text));
+    while (len < 0 && errno == EINTR);
     if (len == 1 && *text == '\n')
         _exit(0);
     fprintf(stderr, "moonloop: %.*s\n", len > 0 ? (int)len : 22,
@@ -58,6 +57,14 @@ struct background *background_enter(struct fault *fault)
     struct background *background = MEM_NEW(struct background);
     background->fd = pair[1];
     return background;
+}
+
+void background_leave(struct background *background)
+{
+    if (background == NULL)
+        return;
+    close(background->fd);
+    free(background);
 }
 
 void background_tell(struct background *background, const char *problem)
@@ -93,7 +100,8 @@ bool pidfile_write(const char *path, struct fault *fault)
     struct buf temporary = {0};
     long other = read_pid(path);
     if (other > 0 && other != (long)getpid() && (kill((pid_t)other, 0) == 0 || errno == EPERM)) {
-        fault_set(fault, "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
+        fault_set(fault,
+                  "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
                   path, other);
         return false;
     }

@@ -19,9 +19,18 @@ struct option {
     bool is_master_only; /* a change of it needs no new workers */
 };
 
-#define OPTION(field, kind) {#field, kind, offsetof(struct config, field), false}
-#define MASTER_OPTION(field, kind) {#field, kind, offsetof(struct config, field), true}
-#define SECONDS(field) {#field, KIND_SECONDS, offsetof(struct config, field##_ms), false}
+#define OPTION(field, kind)                                                                        \
+    {                                                                                              \
+#field, kind, offsetof(struct config, field), false                                        \
+    }
+#define MASTER_OPTION(field, kind)                                                                 \
+    {                                                                                              \
+#field, kind, offsetof(struct config, field), true                                         \
+    }
+#define SECONDS(field)                                                                             \
+    {                                                                                              \
+#field, KIND_SECONDS, offsetof(struct config, field##_ms), false                           \
+    }
 
 /* `bind`, `loglevel` and `log_format` have their own readers below. */
 static const struct option options[] = {
@@ -60,8 +69,7 @@ static const struct option options[] = {
     OPTION(forwarded_allow_ips, KIND_TEXT),
 };
 
-static bool read_number(lua_State *L, const struct option *option, void *field,
-                        struct fault *fault)
+static bool read_number(lua_State *L, const struct option *option, void *field, struct fault *fault)
 {
     double number = lua_tonumber(L, -1);
     double scaled = option->kind == KIND_SECONDS ? ceil(number * 1000) : number;
@@ -175,6 +183,22 @@ struct config *config_load(struct lua_State *L, struct fault *fault)
 fail:
     config_free(config);
     return NULL;
+}
+
+bool config_load_flag(struct lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    bool is_set = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return is_set;
+}
+
+uint32_t config_load_count(struct lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    double number = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return number >= 0 && number <= UINT32_MAX ? (uint32_t)number : 0;
 }
 
 void config_free(struct config *config)

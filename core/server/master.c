@@ -63,6 +63,7 @@ static void on_fork(void *data)
     close(signal_fd);
     watch_free(master->watch);
     control_close(master->control);
+    background_leave(master->background);
     close(master->start_dir);
 }
 
@@ -100,7 +101,8 @@ static void print_routes(const struct report *report)
     size_t shown = 0, left = report->nroutes;
     for (; end != NULL && shown < SHOWN_ROUTES && left > 0; shown++, left--)
         end = strchr(end, '\n') + 1;
-    printf("%.*s", end != NULL ? (int)(end - text.ptr) : 0, text.ptr);
+    if (text.len > 0)
+        fwrite(text.ptr, 1, (size_t)(end - text.ptr), stdout);
     if (left > 0)
         printf("and %zu more: moonloop routes\n", left);
     buf_deinit(&text);
@@ -226,7 +228,8 @@ static void move_fixed_options(struct config *old, struct config *config)
     old->control = spare.control;
 }
 
-/* HUP. False with the reason when the new configuration cannot be used: then nothing has changed. */
+/* HUP. False with the reason when the new configuration cannot be used: then nothing has changed.
+ */
 static bool reload_config(struct master *master, struct fault *fault)
 {
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -251,8 +254,7 @@ static bool reload_config(struct master *master, struct fault *fault)
         log_warn("cannot open the log %s", config->errorlog);
     set_watching(master);
     slots_use_config(master->slots, config);
-    if (config->workers != old->workers &&
-        slots_scale(master->slots, config->workers, fault) < 0)
+    if (config->workers != old->workers && slots_scale(master->slots, config->workers, fault) < 0)
         log_error("%s", fault->text);
     if (is_rolling) {
         log_info("the configuration has changed: replacing the workers one by one");
@@ -495,7 +497,8 @@ static bool settle_process(struct master *master, struct fault *fault)
 static bool open_log(struct master *master, struct fault *fault)
 {
     const struct config *config = master->config;
-    bool is_nowhere = config->daemon && (config->errorlog == NULL || !strcmp(config->errorlog, "-"));
+    bool is_nowhere =
+        config->daemon && (config->errorlog == NULL || !strcmp(config->errorlog, "-"));
     const char *path = is_nowhere ? "/dev/null" : config->errorlog;
     int status = log_open(path, config->loglevel, config->log_format);
     log_set_role("master");

@@ -1,5 +1,6 @@
 /*
- * master.h - the process that the user started: binds, forks, watches, supervises; runs no app code.
+ * master.h - the process that the user started: binds, forks, watches, supervises; runs no app
+ * code.
  */
 #pragma once
 
@@ -13,6 +14,6 @@ struct config_source {
 };
 
 /* Serves until it is told to stop; takes the config over. The exit code: 0 after an orderly stop, 1
- * when it could not start (said in one line on standard error) or had to use force. In workers it does
- * not return. */
+ * when it could not start (said in one line on standard error) or had to use force. In workers it
+ * does not return. */
 int master_run(struct config *config, const struct config_source *source);

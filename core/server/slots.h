@@ -3,8 +3,8 @@
  *
  * A slot is a place with listening sockets of its own and, most of the time, one worker that serves
  * them. While a worker is being replaced its successor boots beside it, and the old one drains only
- * after the new one serves. Policy about code is elsewhere: what a worker boots from and when it may
- * commit is asked through struct slots_events.
+ * after the new one serves. Policy about code is elsewhere: what a worker boots from and when it
+ * may commit is asked through struct slots_events.
  */
 #pragma once
 
