@@ -20,13 +20,12 @@ void command_line_free(struct command_line *line);
 
 /* "serve", "check", ... or "exit". Owned by the command line. */
 const char *command_line_command(const struct command_line *line);
-/* Of the command "exit". */
+/* Of the command "exit". The message is what was wrong with the words or the configuration, one
+ * line for a person; NULL when nothing was. Owned by the command line. */
 int command_line_exit_code(const struct command_line *line);
+const char *command_line_message(const struct command_line *line);
 /* The table of settled options is at index 1 of this stack, which is otherwise empty. */
 struct lua_State *command_line_state(const struct command_line *line);
-
-/* The Lua half of `run` and `test`, without a loop: for want of a runtime. */
-int command_line_task(struct command_line *line, int argc, char **argv);
 
 /* "8.1.0": the parser library that this was built with. For `moonloop version`, by FFI. */
 const char *command_line_llhttp_version(void);

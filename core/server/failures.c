@@ -30,8 +30,7 @@ size_t failures_add(struct failures *failures, const struct report *report)
         const struct app_report *app = &report->apps[i];
         if (app->is_ok || failures_find(failures, app->name) != NULL)
             continue;
-        failures->list =
-            mem_grow(failures->list, (failures->count + 1) * sizeof(*failures->list));
+        failures->list = mem_grow(failures->list, (failures->count + 1) * sizeof(*failures->list));
         failures->list[failures->count++] =
             (struct failure){copy_str(app->name), copy_str(app->error), false};
     }

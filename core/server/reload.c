@@ -14,14 +14,14 @@ enum { PREPARE_TIMEOUT_MS = 10000 };
 struct attempt {
     bool is_running;
     bool is_forced;
-    bool is_retried; /* a worker died in it once already */
+    bool is_retried;  /* a worker died in it once already */
     bool is_hopeless; /* an app fails even with its last good files */
-    uint64_t number; /* of the generation that is built */
+    uint64_t number;  /* of the generation that is built */
     uint64_t started_ms;
-    struct snapshot *disk; /* as it was read */
+    struct snapshot *disk;      /* as it was read */
     struct snapshot *candidate; /* what is built: disk, or disk with apps held back */
-    struct report *report; /* the first worker's; the others' are alike */
-    struct failures failures; /* of all rounds */
+    struct report *report;      /* the first worker's; the others' are alike */
+    struct failures failures;   /* of all rounds */
 };
 
 struct reload {
@@ -35,8 +35,8 @@ struct reload {
 
     struct snapshot *committed;
     struct snapshot *tried; /* the disk when apps failed last; NULL: none did */
-    uint64_t number; /* of the committed generation */
-    uint64_t last_number; /* ever given to one */
+    uint64_t number;        /* of the committed generation */
+    uint64_t last_number;   /* ever given to one */
     struct report *report;
     struct failures failures;
     char *refusal;
@@ -204,7 +204,7 @@ static void refuse(struct reload *reload, const char *reason)
               (unsigned long long)reload->number);
     for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
         if (child->state == CHILD_SERVING)
-            child_tell(child, MESSAGE_ABORT, reload->attempt.number, -1);
+            child_tell(child, NOTE_ABORT, reload->attempt.number, -1);
     end(reload, RELOAD_REFUSED, reason);
 }
 
@@ -231,7 +231,7 @@ static size_t prepare(struct reload *reload)
     for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;) {
         if (child->state != CHILD_SERVING)
             continue;
-        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+        child_tell(child, NOTE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
         count++;
     }
     return count;
@@ -434,7 +434,7 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     } else if (child->state == CHILD_BOOTING) {
         /* It began before the last commit: it has to build the newer one before it serves. */
         report_free(report);
-        child_tell(child, MESSAGE_PREPARE, reload->number, snapshot_fd(reload->committed));
+        child_tell(child, NOTE_PREPARE, reload->number, snapshot_fd(reload->committed));
     } else if (child->state == CHILD_SERVING && reload->attempt.is_running &&
                number == reload->attempt.number) {
         on_candidate_built(reload, report);
@@ -448,7 +448,7 @@ void reload_on_serving(struct reload *reload, struct child *child)
 {
     struct attempt *attempt = &reload->attempt;
     if (attempt->is_running)
-        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+        child_tell(child, NOTE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
 }
 
 void reload_on_gone(struct reload *reload, const struct child *child, const char *why)
@@ -504,14 +504,17 @@ static void begin(struct reload *reload, bool is_forced)
         commit_unproven(reload);
 }
 
-uint64_t reload_start(struct reload *reload, bool is_forced)
+void reload_start(struct reload *reload, bool is_forced)
 {
     if (!reload->attempt.is_running) {
-        uint64_t number = reload->attempts_begun + 1;
         begin(reload, is_forced);
-        return number;
+        return;
     }
     reload->wants_another = true;
     reload->wants_forced = reload->wants_forced || is_forced;
+}
+
+uint64_t reload_next_attempt(const struct reload *reload)
+{
     return reload->attempts_begun + 1;
 }

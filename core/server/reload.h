@@ -1,11 +1,11 @@
 /*
  * reload.h - prove, prepare, commit: how new code reaches all workers in the same moment, or none.
  *
- * Owns the committed snapshot, from which every new worker boots, and the attempt that runs, if any.
- * An attempt reads the apps directory once and has every serving worker build generation N+1 beside N:
- *   all apps load          -> COMMIT to all
- *   an app fails           -> it is held back (its files of the last good generation), and once more
- *   nothing else changed, a worker dies, or 10 s pass -> ABORT: nothing changes anywhere
+ * Owns the committed snapshot, from which every new worker boots, and the attempt that runs, if
+ * any. An attempt reads the apps directory once and has every serving worker build generation N+1
+ * beside N: all apps load          -> COMMIT to all an app fails           -> it is held back (its
+ * files of the last good generation), and once more nothing else changed, a worker dies, or 10 s
+ * pass -> ABORT: nothing changes anywhere
  */
 #pragma once
 
@@ -22,8 +22,8 @@ struct reload;
 
 enum reload_outcome {
     RELOAD_COMMITTED, /* everything that is on disk is live */
-    RELOAD_PARTIAL, /* committed, but apps were held back */
-    RELOAD_REFUSED, /* nothing changed; the old code goes on */
+    RELOAD_PARTIAL,   /* committed, but apps were held back */
+    RELOAD_REFUSED,   /* nothing changed; the old code goes on */
 };
 
 /* Called once an attempt has ended; `reason` is a sentence. */
@@ -42,8 +42,11 @@ void reload_use_config(struct reload *reload, const struct config *config);
 void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
 
 /* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs.
- * The number of the attempt that will have seen the disk as it is now. */
-uint64_t reload_start(struct reload *reload, bool is_forced);
+ */
+void reload_start(struct reload *reload, bool is_forced);
+/* The number of the attempt that reload_start would begin: the first to see the disk as it is now.
+ */
+uint64_t reload_next_attempt(const struct reload *reload);
 uint64_t reload_attempts_ended(const struct reload *reload);
 
 /* The slots' events; see slots.h. */
