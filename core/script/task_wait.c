@@ -14,16 +14,34 @@ enum { RING_STEPS = 10000, RING_NAMES = 8 };
 /* ---- before ---- */
 
 /* What to do instead, for the C functions that people meet. */
-static const char *way_out(const char *name)
+static const struct blocker {
+    const char *library, *name, *way_out;
+} blockers[] = {
+    {"table", "sort", "table.sort: fetch what the comparison needs before sorting"},
+    {"string", "gsub",
+     "string.gsub: collect the values in a loop over string.gmatch first, then replace"},
+    {"_G", "require", "a file that is being loaded: wait in the handler, or in app:on_start"},
+    {"_G", "dofile", "a file that is being loaded: wait in a function that is called later"},
+    {"table", "foreach", "table.foreach: loop with pairs"},
+    {"table", "foreachi", "table.foreachi: loop with ipairs"},
+};
+
+/* The function on top of the stack. */
+static const struct blocker *find_blocker(lua_State *L)
 {
-    if (strcmp(name, "sort") == 0)
-        return "table.sort: fetch what the comparison needs before sorting";
-    if (strcmp(name, "gsub") == 0)
-        return "string.gsub: collect the values in a loop over string.gmatch first, then replace";
-    if (strcmp(name, "require") == 0 || strcmp(name, "dofile") == 0)
-        return "a file that is being loaded: wait in the handler, or in app:on_start";
-    if (strcmp(name, "foreach") == 0 || strcmp(name, "foreachi") == 0)
-        return "table.foreach: loop with pairs";
+    const struct blocker *end = blockers + sizeof(blockers) / sizeof(*blockers);
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    for (const struct blocker *at = blockers; at != end; at++) {
+        lua_getfield(L, -1, at->library);
+        lua_getfield(L, -1, at->name);
+        bool is_same = lua_rawequal(L, -1, -4) != 0;
+        lua_pop(L, 2);
+        if (is_same) {
+            lua_pop(L, 1);
+            return at;
+        }
+    }
+    lua_pop(L, 1);
     return NULL;
 }
 
@@ -32,16 +50,19 @@ static void push_blocker(lua_State *L)
 {
     lua_Debug at;
     for (int level = 1; lua_getstack(L, level, &at) != 0; level++) {
-        if (lua_getinfo(L, "Sn", &at) == 0 || *at.what != 'C' || at.name == NULL ||
-            strcmp(at.name, "pcall") == 0 || strcmp(at.name, "xpcall") == 0)
+        if (lua_getinfo(L, "Snf", &at) == 0)
             continue;
-        const char *hint = way_out(at.name);
-        if (hint != NULL)
-            lua_pushstring(L, hint);
-        else
+        const struct blocker *blocker = *at.what == 'C' ? find_blocker(L) : NULL;
+        lua_pop(L, 1);
+        if (blocker != NULL) {
+            lua_pushstring(L, blocker->way_out);
+            return;
+        }
+        if (*at.what == 'C' && at.name != NULL && strstr(at.name, "pcall") == NULL) {
             lua_pushfstring(L, "a callback of %s, which is a C function: wait before or after it",
                             at.name);
-        return;
+            return;
+        }
     }
     lua_pushliteral(L, "a callback of a C function: wait before or after it");
 }
