@@ -68,7 +68,10 @@ local function run_entries(scope, list, fn, limit, is_settled, tasks)
         end
     end
     if limit then
-        for _ = 1, math.min(limit, math.max(#list, 1)) do
+        for i = 1, limit do
+            if list[i] == nil then
+                return
+            end
             scope:spawn(take_turns)
         end
         return
