@@ -11,11 +11,12 @@
 #include "shared/scoreboard.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The stack of a handler's coroutine: req and res stay below the handler, so that whoever reads its
  * results, or handles its failure, still has them. */
-enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3, DEADLINE_EXTRA_MS = 0 };
+enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3 };
 
 static const struct task_owner handler_owner;
 
@@ -127,6 +128,8 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     uint32_t serial = exchange->serial;
     exchange->task = task;
     task->route = route->number + 1;
+    task->exchange = exchange;
+    task->exchange_serial = serial;
     if (route->wants >= 1)
         push_object(co, exchange, generation->request_meta_ref);
     else
@@ -156,6 +159,8 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     exchange->phase = EXCHANGE_FAILURE;
     exchange->task = task;
     task->route = failed->route;
+    task->exchange = exchange;
+    task->exchange_serial = exchange->serial;
     push_object(co, exchange, generation->request_meta_ref);
     push_object(co, exchange, generation->response_meta_ref);
     lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
@@ -165,7 +170,7 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     lua_pushinteger(co, (lua_Integer)exchange->route->app + 1);
     lua_pushboolean(co, exchange->is_overdue);
     lua_pushboolean(co, exchange->request->is_answer_begun);
-    task_start(task, 6);
+    task_start(task, 6); /* err, req, res, app, is_overdue, is_begun */
 }
 
 static void log_lost_failure(struct exchange *exchange, struct task *task)
@@ -211,8 +216,12 @@ static void on_handler_end(struct task *task, enum task_status status)
         return;
     }
     if (request->is_answer_begun) {
+        bool is_cut = exchange->phase == EXCHANGE_FAILURE;
         end_exchange(exchange);
-        request_end(request);
+        if (is_cut)
+            request_abort(request); /* the client must notice that the rest is missing */
+        else
+            request_end(request);
         return;
     }
     struct answer_buffers buffers = {&all->scratch, &all->fields};

@@ -50,22 +50,45 @@ static int l_file(lua_State *L)
     return 1;
 }
 
-/* add_app(name, mount, error or nil): its number, from 1 */
+/* add_app(name, mount): its number, from 1 */
 static int l_add_app(lua_State *L)
 {
     struct generation *generation = generation_of(L);
     const char *name = luaL_checkstring(L, 1), *mount = luaL_checkstring(L, 2);
-    const char *error = luaL_optstring(L, 3, NULL);
     generation->apps = mem_grow(generation->apps,
                                 (generation->napps + 1) * sizeof(*generation->apps));
     generation->apps[generation->napps++] = (struct app){
         .name = mem_copy_text(name),
         .mount = mem_copy_text(mount),
-        .is_ok = error == NULL,
-        .error = mem_copy_text(error != NULL ? error : ""),
+        .is_ok = true,
+        .error = mem_copy_text(""),
     };
     lua_pushinteger(L, (lua_Integer)generation->napps);
     return 1;
+}
+
+/* fail_app(number, error, handler): none of its routes is served; each answers with `handler` */
+static int l_fail_app(lua_State *L)
+{
+    struct generation *generation = generation_of(L);
+    size_t number = (size_t)luaL_checkinteger(L, 1);
+    const char *error = luaL_checkstring(L, 2);
+    luaL_argcheck(L, number >= 1 && number <= generation->napps, 1, "no such app");
+    struct app *app = &generation->apps[number - 1];
+    free(app->error);
+    app->error = mem_copy_text(error);
+    app->is_ok = false;
+    app->not_found = NULL;
+    for (size_t i = 0; i < generation->nroutes; i++) {
+        struct route *route = generation->routes[i];
+        if (route->app != number - 1)
+            continue;
+        luaL_unref(L, LUA_REGISTRYINDEX, route->handler_ref);
+        lua_pushvalue(L, 3);
+        route->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        route->wants = 0;
+    }
+    return 0;
 }
 
 static struct router *router_for(struct generation *generation, const char *host)
@@ -166,7 +189,8 @@ static int l_add_file(lua_State *L)
 int luaopen_moonloop_core_generation(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"files", l_files},         {"file", l_file},
-                                         {"add_app", l_add_app},     {"add_route", l_add_route},
+                                         {"add_app", l_add_app},     {"fail_app", l_fail_app},
+                                         {"add_route", l_add_route},
                                          {"add_file", l_add_file},   {NULL, NULL}};
     vm_library(L, functions);
     router_for(vm_of(L)->generation, NULL);

@@ -63,6 +63,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->owner = owner;
     task->data = data;
     task->route = 0;
+    task->exchange = NULL;
     task->is_started = false;
     task->status = TASK_READY;
     task->site[0] = '\0';
@@ -92,6 +93,8 @@ void task_adopt(struct task *task, struct task *parent)
     lua_State *L = task->vm->L;
     task->home = home;
     task->route = parent->route;
+    task->exchange = parent->exchange;
+    task->exchange_serial = parent->exchange_serial;
     task->root.parent = home;
     home->ntasks++;
     link_append(&home->tasks, &task->link);

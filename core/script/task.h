@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct exchange;
+
 enum { TASK_SITE_BYTES = 96 };
 
 enum task_status {
@@ -82,6 +84,8 @@ struct task {
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
     uint32_t route; /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
+    uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
     void *data;                     /* the owner's */
     char site[TASK_SITE_BYTES];     /* "apps/a.lua:12" where it was spawned; "" for none */

@@ -67,6 +67,20 @@ function M.message(err)
     return "an error value of type " .. type(err)
 end
 
+---An error value with the traceback of the task that it ended. Called by the scheduler.
+---@param err any
+---@param traceback string across spawn sites
+---@return any err an error object for a string; other values as they are
+function M.wrap(err, traceback)
+    if type(err) == "string" then
+        return setmetatable({ code = "error", message = err, traceback = traceback, is_traced = true }, Error)
+    elseif M.is(err) and not err.is_traced then
+        err.traceback = traceback
+        err.is_traced = true
+    end
+    return err
+end
+
 local function settle(ok, ...)
     if ok then
         return ...

@@ -1,0 +1,180 @@
+--- What `moonloop.app()` gives: a collector of routes, middleware and handlers. Nothing runs here; the
+--- loader hands what was collected to the server once the file has been loaded.
+
+---@class moonloop.App
+---@field routes table[] in order of registration
+---@field middleware function[]
+local App = { __name = "moonloop.App" }
+App.__index = App
+
+local M = { App = App }
+
+local ROUTE_OPTIONS = { timeout = "number", max_body = "number", limit = "number", run = "string" }
+local RUNS = { loop = true, thread = true, process = true }
+local APP_OPTIONS = { mount = "string", host = "string", run = "string" }
+
+---"apps/hello.lua:12" of the code that called a method of the app.
+local function caller(level)
+    local info = debug.getinfo(level + 1, "Sl")
+    return info.short_src .. ":" .. info.currentline
+end
+
+local function check_options(options, known, what, level)
+    for name, value in pairs(options) do
+        local expected = known[name]
+        if not expected then
+            local names = {}
+            for each in pairs(known) do
+                names[#names + 1] = each
+            end
+            table.sort(names)
+            error(("unknown option %q of %s; there are %s"):format(tostring(name), what,
+                table.concat(names, ", ")), level + 1)
+        elseif type(value) ~= expected then
+            error(("option %s of %s: expected a %s, got a %s"):format(name, what, expected, type(value)),
+                level + 1)
+        elseif expected == "number" and not (value >= 0) then
+            error(("option %s of %s: expected 0 or more, got %s"):format(name, what, value), level + 1)
+        end
+    end
+    if options.run and not RUNS[options.run] then
+        error(("option run of %s: expected loop, thread or process, got %q"):format(what, options.run),
+            level + 1)
+    end
+end
+
+---@param options? { mount?: string, host?: string, run?: "loop"|"thread"|"process" }
+---@return moonloop.App
+function M.new(options)
+    options = options or {}
+    check_options(options, APP_OPTIONS, "moonloop.app", 2)
+    if options.mount and not options.mount:match("^/") then
+        error(("option mount of moonloop.app: expected a path like \"/shop\", got %q"):format(options.mount),
+            2)
+    end
+    return setmetatable({
+        options = options, routes = {}, middleware = {}, prefix = "", states = {},
+        starters = {}, stoppers = {},
+    }, App)
+end
+
+local function add(app, method, pattern, options, handler)
+    if handler == nil then
+        options, handler = {}, options
+    end
+    if type(pattern) ~= "string" or pattern:sub(1, 1) ~= "/" then
+        error(("expected a pattern that begins with \"/\", got %s"):format(
+            type(pattern) == "string" and ("%q"):format(pattern) or type(pattern)), 3)
+    end
+    if type(options) ~= "table" then
+        error(("expected options and a handler, or a handler, got a %s"):format(type(options)), 3)
+    end
+    check_options(options, ROUTE_OPTIONS, method .. " " .. pattern, 3)
+    local meta = getmetatable(handler)
+    if type(handler) ~= "function" and not (type(meta) == "table" and meta.__call) then
+        error(("%s %s: expected a handler function, got a %s"):format(method, pattern, type(handler)), 3)
+    end
+    local routes = app.root and app.root.routes or app.routes
+    routes[#routes + 1] = {
+        method = method, pattern = app.prefix .. pattern, options = options, handler = handler,
+        owner = app, source = caller(3),
+    }
+    return app
+end
+
+for name, method in pairs({
+    get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE", head = "HEAD",
+    options = "OPTIONS", any = "*",
+}) do
+    App[name] = function(self, pattern, options, handler)
+        return add(self, method, pattern, options, handler)
+    end
+end
+
+local function check_function(fn, what)
+    if type(fn) ~= "function" then
+        error(("%s: expected a function, got a %s"):format(what, type(fn)), 3)
+    end
+end
+
+---Adds a function around every handler of the app (or group), the first one outermost.
+---@param fn fun(req: moonloop.Request, res: moonloop.Response, next: function): any
+function App:use(fn)
+    check_function(fn, "use")
+    self.middleware[#self.middleware + 1] = fn
+    return self
+end
+
+---Routes with a common prefix and middleware of their own.
+---@param prefix string
+---@param fn fun(group: moonloop.App)
+function App:group(prefix, fn)
+    check_function(fn, "group")
+    if type(prefix) ~= "string" or not prefix:match("^/.*[^/]$") then
+        error("group: expected a prefix like \"/admin\"", 2)
+    end
+    fn(setmetatable({
+        root = self.root or self, parent = self, prefix = self.prefix .. prefix, middleware = {},
+    }, App))
+    return self
+end
+
+---Answers for a handler that raised: `fn(err, req, res)` returns like a handler.
+function App:on_error(fn)
+    check_function(fn, "on_error")
+    self.error_handler = fn
+    return self
+end
+
+---Answers for paths under the app's mount that no route covers.
+function App:not_found(fn)
+    check_function(fn, "not_found")
+    self.missing_handler = fn
+    self.missing_source = caller(2)
+    return self
+end
+
+---Runs once per worker when this generation takes over.
+function App:on_start(fn)
+    check_function(fn, "on_start")
+    self.starters[#self.starters + 1] = fn
+    return self
+end
+
+---Runs once per worker when this generation has answered its last request.
+function App:on_stop(fn)
+    check_function(fn, "on_stop")
+    self.stoppers[#self.stoppers + 1] = fn
+    return self
+end
+
+---The middleware around a handler of `owner`, outermost first: the app's, then each group's.
+local function chain_of(owner)
+    local chain = {}
+    while owner do
+        for i = #owner.middleware, 1, -1 do
+            table.insert(chain, 1, owner.middleware[i])
+        end
+        owner = owner.parent
+    end
+    return chain
+end
+
+---A handler with its middleware. Handlers without any stay as they are: nothing is paid for it.
+---@param owner moonloop.App app or group
+---@param handler function
+---@return function
+function M.compose(owner, handler)
+    local chain = chain_of(owner)
+    for i = #chain, 1, -1 do
+        local around, inner = chain[i], handler
+        handler = function(req, res)
+            return around(req, res, function()
+                return inner(req, res)
+            end)
+        end
+    end
+    return handler
+end
+
+return M

@@ -1,0 +1,28 @@
+--- The face of moonloop: `local moonloop = require("moonloop")`.
+
+local app = require("moonloop.app")
+local errors = require("moonloop.util.errors")
+local task = require("moonloop.task")
+
+---@class moonloop
+local M = {
+    app = app.new,
+    sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,
+    timeout = task.timeout, shield = task.shield,
+    try = errors.try,
+    json = require("moonloop.json"),
+    log = require("moonloop.log"),
+}
+
+---Leaves a handler from anywhere with an answer.
+---@param status integer 200..599
+---@param body? string|table
+---@param headers? table<string, string|string[]>
+function M.abort(status, body, headers)
+    if type(status) ~= "number" then
+        error("abort: expected a status, got " .. type(status), 2)
+    end
+    error(errors.new("abort", "answered " .. status, { status = status, body = body, headers = headers }), 0)
+end
+
+return M

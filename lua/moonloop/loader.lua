@@ -1,0 +1,216 @@
+--- Loads the apps of one generation: each in an environment of its own, from the bytes of the snapshot, and
+--- tells the server their routes. An app that fails is reported and answers 500; the others are not touched.
+
+local core = require("moonloop.core.generation")
+local app_module = require("moonloop.app")
+local errors = require("moonloop.util.errors")
+
+local M = {}
+
+---The apps of a list of files: name -> file, for "hello.lua" and "hello/init.lua".
+---@param files string[]
+---@return string[] names sorted
+---@return table<string, string> file_of
+function M.find_apps(files)
+    local names, file_of = {}, {}
+    for _, file in ipairs(files) do
+        local name = file:match("^([^/._][^/.]*)%.lua$") or file:match("^([^/._][^/]*)/init%.lua$")
+        if name and not file_of[name] then
+            names[#names + 1] = name
+            file_of[name] = file
+        end
+    end
+    table.sort(names)
+    return names, file_of
+end
+
+local function undeclared(verb)
+    return function(_, name)
+        error(("undeclared global %q is %s; put `local` before its first use"):format(tostring(name), verb), 2)
+    end
+end
+
+---The globals of one app: what Lua offers, nothing of other apps, nothing undeclared.
+local function new_environment(require_function, loaded)
+    local env = {}
+    for name, value in pairs(_G) do
+        env[name] = value
+    end
+    env._G = env
+    env.require = require_function
+    env.package = setmetatable({ loaded = loaded }, { __index = package })
+    return setmetatable(env, { __index = undeclared("read"), __newindex = undeclared("written") })
+end
+
+local function candidates(app, module)
+    local path = module:gsub("%.", "/")
+    return {
+        app .. "/" .. path .. ".lua", app .. "/" .. path .. "/init.lua",
+        "_lib/" .. path .. ".lua", "_lib/" .. path .. "/init.lua",
+        path .. ".lua", path .. "/init.lua",
+    }
+end
+
+---`require` as one app sees it: its own folder, then _lib, then the apps directory, then the system.
+local function new_require(name, shown_dir)
+    local loaded, env = setmetatable({}, { __index = package.loaded }), nil
+    local function load_file(module)
+        for _, file in ipairs(candidates(name, module)) do
+            local bytes = core.file(name, file)
+            if bytes then
+                local chunk, reason = loadstring(bytes, "@" .. shown_dir .. "/" .. file)
+                if not chunk then
+                    error(reason, 0)
+                end
+                return setfenv(chunk, env)
+            end
+        end
+    end
+    local loading = {}
+    local function app_require(module)
+        local value = rawget(loaded, module)
+        if value ~= nil then
+            return value
+        end
+        local chunk = type(module) == "string" and not module:match("^moonloop%f[.%z]") and load_file(module)
+        if not chunk then
+            if not package.loaded[module] and package.searchpath then
+                local path = package.searchpath(module, package.path)
+                if path and not path:find("^/usr/") then
+                    core.add_file(path)
+                end
+            end
+            return require(module)
+        end
+        if loading[module] then
+            error(("module %q is required in a ring"):format(module), 2)
+        end
+        loading[module] = true
+        value = chunk(module)
+        loading[module] = nil
+        if value == nil then
+            value = rawget(loaded, module)
+        end
+        loaded[module] = value == nil and true or value
+        return loaded[module]
+    end
+    env = new_environment(app_require, loaded)
+    return env
+end
+
+---How many arguments a handler takes: 0, 1 (req) or 2 (req, res).
+local function wanted(handler)
+    if type(handler) ~= "function" then
+        return 2
+    end
+    local info = debug.getinfo(handler, "u")
+    if not info.nparams or info.isvararg then
+        return 2
+    end
+    return math.min(info.nparams, 2)
+end
+
+local function run_file(name, file, shown_dir)
+    local chunk, reason = loadstring(core.file(name, file), "@" .. shown_dir .. "/" .. file)
+    if not chunk then
+        error(reason, 0)
+    end
+    local app = setfenv(chunk, new_require(name, shown_dir))()
+    if getmetatable(app) ~= app_module.App then
+        error(("%s/%s: the file has to end with `return app`, but returned a %s"):format(shown_dir, file,
+            app == nil and "nil" or type(app)), 0)
+    end
+    return app
+end
+
+local function describe(err)
+    if errors.is(err) then
+        return err.message .. "\n" .. tostring(err.traceback)
+    elseif type(err) ~= "string" then
+        return errors.message(err)
+    end
+    return debug.traceback(err, 2)
+end
+
+local function mount_of(name, app)
+    if app.options.mount then
+        return (app.options.mount:gsub("/+$", ""))
+    end
+    return name == "index" and "" or "/" .. name
+end
+
+---What the server gets to know of a route.
+local function route_of(number, app, mount, route)
+    local handler = app_module.compose(route.owner, route.handler)
+    local run = route.options.run or app.options.run or "loop"
+    if run ~= "loop" then
+        handler = require("moonloop.offload").route(app, handler, run)
+    end
+    return {
+        app = number, method = route.method, pattern = mount .. route.pattern, source = route.source,
+        wants = wanted(handler), host = app.options.host, timeout = route.options.timeout,
+        max_body = route.options.max_body, limit = route.options.limit, handler = handler,
+    }
+end
+
+local function add_routes(number, app, mount)
+    for _, route in ipairs(app.routes) do
+        local ok, why = core.add_route(route_of(number, app, mount, route))
+        if not ok then
+            error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, why), 0)
+        end
+    end
+    if app.missing_handler then
+        core.add_route({
+            app = number, method = "*", pattern = mount .. "/...", source = app.missing_source,
+            wants = 2, not_found = true, host = app.options.host,
+            handler = app_module.compose(app, function(req, res)
+                local body, status, headers = app.missing_handler(req, res)
+                return body, status or rawget(res, "status") or 404, headers
+            end),
+        })
+    end
+end
+
+---A failed app answers every path under its mount with what is wrong.
+local function fail(number, mount, message, is_dev)
+    local function handler()
+        return is_dev and message .. "\n" or "this app could not be loaded; see the server's log\n", 500
+    end
+    core.fail_app(number, message, handler)
+    for _, pattern in ipairs({ mount .. "/", mount .. "/{rest...}" }) do
+        core.add_route({ -- one that exists already answers the same
+            app = number, method = "*", pattern = pattern, source = "?", wants = 0, handler = handler,
+        })
+    end
+end
+
+---@param apps_dir string absolute
+---@param is_dev boolean
+---@return { request: table, response: table, failure: function }
+return function(apps_dir, is_dev)
+    local shown_dir = apps_dir:match("[^/]+$") or apps_dir
+    local names, file_of = M.find_apps(core.files())
+    local apps, failed = {}, {}
+    for _, name in ipairs(names) do
+        local ok, app = xpcall(run_file, describe, name, file_of[name], shown_dir)
+        local mount = mount_of(name, ok and app or { options = {} })
+        local number = core.add_app(name, mount)
+        local failure = not ok and app
+        if ok then
+            ok, failure = xpcall(add_routes, describe, number, app, mount)
+        end
+        apps[number] = ok and app or {}
+        if not ok then
+            failed[#failed + 1] = { number, mount, tostring(failure) }
+        end
+    end
+    for _, each in ipairs(failed) do
+        fail(each[1], each[2], each[3], is_dev)
+    end
+    return {
+        request = require("moonloop.request"),
+        response = require("moonloop.response"),
+        failure = require("moonloop.failures").handler(apps, is_dev),
+    }
+end

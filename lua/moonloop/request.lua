@@ -1,0 +1,172 @@
+--- `req`: the request as a handler sees it. Each part is made when it is first asked for and kept.
+
+local core = require("moonloop.core.request")
+local errors = require("moonloop.util.errors")
+local json = require("moonloop.json")
+
+---@class moonloop.Request
+---@field method string "GET"
+---@field path string percent-decoded, without the query
+---@field target string as it came: path and query
+---@field query table<string, string> the first value of each name
+---@field params table<string, string|number>
+---@field headers table<string, string> any case; several fields of a name are joined by ", "
+---@field cookies table<string, string>
+---@field host string? the Host field
+---@field scheme "http"|"https"
+---@field remote_addr string the client's address, "unix" for a Unix socket
+---@field id string what X-Request-Id says
+---@field app string
+---@field route string the pattern that matched, with the mount
+---@field context table free for middleware
+---@field deadline number? on the clock of moonloop.now
+local Request = { __name = "moonloop.Request" }
+
+local methods, getters = {}, {}
+
+local any_case = { __index = function(headers, name)
+    return type(name) == "string" and rawget(headers, name:lower()) or nil
+end }
+
+for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route" }) do
+    getters[name] = core[name]
+end
+getters.remote_addr = core.peer
+
+function getters.headers(token)
+    return setmetatable(core.headers(token), any_case)
+end
+
+function getters.host(token)
+    return core.header(token, "host")
+end
+
+function getters.scheme()
+    return "http"
+end
+
+function getters.context()
+    return {}
+end
+
+-- What changes while the request is answered is not kept.
+local live = {
+    deadline = core.deadline,
+    cancelled = function(token)
+        return not pcall(core.id, token)
+    end,
+}
+
+function Request.__index(req, key)
+    local method = methods[key]
+    if method then
+        return method
+    end
+    local getter = getters[key]
+    if getter then
+        local value = getter(rawget(req, 1))
+        rawset(req, key, value)
+        return value
+    end
+    getter = live[key]
+    return getter and getter(rawget(req, 1))
+end
+
+local function settle(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+local FAILURES = {
+    too_large = { "too_large", 413, "the body is too large" },
+    malformed = { "protocol", 400, "the body is malformed" },
+    timed_out = { "timeout", 408, "the body took too long" },
+}
+
+local function check_body(state)
+    local failure = FAILURES[state]
+    if failure then
+        error(errors.new(failure[1], failure[3], { status = failure[2] }), 0)
+    end
+    return state
+end
+
+---All values of a query parameter, in order.
+---@param name string
+---@return string[]
+function methods:query_all(name)
+    local pairs_list, values = core.pairs(core.raw_query(self[1])), {}
+    for i = 1, #pairs_list, 2 do
+        if pairs_list[i] == name then
+            values[#values + 1] = pairs_list[i + 1]
+        end
+    end
+    return values
+end
+
+---The whole body; waits until it is in. Raises errors with `status` 413, 408 or 400, which answer by
+---themselves when nobody catches them.
+---@return string
+function methods:body()
+    local body = rawget(self, "whole_body")
+    if body then
+        return body
+    end
+    local token = self[1]
+    while check_body(core.body_state(token)) == "coming" do
+        settle(core.wait_body(token))
+    end
+    body = core.take_body(token)
+    rawset(self, "whole_body", body)
+    return body
+end
+
+---The body as it comes, for bodies that should not be held in memory.
+---@return fun(): string? chunks
+function methods:chunks()
+    local token = self[1]
+    return function()
+        while core.body_length(token) == 0 do
+            if check_body(core.body_state(token)) == "done" then
+                return nil
+            end
+            settle(core.wait_body(token))
+        end
+        return core.take_body(token)
+    end
+end
+
+local function bad_request(message)
+    error(errors.new("bad_request", message, { status = 400 }), 0)
+end
+
+---The body as JSON. Malformed JSON is answered 400 with the place unless caught.
+---@return any
+function methods:json()
+    local ok, value = pcall(json.decode, self:body())
+    if not ok then
+        bad_request(errors.message(value))
+    end
+    return value
+end
+
+---The body as an urlencoded form: the first value of each name.
+---@return table<string, string> fields
+function methods:form()
+    local kind = (core.header(self[1], "content-type") or ""):match("^%s*([^;%s]*)"):lower()
+    if kind ~= "application/x-www-form-urlencoded" then
+        error(errors.new("unsupported", ("expected an urlencoded form, got content type %q"):format(kind),
+            { status = 415 }), 0)
+    end
+    local list, fields = core.pairs(self:body()), {}
+    for i = 1, #list, 2 do
+        if fields[list[i]] == nil then
+            fields[list[i]] = list[i + 1]
+        end
+    end
+    return fields
+end
+
+return Request

@@ -1,0 +1,116 @@
+--- `res`: what a handler sets beside what it returns.
+
+local core = require("moonloop.core.request")
+
+---@class moonloop.Response
+---@field status integer? 200..599
+---@field headers table<string, string|string[]> a list sends the field several times
+local Response = { __name = "moonloop.Response" }
+
+local methods = {}
+
+function Response.__index(res, key)
+    local method = methods[key]
+    if method then
+        return method
+    end
+    if key == "headers" then
+        local headers = {}
+        rawset(res, "headers", headers)
+        return headers
+    end
+end
+
+local function set_type(res, kind)
+    for name in pairs(res.headers) do
+        if type(name) == "string" and name:lower() == "content-type" then
+            return
+        end
+    end
+    res.headers["Content-Type"] = kind
+end
+
+local function leave(res, body)
+    rawset(res, "body", body)
+    return body
+end
+
+---Answers HTML. Like its sisters it returns the body, so `return res:html(s)` and a bare call are the same.
+---@param text string
+function methods:html(text)
+    set_type(self, "text/html; charset=utf-8")
+    return leave(self, text)
+end
+
+---@param text string
+function methods:text(text)
+    set_type(self, "text/plain; charset=utf-8")
+    return leave(self, text)
+end
+
+---Answers JSON, also for values that are no tables.
+---@param value any
+function methods:json(value)
+    set_type(self, "application/json")
+    return leave(self, require("moonloop.json").encode(value))
+end
+
+---@param url string
+---@param status? integer 302 when nil
+function methods:redirect(url, status)
+    self.status = status or 302
+    self.headers.Location = url
+    return leave(self, "")
+end
+
+local SAME_SITE = { strict = "Strict", lax = "Lax", none = "None" }
+
+---Sets a cookie (RFC 6265, 4.1).
+---@param name string a token
+---@param value string percent-encoded where it has to be
+---@param options? { path?: string, domain?: string, max_age?: integer, expires?: integer, secure?: boolean, http_only?: boolean, same_site?: string }
+function methods:cookie(name, value, options)
+    options = options or {}
+    if type(name) ~= "string" or not name:match("^[%w!#$%%&'*+%-.^_`|~]+$") then
+        error(("cookie: %q is no name for a cookie"):format(tostring(name)), 2)
+    end
+    local parts = { name .. "=" .. tostring(value):gsub("[^%w!#$&'()*+%-./:<=>?@%[%]^_`{|}~]", function(c)
+        return ("%%%02X"):format(c:byte())
+    end) }
+    local function add(format, option)
+        if option then
+            parts[#parts + 1] = format:format(option)
+        end
+    end
+    add("Path=%s", options.path or "/")
+    add("Domain=%s", options.domain)
+    add("Max-Age=%d", options.max_age)
+    add("Expires=%s", options.expires and os.date("!%a, %d %b %Y %H:%M:%S GMT", options.expires))
+    add("Secure", options.secure)
+    add("HttpOnly", options.http_only ~= false)
+    local same_site = options.same_site or "lax"
+    add("SameSite=%s", SAME_SITE[same_site:lower()] or error("cookie: same_site is strict, lax or none", 2))
+    local headers = self.headers
+    local list = headers["Set-Cookie"]
+    if type(list) ~= "table" then
+        list = { list }
+    end
+    list[#list + 1] = table.concat(parts, "; ")
+    headers["Set-Cookie"] = list
+end
+
+local function settle(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+---Sends a part of the answer now; status and headers leave with the first. Waits for a slow client.
+---Raises `closed` when the client has gone.
+---@param chunk string
+function methods:write(chunk)
+    settle(core.write(self[1], self, chunk))
+end
+
+return Response
