@@ -13,8 +13,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that "%xx" at `at` stands for, or -1. */
-static int escaped_byte(struct str text, size_t at)
+int percent_byte_at(struct str text, size_t at)
 {
     if (text.len - at < 3)
         return -1;
@@ -22,7 +21,7 @@ static int escaped_byte(struct str text, size_t at)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-static bool is_unreserved(unsigned char c)
+bool percent_is_unreserved(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '.' || c == '_' || c == '~';
@@ -31,7 +30,7 @@ static bool is_unreserved(unsigned char c)
 bool percent_is_valid(struct str text)
 {
     for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] == '%' && escaped_byte(text, i) < 0)
+        if (text.ptr[i] == '%' && percent_byte_at(text, i) < 0)
             return false;
     return true;
 }
@@ -41,7 +40,7 @@ size_t percent_decode(char *out, struct str text, int mode)
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        int byte = c == '%' ? escaped_byte(text, i) : -1;
+        int byte = c == '%' ? percent_byte_at(text, i) : -1;
         if (byte >= 0) {
             c = (char)byte;
             i += 2;
@@ -63,7 +62,7 @@ void percent_add(struct buf *out, struct str text, int mode)
 {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
-        if (is_unreserved(c))
+        if (percent_is_unreserved(c))
             buf_add_char(out, (char)c);
         else if (c == ' ' && mode == PERCENT_FORM)
             buf_add_char(out, '+');
@@ -76,8 +75,9 @@ void percent_add_target(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
-        bool is_allowed = is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@/?", c) != NULL);
-        if (is_allowed || (c == '%' && escaped_byte(text, i) >= 0))
+        bool is_allowed =
+            percent_is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@/?", c) != NULL);
+        if (is_allowed || (c == '%' && percent_byte_at(text, i) >= 0))
             buf_add_char(out, (char)c);
         else
             add_escaped(out, c);

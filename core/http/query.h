@@ -17,6 +17,10 @@ enum percent_mode {
     PERCENT_FORM   /* "+" is a space: query strings, urlencoded forms */
 };
 
+/* RFC 3986, 2.3: characters that mean the same encoded and not. */
+bool percent_is_unreserved(unsigned char c);
+/* The byte that the "%xx" at text.ptr[at] stands for, or -1. */
+int percent_byte_at(struct str text, size_t at);
 /* Every "%" is followed by two hexadecimal digits. */
 bool percent_is_valid(struct str text);
 /* Writes the decoded bytes to `out` (text.len bytes are enough; out may be text.ptr) and returns

@@ -9,6 +9,7 @@
 #include "http/router.h"
 
 #include "base/mem.h"
+#include "http/pattern.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,55 +60,6 @@ struct walk {
 
 static const char *const method_names[ROUTER_METHODS] = {"GET",   "HEAD",   "POST",    "PUT",
                                                          "PATCH", "DELETE", "OPTIONS", "*"};
-
-/* What a byte of a path is: unreserved characters have one form only, the others of `pchar` (RFC
- * 3986, 3.3) stay as they come, anything else is percent-encoded. */
-static bool is_unreserved(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-static bool is_segment_char(unsigned char c)
-{
-    return is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@", c) != NULL);
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Writes the canonical form of a segment into `out`, which holds ROUTER_MAX_PATTERN * 3 bytes.
- * Returns its length, or -1 when it is longer than any pattern could be. */
-static int canonical(struct str raw, char *out)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    int len = 0;
-    for (size_t i = 0; i < raw.len; i++) {
-        unsigned char c = (unsigned char)raw.ptr[i];
-        bool must_encode = !is_segment_char(c);
-        if (c == '%' && i + 2 < raw.len && hex_value(raw.ptr[i + 1]) >= 0 &&
-            hex_value(raw.ptr[i + 2]) >= 0) {
-            c = (unsigned char)(hex_value(raw.ptr[i + 1]) << 4 | hex_value(raw.ptr[i + 2]));
-            must_encode = !is_unreserved(c);
-            i += 2;
-        }
-        if (len + 3 > ROUTER_MAX_PATTERN * 3)
-            return -1;
-        if (!must_encode) {
-            out[len++] = (char)c;
-            continue;
-        }
-        out[len++] = '%';
-        out[len++] = digits[c >> 4];
-        out[len++] = digits[c & 15];
-    }
-    return len;
-}
 
 /* Eight bytes at a time: the bytes at `at`, the first lowest, zeros behind `end`. The last ones are
  * reached from the end backwards, so nothing outside of begin..end is read. */
@@ -285,103 +237,6 @@ int router_method(struct str name)
     return -1;
 }
 
-/* The shape of a pattern, checked whole before the tree is touched. */
-struct pattern_part {
-    struct str text; /* a literal as written, or a parameter's name */
-    int kind;        /* enum route_param_kind; -1: a literal */
-};
-
-struct pattern {
-    uint32_t nparts;
-    uint32_t nparams;
-    struct pattern_part parts[ROUTER_MAX_PATTERN];
-};
-
-static bool is_name(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!is_letter && !(i > 0 && c >= '0' && c <= '9'))
-            return false;
-    }
-    return name.len > 0;
-}
-
-/* What stands between the braces. NULL or what is wrong with it. */
-static const char *parse_param(struct str inside, struct pattern_part *part)
-{
-    const char *colon = memchr(inside.ptr, ':', inside.len);
-    part->kind = ROUTE_PARAM_TEXT;
-    part->text = inside;
-    if (inside.len >= 3 && memcmp(inside.ptr + inside.len - 3, "...", 3) == 0) {
-        part->kind = ROUTE_PARAM_REST;
-        part->text.len -= 3;
-    } else if (colon != NULL) {
-        struct str type = {colon + 1, (size_t)(inside.ptr + inside.len - colon - 1)};
-        part->text.len = (size_t)(colon - inside.ptr);
-        if (str_equal(type, str_of("int")))
-            part->kind = ROUTE_PARAM_INT;
-        else if (str_equal(type, str_of("number")))
-            part->kind = ROUTE_PARAM_NUMBER;
-        else
-            return "unknown parameter type, expected {name:int} or {name:number}";
-    }
-    if (!is_name(part->text))
-        return "a parameter's name is made of letters, digits and _";
-    return NULL;
-}
-
-static const char *parse_segment(struct str segment, bool is_last, struct pattern *pattern)
-{
-    struct pattern_part *part = &pattern->parts[pattern->nparts++];
-    *part = (struct pattern_part){segment, -1};
-    if (memchr(segment.ptr, '{', segment.len) == NULL &&
-        memchr(segment.ptr, '}', segment.len) == NULL) {
-        if (segment.len == 0 && !is_last)
-            return "an empty segment (//) can never be what is meant";
-        if (memchr(segment.ptr, '?', segment.len) != NULL ||
-            memchr(segment.ptr, '#', segment.len) != NULL)
-            return "a pattern covers the path only: no ? and no #";
-        return NULL;
-    }
-    struct str inside = {segment.ptr + 1, segment.len - 2};
-    if (segment.len < 2 || segment.ptr[0] != '{' || segment.ptr[segment.len - 1] != '}' ||
-        memchr(inside.ptr, '{', inside.len) != NULL || memchr(inside.ptr, '}', inside.len) != NULL)
-        return "a parameter fills its whole segment: /{name}/";
-    const char *wrong = parse_param(inside, part);
-    if (wrong != NULL)
-        return wrong;
-    if (part->kind == ROUTE_PARAM_REST && !is_last)
-        return "{name...} must be the last segment";
-    if (++pattern->nparams > ROUTER_MAX_PARAMS)
-        return "more than 16 parameters";
-    for (uint32_t i = 0; i + 1 < pattern->nparts; i++)
-        if (pattern->parts[i].kind >= 0 && str_equal(pattern->parts[i].text, part->text))
-            return "two parameters have the same name";
-    return NULL;
-}
-
-static const char *parse_pattern(struct str text, struct pattern *pattern)
-{
-    pattern->nparts = pattern->nparams = 0;
-    if (text.len == 0 || text.ptr[0] != '/')
-        return "a pattern begins with /";
-    if (text.len > ROUTER_MAX_PATTERN)
-        return "longer than 1024 bytes";
-    if (memchr(text.ptr, '\0', text.len) != NULL)
-        return "a pattern has no NUL bytes";
-    const char *at = text.ptr + 1, *end = text.ptr + text.len;
-    for (;;) {
-        const char *slash = at < end ? memchr(at, '/', (size_t)(end - at)) : NULL;
-        struct str segment = {at, (size_t)((slash != NULL ? slash : end) - at)};
-        const char *wrong = parse_segment(segment, slash == NULL, pattern);
-        if (wrong != NULL || slash == NULL)
-            return wrong;
-        at = slash + 1;
-    }
-}
-
 static struct route_names *names_new(const struct pattern *pattern)
 {
     size_t bytes = 0;
@@ -434,7 +289,7 @@ static bool set_names(struct router *router, int32_t target, const struct patter
 
 static uint32_t add_parts(struct router *router, const struct pattern *pattern)
 {
-    char text[ROUTER_MAX_PATTERN * 3];
+    char text[PATTERN_CANONICAL_BYTES];
     uint32_t node = 0;
     for (uint32_t i = 0; i < pattern->nparts; i++) {
         const struct pattern_part *part = &pattern->parts[i];
@@ -442,7 +297,7 @@ static uint32_t add_parts(struct router *router, const struct pattern *pattern)
             node = param_child(router, node, (uint8_t)part->kind);
             continue;
         }
-        int len = canonical(part->text, text);
+        int len = pattern_canonical(part->text, text);
         node = literal_child(router, node, (struct str){text, (size_t)len});
     }
     return node;
@@ -460,7 +315,7 @@ int router_add(struct router *router, int method, struct str pattern, int32_t ta
     else if (target < 0 || target >= ROUTER_MAX_TARGETS)
         *why = "target out of range";
     else
-        *why = parse_pattern(pattern, &parsed);
+        *why = pattern_parse(pattern, &parsed);
     if (*why != NULL)
         return -EINVAL;
     uint32_t index = add_parts(router, &parsed); /* may move the nodes */
@@ -476,48 +331,6 @@ int router_add(struct router *router, int method, struct str pattern, int32_t ta
     node->targets[method] = target;
     node->methods |= 1u << method;
     return 0;
-}
-
-static bool is_int(struct str text)
-{
-    bool is_negative = text.len > 0 && text.ptr[0] == '-';
-    struct str digits = {text.ptr + is_negative, text.len - is_negative};
-    uint64_t value;
-    return str_to_u64(digits, &value) && value <= (uint64_t)INT64_MAX + is_negative;
-}
-
-static const char *skip_digits(const char *at, const char *end)
-{
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
-    return at;
-}
-
-static bool is_number(struct str text)
-{
-    const char *at = text.ptr, *end = text.ptr + text.len;
-    if (at < end && *at == '-')
-        at++;
-    const char *whole = at;
-    at = skip_digits(at, end);
-    size_t ndigits = (size_t)(at - whole);
-    if (at < end && *at == '.') {
-        const char *fraction = ++at;
-        at = skip_digits(at, end);
-        ndigits += (size_t)(at - fraction);
-    }
-    if (ndigits == 0)
-        return false;
-    if (at < end && (*at | 0x20) == 'e') {
-        at++;
-        if (at < end && (*at == '-' || *at == '+'))
-            at++;
-        const char *exponent = at;
-        at = skip_digits(at, end);
-        if (at == exponent)
-            return false;
-    }
-    return at == end;
 }
 
 /* A node that the whole path leads to: true when it has the method, else notes what it has. */
@@ -567,16 +380,16 @@ static inline struct fork fork_at(const struct router *router, uint32_t index, s
     const struct node *node = &router->nodes[index];
     const struct edge *edge = find_edge(router, index, text);
     return (struct fork){edge != NULL ? edge->child : 0,
-                         node->params[ROUTE_PARAM_INT] != 0 && is_int(text),
-                         node->params[ROUTE_PARAM_NUMBER] != 0 && is_number(text)};
+                         node->params[ROUTE_PARAM_INT] != 0 && segment_is_int(text),
+                         node->params[ROUTE_PARAM_NUMBER] != 0 && segment_is_number(text)};
 }
 
 /* Out of line, so that the buffer leaves the stack before the walk goes deeper. */
 static __attribute__((noinline)) struct fork fork_encoded(const struct router *router,
                                                           uint32_t index, struct str raw)
 {
-    char text[ROUTER_MAX_PATTERN * 3];
-    int len = canonical(raw, text);
+    char text[PATTERN_CANONICAL_BYTES];
+    int len = pattern_canonical(raw, text);
     return len < 0 ? (struct fork){0} : fork_at(router, index, (struct str){text, (size_t)len});
 }
 

@@ -139,8 +139,9 @@ static char *put_decimal(char *end, uint64_t value, int decimals)
     return end;
 }
 
-/* A text of at most 17 digits that reads back as the same double. Few decimals are found by scaling: both
- * operands are exact doubles then, so the division rounds as reading the text would. */
+/* A text of at most 17 digits that reads back as the same double. Few decimals are found by
+ * scaling: both operands are exact doubles then, so the division rounds as reading the text would.
+ */
 static void write_double(struct buf *out, double value)
 {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};

@@ -147,7 +147,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
-        !keep_function(vm, "moonloop.util.coroutines", "install", &vm->install_ref, fault)) {
+        !keep_function(vm, "moonloop.coroutines", "install", &vm->install_ref, fault)) {
         vm_free(vm);
         return NULL;
     }

@@ -24,6 +24,7 @@ local function pairs_of(query)
         out[#out + 1] = (cursor.needs_decoding and "%" or "") .. piece
     end
     assert.is_false(lib.query_next(cursor))
+    assert.equal(#query, tonumber(anchor.len)) -- the cursor borrows from it
     return out
 end
 
@@ -33,6 +34,7 @@ local function cookies(header)
     while lib.cookie_next(cursor) do
         out[#out + 1] = text(cursor.name) .. "=" .. text(cursor.value)
     end
+    assert.equal(#header, tonumber(anchor.len)) -- the cursor borrows from it
     return out
 end
 

@@ -16,8 +16,8 @@ local function new_router(routes)
 end
 
 local function match(router, method, path)
-    local result = ffi.new("struct route_match")
-    local found = lib.router_match(router, lib.router_method(str(method)), str(path), result)
+    local result, anchor = ffi.new("struct route_match"), str(path)
+    local found = lib.router_match(router, lib.router_method(str(method)), anchor, result)
     assert.equal(found, result.target >= 0)
     local params = {}
     for i = 0, result.nparams - 1 do
@@ -26,6 +26,7 @@ local function match(router, method, path)
         params[name] = text(param.value)
         params[#params + 1] = KINDS[param.kind] .. (param.needs_decoding and "%" or "")
     end
+    assert.equal(#path, tonumber(anchor.len)) -- the params borrow from it
     return result.target, params, result.allowed
 end
 
@@ -359,12 +360,13 @@ describe("router, against a naive matcher", function()
                         best, expected, values = rank, number, found
                     end
                 end
-                local result = ffi.new("struct route_match")
-                lib.router_match(router, 0, str(path), result)
+                local result, anchor = ffi.new("struct route_match"), str(path)
+                lib.router_match(router, 0, anchor, result)
                 assert.equal(expected, result.target, path .. "\n" .. table.concat(routes, "\n"))
                 for i, value in ipairs(values) do
                     assert.equal(value, text(result.params[i - 1].value))
                 end
+                assert.equal(#path, tonumber(anchor.len))
             end
         end
     end)

@@ -6,8 +6,8 @@ local lib, str, text = core.lib, core.str, core.text
 local SCHEMES = { [0] = "http", "https", "http+unix" }
 
 local function parse(source)
-    local url, err = ffi.new("struct url"), ffi.new("struct url_error")
-    if lib.url_parse(str(source), url, err) ~= 0 then
+    local url, err, anchor = ffi.new("struct url"), ffi.new("struct url_error"), str(source)
+    if lib.url_parse(anchor, url, err) ~= 0 then
         return nil, ffi.string(err.reason), tonumber(err.offset)
     end
     return {
@@ -16,7 +16,7 @@ local function parse(source)
         user = url.has_userinfo and text(url.userinfo) or nil,
         fragment = url.fragment.len > 0 and text(url.fragment) or nil,
         ipv6 = url.is_ipv6 or nil,
-    }, url
+    }, url, anchor
 end
 
 local function collect(fn, ...)
@@ -74,7 +74,8 @@ describe("url_parse", function()
             ['http://a/"<>^`{|}[]'] = { "/%22%3C%3E%5E%60%7B%7C%7D%5B%5D", "a" },
             ["http+unix://%2Fs/x"] = { "/x", "localhost" },
         }) do
-            local _, url = parse(source)
+            local _, url, anchor = parse(source)
+            assert.is_not_nil(anchor) -- url borrows from it
             assert.equal(expected[1], (collect(lib.url_add_target, url)))
             assert.equal(expected[2], (collect(lib.url_add_host, url)))
         end
@@ -82,14 +83,14 @@ describe("url_parse", function()
 
     it("compares origins", function()
         local function same(a, b)
-            local _, first = parse(a)
-            local _, second = parse(b)
-            return lib.url_same_origin(first, second)
+            local _, first, anchor = parse(a)
+            local _, second, other_anchor = parse(b)
+            return lib.url_same_origin(first, second), anchor, other_anchor
         end
-        assert.is_true(same("http://A/x", "http://a:80/y?z"))
-        assert.is_false(same("http://a/", "https://a/"))
-        assert.is_false(same("http://a/", "http://a:81/"))
-        assert.is_false(same("http+unix://%2FA/", "http+unix://%2Fa/"))
+        assert.is_true((same("http://A/x", "http://a:80/y?z")))
+        assert.is_false((same("http://a/", "https://a/")))
+        assert.is_false((same("http://a/", "http://a:81/")))
+        assert.is_false((same("http+unix://%2FA/", "http+unix://%2Fa/")))
     end)
 end)
 
@@ -127,5 +128,30 @@ describe("url_resolve", function()
         assert.equal("http://a/b//d", resolve("/b//c/../d", "http://a/"))
         local _, err = collect(lib.url_resolve, str("/no/scheme"), str("g"))
         assert.equal(-22, err)
+    end)
+end)
+
+describe("url_parse and url_resolve, with damaged text", function()
+    local seed = tonumber(os.getenv("SEED")) or os.time()
+    local SAMPLES = {
+        "https://me:pw@a.example:8443/x/../y?a=1#f", "http://[::1]:80/%41", "http+unix://%2Fs/x", "../../g;x=1/./y?q#s",
+    }
+
+    it("accept only what holds no byte that could end a header (seed " .. seed .. ")", function()
+        math.randomseed(seed)
+        for _ = 1, 3000 do
+            local sample = SAMPLES[math.random(#SAMPLES)]
+            local at = math.random(0, #sample)
+            local damaged = sample:sub(1, at) .. string.char(math.random(0, 255)) .. sample:sub(at + math.random(1, 9))
+            local parsed, url, anchor = parse(damaged)
+            if parsed then
+                assert.is_not_nil(anchor)
+                assert.is_nil(damaged:find("[%z\1-\32\127\\\\]"))
+                assert.truthy(collect(lib.url_add_target, url):find("^/[!-~]*$"))
+                assert.truthy(collect(lib.url_add_host, url):find("^[%w%.:_%[%]-]+$"))
+            end
+            local resolved = collect(lib.url_resolve, str("http://a/b/c?d"), str(damaged))
+            assert.truthy(resolved:find("^[^:/?#]*:"))
+        end
     end)
 end)
