@@ -100,20 +100,18 @@ void vm_push_error(lua_State *L, const char *code, const char *format, ...)
     lua_call(L, 2, 1); /* builds a table: it can only fail when memory is out */
 }
 
-static void set_path(struct vm *vm)
+void vm_set_path(lua_State *L, const char *lua_dir)
 {
-    static const char system_path[] = "/usr/local/share/lua/5.1/?.lua;"
-                                      "/usr/local/share/lua/5.1/?/init.lua;"
-                                      "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua";
-    static const char system_cpath[] = "/usr/local/lib/lua/5.1/?.so;"
-                                       "/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;"
-                                       "/usr/lib/aarch64-linux-gnu/lua/5.1/?.so";
-    lua_getglobal(vm->L, "package");
-    lua_pushfstring(vm->L, "%s/?.lua;%s/?/init.lua;%s", vm->lua_dir, vm->lua_dir, system_path);
-    lua_setfield(vm->L, -2, "path");
-    lua_pushstring(vm->L, system_cpath);
-    lua_setfield(vm->L, -2, "cpath");
-    lua_pop(vm->L, 1);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    const char *path = luaL_gsub(L, lua_tostring(L, -1), "./?.lua;", "");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_dir, lua_dir, path);
+    lua_setfield(L, -4, "path");
+    lua_pop(L, 2);
+    lua_getfield(L, -1, "cpath");
+    luaL_gsub(L, lua_tostring(L, -1), "./?.so;", "");
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 2);
 }
 
 /* A function of a module of our own, kept in the registry. */
@@ -145,7 +143,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lua_pushlightuserdata(vm->L, (void *)&vm_key);
     lua_pushlightuserdata(vm->L, vm);
     lua_rawset(vm->L, LUA_REGISTRYINDEX);
-    set_path(vm);
+    vm_set_path(vm->L, lua_dir);
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||

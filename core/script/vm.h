@@ -82,6 +82,9 @@ struct vm *vm_of(lua_State *L);
 #define VM_UPVALUE(L) ((struct vm *)lua_touserdata((L), lua_upvalueindex(1)))
 /* Pushes a table with the functions. */
 void vm_library(lua_State *L, const luaL_Reg *functions);
+/* package.path and cpath of a new state: moonloop's own files in front of what LuaJIT came with
+ * (Debian's Lua libraries, LuaJIT's jit.*), and not the current directory: no file there steps in. */
+void vm_set_path(lua_State *L, const char *lua_dir);
 /* Makes require(name) call `open`. */
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open);
 
