@@ -238,19 +238,18 @@ static const struct task_owner handler_owner = {.on_end = on_handler_end};
 
 /* ---- from the server ---- */
 
-/* By llhttp's method number; -1: only routes for any method. */
-static const int8_t router_methods[METHOD_COUNT] = {
-    [0 ... METHOD_COUNT - 1] = -1,   [METHOD_GET] = ROUTER_GET,     [METHOD_HEAD] = ROUTER_HEAD,
-    [METHOD_POST] = ROUTER_POST,     [METHOD_PUT] = ROUTER_PUT,     [METHOD_PATCH] = ROUTER_PATCH,
-    [METHOD_DELETE] = ROUTER_DELETE, [METHOD_OPTIONS] = ROUTER_OPTIONS,
+/* By llhttp's method number, plus one; 0: only routes for any method. */
+static const uint8_t router_methods[METHOD_COUNT] = {
+    [METHOD_GET] = ROUTER_GET + 1,       [METHOD_HEAD] = ROUTER_HEAD + 1,
+    [METHOD_POST] = ROUTER_POST + 1,     [METHOD_PUT] = ROUTER_PUT + 1,
+    [METHOD_PATCH] = ROUTER_PATCH + 1,   [METHOD_DELETE] = ROUTER_DELETE + 1,
+    [METHOD_OPTIONS] = ROUTER_OPTIONS + 1,
 };
 
-static bool match_in(struct generation *generation, const struct router *router,
-                     const struct request *request, struct str path, struct route_match *match,
-                     uint32_t *allowed)
+static bool match_in(const struct router *router, const struct request *request, struct str path,
+                     struct route_match *match, uint32_t *allowed)
 {
-    int method = router_methods[request->message.method % METHOD_COUNT];
-    (void)generation;
+    int method = router_methods[request->message.method % METHOD_COUNT] - 1;
     if (router_match(router, method, path, match))
         return true;
     *allowed |= match->allowed;
@@ -271,10 +270,10 @@ static const struct host_router *find(struct generation *generation, const struc
             host.len = (size_t)(colon - host.ptr);
         for (struct host_router *at = generation->routers; at != last; at++)
             if (str_equal_nocase(host, str_of(at->host)) &&
-                match_in(generation, at->router, request, path, match, allowed))
+                match_in(at->router, request, path, match, allowed))
                 return at;
     }
-    return match_in(generation, last->router, request, path, match, allowed) ? last : NULL;
+    return match_in(last->router, request, path, match, allowed) ? last : NULL;
 }
 
 /* "/hello" where only "/hello/" is known: relative links of its page would point elsewhere. */

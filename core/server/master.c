@@ -152,7 +152,7 @@ static void on_files_changed(void *data, bool is_outside)
 {
     struct master *master = data;
     if (!master->is_stopping)
-        reload_start(master->reload, is_outside);
+        reload_start(master->reload, is_outside ? RELOAD_SEEN_OUTSIDE : RELOAD_SEEN);
 }
 
 static void answer_reload(struct control_client *client, enum reload_outcome outcome,
@@ -323,7 +323,7 @@ static void on_hup(struct master *master)
         return;
     log_info("SIGHUP: reading configuration and apps anew");
     if (reload_config(master, &fault))
-        reload_start(master->reload, true);
+        reload_start(master->reload, RELOAD_ASKED);
 }
 
 static void on_signal(struct master_watch *watch)
@@ -408,7 +408,7 @@ static void on_reload_request(struct master *master, struct control_client *clie
         answer_text(client, true, "reloading");
     else /* before it starts: it may end in the same moment */
         client->waits_for_attempt = reload_next_attempt(master->reload);
-    reload_start(master->reload, true);
+    reload_start(master->reload, RELOAD_ASKED);
 }
 
 static void on_scale_request(struct master *master, struct control_client *client, const char *text)

@@ -13,7 +13,7 @@ enum { PREPARE_TIMEOUT_MS = 10000 };
 
 struct attempt {
     bool is_running;
-    bool is_forced;
+    enum reload_cause cause;
     bool is_retried;  /* a worker died in it once already */
     bool is_hopeless; /* an app fails even with its last good files */
     uint64_t number;  /* of the generation that is built */
@@ -43,12 +43,12 @@ struct reload {
 
     struct attempt attempt;
     bool wants_another; /* asked for while one runs */
-    bool wants_forced;
+    enum reload_cause wanted_cause;
     uint64_t attempts_begun;
     uint64_t attempts_ended;
 };
 
-static void begin(struct reload *reload, bool is_forced);
+static void begin(struct reload *reload, enum reload_cause cause);
 
 struct reload *reload_new(struct master_loop *loop, const struct config *config,
                           struct fault *fault)
@@ -158,7 +158,7 @@ static void tell(struct reload *reload, enum reload_outcome outcome, const char 
     if (reload->on_done != NULL)
         reload->on_done(reload->on_done_data, outcome, reason);
     if (reload->wants_another)
-        begin(reload, reload->wants_forced);
+        begin(reload, reload->wanted_cause);
 }
 
 /* What the attempt found out stays for `status`. A disk whose apps failed need not be tried again
@@ -350,7 +350,7 @@ static void hold_back(struct reload *reload)
     if (attempt->candidate != attempt->disk)
         snapshot_free(attempt->candidate);
     attempt->candidate = next;
-    if (!attempt->is_forced && !has_news(reload, attempt->disk, reload->committed) &&
+    if (attempt->cause != RELOAD_SEEN_OUTSIDE && !has_news(reload, attempt->disk, reload->committed) &&
         !has_news(reload, reload->committed, attempt->disk))
         refuse(reload, count == 1 ? "the app that changed did not load"
                                   : "the apps that changed did not load");
@@ -426,7 +426,8 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     if (child->state == CHILD_BOOTING && !report->is_built) {
         free(reload->refusal);
         reload->refusal = strndup(report->fault.ptr, report->fault.len);
-        log_error("worker %u cannot boot: %s", child_number(child), reload->refusal);
+        log_error("worker %u cannot boot: %.*s", child_number(child),
+                  (int)strcspn(reload->refusal, "\n"), reload->refusal);
         verdict = reload->report == NULL ? reload->refusal : NULL;
         report_free(report);
     } else if (child->state == CHILD_BOOTING && number == reload->number) {
@@ -474,14 +475,15 @@ void reload_on_gone(struct reload *reload, const struct child *child, const char
 }
 
 /* Reads the disk and starts. Nothing to do is a success. */
-static void begin(struct reload *reload, bool is_forced)
+static void begin(struct reload *reload, enum reload_cause cause)
 {
     struct attempt *attempt = &reload->attempt;
     struct fault fault = {0};
-    reload->wants_another = reload->wants_forced = false;
+    reload->wants_another = false;
+    reload->wanted_cause = RELOAD_SEEN;
     reload->attempts_begun++;
     attempt->is_running = true;
-    attempt->is_forced = is_forced;
+    attempt->cause = cause;
     attempt->started_ms = master_now_ms();
     attempt->disk = attempt->candidate = snapshot_read(reload->config->apps_dir, &fault);
     if (attempt->disk == NULL) {
@@ -490,11 +492,11 @@ static void begin(struct reload *reload, bool is_forced)
         return;
     }
     bool is_tried = reload->tried != NULL && snapshot_equal(attempt->disk, reload->tried);
-    if (!is_forced && is_tried) {
+    if (cause == RELOAD_SEEN && is_tried) {
         end_unchanged(reload);
         return;
     }
-    if (!is_forced && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
+    if (cause == RELOAD_SEEN && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
         failures_add(&attempt->failures, reload->report);
         end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,
             "nothing has changed");
@@ -504,14 +506,15 @@ static void begin(struct reload *reload, bool is_forced)
         commit_unproven(reload);
 }
 
-void reload_start(struct reload *reload, bool is_forced)
+void reload_start(struct reload *reload, enum reload_cause cause)
 {
     if (!reload->attempt.is_running) {
-        begin(reload, is_forced);
+        begin(reload, cause);
         return;
     }
     reload->wants_another = true;
-    reload->wants_forced = reload->wants_forced || is_forced;
+    if (cause > reload->wanted_cause)
+        reload->wanted_cause = cause;
 }
 
 uint64_t reload_next_attempt(const struct reload *reload)

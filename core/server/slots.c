@@ -565,7 +565,10 @@ void slots_stop(struct slots *slots)
     for (uint32_t i = 0; i < CONFIG_MAX_WORKERS; i++)
         master_timer_stop(&slots->slot[i].respawn);
     for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
-        drain(child, NOTE_DRAIN);
+        if (child->state == CHILD_DRAINING)
+            child_tell(child, NOTE_DRAIN, 0, -1); /* one that is being retired: at once now */
+        else
+            drain(child, NOTE_DRAIN);
     if (link_is_alone(&slots->children))
         slots->options.events->on_empty(slots->options.data);
 }
