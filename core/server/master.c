@@ -157,8 +157,7 @@ static void move_fixed_options(struct config *old, struct config *config)
     old->control = spare.control;
 }
 
-/* HUP. 
- */
+/* HUP */
 bool master_reload_config(struct master *master, struct fault *fault)
 {
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
