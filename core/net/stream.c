@@ -79,8 +79,8 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
         return NULL;
     }
     struct stream *stream = stream_new(loop, family, events, owner);
-    int status = family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd)
-                                   : uv_tcp_open(&stream->uv.tcp, fd);
+    int status =
+        family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd) : uv_tcp_open(&stream->uv.tcp, fd);
     if (status != 0) {
         close(fd);
         uv_close(&stream->uv.handle, on_never_opened);
