@@ -41,8 +41,11 @@ local function write_apps(dir, text)
 end
 
 --- A worker without its process: a loop, generations, an HTTP server.
+local Worker = {}
+Worker.__index = Worker
+
 local function worker()
-    local self = { dir = process.directory(), number = 0, fault = ffi.new("struct fault") }
+    local self = setmetatable({ dir = process.directory(), number = 0, fault = ffi.new("struct fault") }, Worker)
     process.make_directory(self.dir .. "/_lib")
     write_apps(self.dir, "first")
     self.lua_dir = require("posix.stdlib").realpath(core.root .. "lua")
@@ -58,79 +61,78 @@ local function worker()
     self.server = C.http_server_new(self.loop, self.config, nil, C.generations_handler(self.all))
     self.socket = assert(socket.bind("127.0.0.1", 0))
     assert.equal(0, C.http_server_listen(self.server, self.socket:getfd()))
-
-    function self:build()
-        self.number = self.number + 1
-        local snapshot = C.snapshot_read(self.dir, self.fault)
-        local generation = C.generation_build(self.all, self.number, snapshot, self.fault)
-        assert(generation ~= nil, ffi.string(self.fault.text))
-        return generation
-    end
-
-    function self:reload()
-        C.generation_commit(self.all, self:build())
-    end
-
-    function self:connect()
-        local connection = socket.tcp()
-        assert(connection:connect("127.0.0.1", select(2, self.socket:getsockname())))
-        connection:settimeout(0)
-        return connection
-    end
-
-    --- Runs the loop until the connection has its answer; the body.
-    function self:read(connection)
-        local text = ""
-        for _ = 1, 100000 do
-            local bytes, _, part = connection:receive(65536)
-            text = text .. (bytes or part or "")
-            local length = tonumber(text:match("Content%-Length: (%d+)"))
-            local body = text:match("\r\n\r\n(.*)")
-            if body and length and #body >= length then
-                return body
-            end
-            C.loop_turn(self.loop)
-            socket.select({ connection }, nil, 0.0005) -- the loop cannot wait for its own client
-        end
-        error("no answer: " .. text)
-    end
-
-    function self:ask(connection, target)
-        assert(connection:send("GET " .. target .. " HTTP/1.1\r\nHost: x\r\n\r\n"))
-    end
-
-    function self:get(connection, target)
-        self:ask(connection, target)
-        return self:read(connection)
-    end
-
-    --- Until the server has read what was sent: loopback delivers at once, one turn accepts, one reads.
-    function self:turn_until_active()
-        for _ = 1, 3 do
-            C.loop_turn(self.loop)
-        end
-    end
-
-    --- Until old generations are gone.
-    function self:settle()
-        for _ = 1, 100000 do
-            if C.generations_alive(self.all) == 1 then
-                return
-            end
-            C.loop_turn(self.loop)
-            socket.sleep(0.0005)
-        end
-        error("old generations stay: " .. C.generations_alive(self.all))
-    end
-
-    function self:close()
-        C.http_server_free(self.server)
-        C.generations_free(self.all)
-        C.loop_free(self.loop)
-        self.socket:close()
-    end
-
     return self
+end
+
+function Worker:build()
+    self.number = self.number + 1
+    local snapshot = C.snapshot_read(self.dir, self.fault)
+    local generation = C.generation_build(self.all, self.number, snapshot, self.fault)
+    assert(generation ~= nil, ffi.string(self.fault.text))
+    return generation
+end
+
+function Worker:reload()
+    C.generation_commit(self.all, self:build())
+end
+
+function Worker:connect()
+    local connection = socket.tcp()
+    assert(connection:connect("127.0.0.1", select(2, self.socket:getsockname())))
+    connection:settimeout(0)
+    return connection
+end
+
+--- Runs the loop until the connection has its answer; the body.
+function Worker:read(connection)
+    local text = ""
+    for _ = 1, 100000 do
+        local bytes, _, part = connection:receive(65536)
+        text = text .. (bytes or part or "")
+        local length = tonumber(text:match("Content%-Length: (%d+)"))
+        local body = text:match("\r\n\r\n(.*)")
+        if body and length and #body >= length then
+            return body
+        end
+        C.loop_turn(self.loop)
+        socket.select({ connection }, nil, 0.0005) -- the loop cannot wait for its own client
+    end
+    error("no answer: " .. text)
+end
+
+function Worker:ask(connection, target)
+    assert(connection:send("GET " .. target .. " HTTP/1.1\r\nHost: x\r\n\r\n"))
+end
+
+function Worker:get(connection, target)
+    self:ask(connection, target)
+    return self:read(connection)
+end
+
+--- Until the server has read what was sent: loopback delivers at once, one turn accepts, one reads.
+function Worker:turn_until_active()
+    for _ = 1, 3 do
+        C.loop_turn(self.loop)
+    end
+end
+
+--- Until old generations are gone.
+function Worker:settle()
+    for _ = 1, 100000 do
+        if C.generations_alive(self.all) == 1 then
+            return
+        end
+        C.loop_turn(self.loop)
+        socket.sleep(0.0005)
+    end
+    error("old generations stay: " .. C.generations_alive(self.all))
+end
+
+function Worker:close()
+    C.http_server_free(self.server)
+    C.generations_free(self.all)
+    C.loop_free(self.loop)
+    self.socket:close()
 end
 
 local function resident_pages()
