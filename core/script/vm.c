@@ -4,6 +4,7 @@
 #include "loop/loop.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
 #include <lualib.h>
@@ -173,6 +174,7 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    free(vm->suspects);
     free(vm);
 }
 
@@ -183,6 +185,8 @@ void vm_slice_begins(struct vm *vm, uint32_t route)
     atomic_store_explicit(&slices->running, ++slices->count, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+    if (vm->suspects != NULL)
+        watchdog_before_slice(vm, route);
 }
 
 bool vm_slice_ends(struct vm *vm)

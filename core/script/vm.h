@@ -57,6 +57,7 @@ struct vm {
     struct slices *slices; /* the thread's */
     struct slices own_slices;
     struct watchdog *watchdog; /* NULL: nobody watches */
+    uint8_t *suspects; /* by route: runs to be traced line by line; NULL: none ever blocked */
     struct scoreboard_slot *slot; /* NULL outside a worker */
 
     /* Called from the loop once no task is left; see vm_when_empty. */
