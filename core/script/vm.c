@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "loop/offload.h"
 #include "script/lib_core.h"
 #include "script/task.h"
 #include "shared/scoreboard.h"
@@ -172,6 +173,7 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    offload_origin_unref(vm->origin);
     free(vm);
 }
 

@@ -3,6 +3,7 @@
 
 local core = require("moonloop.core.generation")
 local app_module = require("moonloop.app")
+local environment = require("moonloop.environment")
 local errors = require("moonloop.util.errors")
 
 local M = {}
@@ -24,80 +25,6 @@ function M.find_apps(files)
     return names, file_of
 end
 
-local function undeclared(verb)
-    return function(_, name)
-        error(("undeclared global %q is %s; put `local` before its first use"):format(tostring(name), verb), 2)
-    end
-end
-
----The globals of one app: what Lua offers, nothing of other apps, nothing undeclared.
-local function new_environment(require_function, loaded)
-    local env = {}
-    for name, value in pairs(_G) do
-        env[name] = value
-    end
-    env._G = env
-    env.require = require_function
-    env.package = setmetatable({ loaded = loaded }, { __index = package })
-    return setmetatable(env, { __index = undeclared("read"), __newindex = undeclared("written") })
-end
-
-local function candidates(app, module)
-    local path = module:gsub("%.", "/")
-    return {
-        app .. "/" .. path .. ".lua", app .. "/" .. path .. "/init.lua",
-        "_lib/" .. path .. ".lua", "_lib/" .. path .. "/init.lua",
-        path .. ".lua", path .. "/init.lua",
-    }
-end
-
----`require` as one app sees it: its own folder, then _lib, then the apps directory, then the system.
-local function new_require(name, shown_dir)
-    local loaded, env = setmetatable({}, { __index = package.loaded }), nil
-    local function load_file(module)
-        for _, file in ipairs(candidates(name, module)) do
-            local bytes = core.file(name, file)
-            if bytes then
-                local chunk, reason = loadstring(bytes, "@" .. shown_dir .. "/" .. file)
-                if not chunk then
-                    error(reason, 0)
-                end
-                return setfenv(chunk, env)
-            end
-        end
-    end
-    local loading = {}
-    local function app_require(module)
-        local value = rawget(loaded, module)
-        if value ~= nil then
-            return value
-        end
-        local chunk = type(module) == "string" and not module:match("^moonloop%f[.%z]") and load_file(module)
-        if not chunk then
-            if not package.loaded[module] and package.searchpath then
-                local path = package.searchpath(module, package.path)
-                if path and not path:find("^/usr/") then
-                    core.add_file(path)
-                end
-            end
-            return require(module)
-        end
-        if loading[module] then
-            error(("module %q is required in a ring"):format(module), 2)
-        end
-        loading[module] = true
-        value = chunk(module)
-        loading[module] = nil
-        if value == nil then
-            value = rawget(loaded, module)
-        end
-        loaded[module] = value == nil and true or value
-        return loaded[module]
-    end
-    env = new_environment(app_require, loaded)
-    return env
-end
-
 ---How many arguments a handler takes: 0, 1 (req) or 2 (req, res).
 local function wanted(handler)
     if type(handler) ~= "function" then
@@ -115,7 +42,7 @@ local function run_file(name, file, shown_dir)
     if not chunk then
         error(reason, 0)
     end
-    local app = setfenv(chunk, new_require(name, shown_dir))()
+    local app = setfenv(chunk, environment.new(name, shown_dir, core))()
     if getmetatable(app) ~= app_module.App then
         error(("%s/%s: the file has to end with `return app`, but returned a %s"):format(shown_dir, file,
             app == nil and "nil" or type(app)), 0)
