@@ -22,9 +22,7 @@ struct loop;
 struct offload_origin;
 struct scoreboard_slot;
 struct task;
-<<<<<<< HEAD
 struct worker_vm;
-=======
 struct watchdog;
 
 /* A slice is one resume of a task, or the load of an app. One of these for all VMs of a thread; the
@@ -35,7 +33,6 @@ struct slices {
     uint64_t count;
     struct vm *vm; /* whose it is, while one runs */
 };
->>>>>>> main
 
 enum { VM_SPARE_TASKS = 1024 };
 

@@ -106,4 +106,10 @@ function M.find(name)
     return environments[name]
 end
 
+---All environments that are alive.
+---@return fun(): string, table app and environment
+function M.all()
+    return pairs(environments)
+end
+
 return M

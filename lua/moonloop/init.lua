@@ -10,6 +10,7 @@ local M = {
     sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,
     timeout = task.timeout, shield = task.shield,
     try = errors.try,
+    offload = require("moonloop.offload").offload,
     json = require("moonloop.json"),
     log = require("moonloop.log"),
 }
