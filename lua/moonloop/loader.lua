@@ -50,13 +50,28 @@ local function run_file(name, file, shown_dir)
     return app
 end
 
+---The frames of an app's own files: those of this loader below them say nothing to a reader.
+local function own_frames(text)
+    local kept = {}
+    for line in text:gmatch("[^\n]+") do
+        if line:find("/moonloop/loader.lua", 1, true) or line:find("in function 'guarded'", 1, true) then
+            break
+        end
+        kept[#kept + 1] = line
+    end
+    while #kept > 1 and (kept[#kept]:match("^%s*%[C%]: in function 'error'$") or kept[#kept] == "stack traceback:") do
+        kept[#kept] = nil
+    end
+    return table.concat(kept, "\n")
+end
+
 local function describe(err)
     if errors.is(err) then
-        return err.message .. "\n" .. tostring(err.traceback)
+        return own_frames(err.message .. "\n" .. tostring(err.traceback))
     elseif type(err) ~= "string" then
         return errors.message(err)
     end
-    return err
+    return own_frames(err)
 end
 
 ---Calls a part of an app; one that does not end is interrupted, one that raises gives false and why.
