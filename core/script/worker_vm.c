@@ -38,7 +38,6 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     const struct generation *generation = vm->generation;
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
     origin->lua_dir = mem_copy_text(vm->lua_dir);
-    origin->config = vm->config;
     if (generation != NULL) {
         origin->apps_dir = mem_copy_text(vm->config->apps_dir);
         origin->generation = generation->number;
@@ -110,7 +109,7 @@ static bool load(struct worker_vm *worker, struct offload_origin *origin, struct
 {
     const struct worker_origin *data = offload_origin_data(origin);
     unload(worker);
-    struct vm *vm = worker->vm = vm_new(worker->loop, data->lua_dir, data->config, fault);
+    struct vm *vm = worker->vm = vm_new(worker->loop, data->lua_dir, NULL, fault);
     if (vm == NULL)
         return false;
     vm->worker = worker;

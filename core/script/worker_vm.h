@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct config;
 struct offload_op;
 struct snapshot;
 struct vm;
@@ -25,7 +24,6 @@ struct worker_vm;
 struct worker_origin {
     char *lua_dir;
     char *apps_dir;              /* NULL outside a server */
-    const struct config *config; /* NULL outside a server; borrowed */
     struct snapshot *snapshot;   /* a mapping of its own; NULL outside a server */
     uint64_t generation;
 };

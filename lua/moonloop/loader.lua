@@ -47,6 +47,7 @@ local function run_file(name, file, shown_dir)
         error(("%s/%s: the file has to end with `return app`, but returned a %s"):format(shown_dir, file,
             app == nil and "nil" or type(app)), 0)
     end
+    app.name, app.file = name, file
     return app
 end
 
@@ -90,13 +91,25 @@ local function mount_of(name, app)
     return name == "index" and "" or "/" .. name
 end
 
----What the server gets to know of a route.
-local function route_of(number, app, mount, route)
-    local handler = app_module.compose(route.owner, route.handler)
-    local run = route.options.run or app.options.run or "loop"
-    if run ~= "loop" then
-        handler = require("moonloop.offload").route(app, handler, run)
+---A handler that runs where the route or the app says. `index`: of the route in its app.
+local function placed(app, index, handler, run)
+    if run == "thread" then
+        return require("moonloop.thread_route").handler(app, index)
+    elseif run == "process" then
+        error("run = \"process\" comes with a later version; run = \"thread\" is there", 0)
     end
+    return handler
+end
+
+---What the server gets to know of a route.
+local function route_of(number, app, mount, index)
+    local route = app.routes[index]
+    local handler = app_module.compose(route.owner, route.handler)
+    local ok, placed_handler = pcall(placed, app, index, handler, route.options.run or app.options.run)
+    if not ok then
+        error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, placed_handler), 0)
+    end
+    handler = placed_handler
     return {
         app = number, method = route.method, pattern = mount .. route.pattern, source = route.source,
         wants = wanted(handler), host = app.options.host, timeout = route.options.timeout,
@@ -105,8 +118,8 @@ local function route_of(number, app, mount, route)
 end
 
 local function add_routes(number, app, mount)
-    for _, route in ipairs(app.routes) do
-        local ok, why = core.add_route(route_of(number, app, mount, route))
+    for index, route in ipairs(app.routes) do
+        local ok, why = core.add_route(route_of(number, app, mount, index))
         if not ok then
             error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, why), 0)
         end
@@ -115,10 +128,7 @@ local function add_routes(number, app, mount)
         core.add_route({
             app = number, method = "*", pattern = mount .. "/...", source = app.missing_source,
             wants = 2, not_found = true, host = app.options.host,
-            handler = app_module.compose(app, function(req, res)
-                local body, status, headers = app.missing_handler(req, res)
-                return body, status or rawget(res, "status") or 404, headers
-            end),
+            handler = placed(app, 0, app_module.compose_missing(app), app.options.run),
         })
     end
 end

@@ -27,12 +27,19 @@ local function send_path()
     end
 end
 
+---Adds to the thread's traceback where the job was sent from.
 local function at_caller(err)
-    local here = debug.traceback("", 4):gsub("^\n?stack traceback:\n", "")
-    if errors.is(err) then
-        err.traceback = (err.traceback or "") .. "\noffloaded at:\n" .. here
-        err.is_traced = true
+    if not errors.is(err) then
+        return err
     end
+    local lines = {}
+    for line in debug.traceback("", 2):gmatch("\n(%s[^\n]+)") do
+        if not line:find("moonloop/offload.lua:", 1, true) then
+            lines[#lines + 1] = line
+        end
+    end
+    err.traceback = ("%s\noffloaded at:\n%s"):format(err.traceback or "", table.concat(lines, "\n"))
+    err.is_traced = true
     return err
 end
 
@@ -70,6 +77,15 @@ function M.offload(fn, ...)
         error("offload: " .. reason, 2)
     end
     return settle(core.submit(message, transfer.label(fn, core.put)))
+end
+
+---Runs a handler of an app on an offload thread, in a VM that loaded the app itself. See thread_route.lua.
+---@param spec table which handler
+---@param copy table the request
+---@return table reply
+function M.run_route(spec, copy)
+    local message = transfer.pack(core.put, "argument", "route", 2, spec, copy)
+    return settle(core.submit(assert(message), spec.label))
 end
 
 ---How the pool of this process is doing: size, threads, busy, waiting, lost, jobs.

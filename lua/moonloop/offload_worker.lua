@@ -20,6 +20,12 @@ local function env_of(app)
     return env
 end
 
+-- An app that is loaded as a whole has its modules in the environment that its offloaded functions use.
+local function new_env(app)
+    envs[app] = nil
+    return env_of(app)
+end
+
 local function set_path(number)
     package.path, package.cpath = core.blob(number):match("^(.-)%z(.*)$")
 end
@@ -38,7 +44,7 @@ local function run(what, ...)
     if type(what) == "function" then
         return pack(what(...))
     end
-    return pack(require("moonloop.thread_route").run(env_of, shown_dir, ...))
+    return pack(require("moonloop.thread_route").run(new_env, ...))
 end
 
 ---Runs a job. The core calls it as a task of its own.
