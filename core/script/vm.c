@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "loop/offload.h"
 #include "script/lib_core.h"
 #include "script/task.h"
 #include "script/watchdog.h"
@@ -178,6 +179,7 @@ void vm_free(struct vm *vm)
     }
     lua_close(vm->L);
     free(vm->suspects);
+    offload_origin_unref(vm->origin);
     free(vm);
 }
 

@@ -19,8 +19,10 @@
 struct config;
 struct generation;
 struct loop;
+struct offload_origin;
 struct scoreboard_slot;
 struct task;
+struct worker_vm;
 struct watchdog;
 
 /* A slice is one resume of a task, or the load of an app. One of these for all VMs of a thread; the
@@ -41,6 +43,9 @@ struct vm {
     const struct config *config;   /* NULL outside a server */
     struct generation *generation; /* NULL outside a server */
     void *client;                  /* the HTTP client's, made at its first use; see lib_http.c */
+
+    struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
+    struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
 
     struct task *current; /* running now */
     struct link alive;    /* all tasks but the spare ones */

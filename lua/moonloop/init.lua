@@ -13,6 +13,7 @@ local M = {
     gather = concurrency.gather, map = concurrency.map,
     race = concurrency.race, any = concurrency.any,
     try = errors.try,
+    offload = require("moonloop.offload").offload,
     json = require("moonloop.json"),
     log = require("moonloop.log"),
 }
