@@ -3,11 +3,55 @@
  */
 #include "base/fault.h"
 #include "script/command_line.h"
+#include "script/inspection.h"
 #include "script/lua_dir.h"
+#include "script/one_shot.h"
+#include "server/config_load.h"
+#include "server/serve.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words != NULL && strcmp(word, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
+/* `check` and `routes`. */
+static int inspect(struct command_line *line)
+{
+    struct fault fault = {0};
+    struct config *config = config_load(command_line_state(line), &fault);
+    int exit_code = config != NULL ? inspection_run(line, config) : 1;
+    if (config == NULL)
+        fprintf(stderr, "moonloop: %s\n", fault.text);
+    config_free(config);
+    return exit_code;
+}
+
+/* Takes the command line over. */
+static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv)
+{
+    static const char *const tasks[] = {"run", "test", NULL};
+    const char *command = command_line_command(line);
+    int exit_code = 1;
+    if (strcmp(command, "serve") == 0)
+        return serve_run(line, lua_dir, argc, argv);
+    if (serve_is_call(line))
+        return serve_call(line);
+    if (strcmp(command, "exit") == 0)
+        exit_code = command_line_exit_code(line);
+    else if (is_one_of(command, tasks))
+        exit_code = one_shot_run(lua_dir, argc, argv);
+    else
+        exit_code = inspect(line);
+    command_line_free(line);
+    return exit_code;
+}
 
 int main(int argc, char **argv)
 {
@@ -23,14 +67,8 @@ int main(int argc, char **argv)
     }
     if ((line = command_line_new(lua_dir, argc, argv, &fault)) == NULL)
         fprintf(stderr, "moonloop: %s\n", fault.text);
-    else if (strcmp(command_line_command(line), "exit") == 0)
-        exit_code = command_line_exit_code(line);
-    else if (strcmp(command_line_command(line), "run") == 0 ||
-             strcmp(command_line_command(line), "test") == 0)
-        exit_code = command_line_task(line, argc, argv);
     else
-        fprintf(stderr, "moonloop: %s: not there yet\n", command_line_command(line));
-    command_line_free(line);
+        exit_code = dispatch(line, lua_dir, argc, argv);
     free(lua_dir);
     return exit_code;
 }

@@ -2,10 +2,10 @@
  * log.h - the server's own log: text or one JSON object a line, to a file or standard error.
  *
  * One per process, opened before the first fork; the only mutable global of the program. A line is
- * built whole and leaves in one write(2) to an O_APPEND descriptor, so lines of several workers never
- * mix. Control characters, quotes and invalid UTF-8 in any value are escaped: nothing that a client
- * sends can forge a line. A write that fails (a full disk) drops the line, counts it, and says so once
- * when writing works again; it never blocks or ends the server.
+ * built whole and leaves in one write(2) to an O_APPEND descriptor, so lines of several workers
+ * never mix. Control characters, quotes and invalid UTF-8 in any value are escaped: nothing that a
+ * client sends can forge a line. A write that fails (a full disk) drops the line, counts it, and
+ * says so once when writing works again; it never blocks or ends the server.
  */
 #pragma once
 
@@ -25,7 +25,8 @@ struct log_field {
 
 /* `path`: a file to append to; "-" or NULL is standard error. 0 or -errno. */
 int log_open(const char *path, enum log_level level, enum log_format format);
-/* Opens the same path again, for log rotation. 0 or -errno; on failure the old file stays in use. */
+/* Opens the same path again, for log rotation. 0 or -errno; on failure the old file stays in use.
+ */
 int log_reopen(void);
 void log_close(void);
 /* Who writes: "master", "worker 2", "check". Borrowed for ever. NULL: nobody in particular. */
@@ -38,7 +39,7 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The same with named values: ` app=hello route="GET /x"` in text, members in JSON. A value of several
- * lines (a traceback) is indented below the line in text. */
+/* The same with named values: ` app=hello route="GET /x"` in text, members in JSON. A value of
+ * several lines (a traceback) is indented below the line in text. */
 void log_with(enum log_level level, const struct log_field *fields, size_t nfields,
               const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -1,6 +1,7 @@
 #include "script/command_line.h"
 
 #include "base/mem.h"
+#include "script/vm.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -63,7 +64,7 @@ struct command_line *command_line_new(const char *lua_dir, int argc, char **argv
     lua_pushinteger(line->L, argc);
     lua_pushlightuserdata(line->L, argv);
     lua_pushstring(line->L, lua_dir);
-    if (lua_pcall(line->L, 3, 1, 0) != 0) {
+    if (vm_pcall(line->L, 3, 1) != 0) {
         fault_set(fault, "%s", lua_tostring(line->L, -1));
         goto fail;
     }
@@ -107,16 +108,4 @@ struct lua_State *command_line_state(const struct command_line *line)
 const char *command_line_llhttp_version(void)
 {
     return MOONLOOP_LLHTTP_VERSION;
-}
-
-int command_line_task(struct command_line *line, int argc, char **argv)
-{
-    lua_State *L = line->L;
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "moonloop.cli");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "task");
-    push_words(L, argc, argv);
-    lua_call(L, 1, 1);
-    return (int)lua_tointeger(L, -1);
 }

@@ -25,8 +25,5 @@ int command_line_exit_code(const struct command_line *line);
 /* The table of settled options is at index 1 of this stack, which is otherwise empty. */
 struct lua_State *command_line_state(const struct command_line *line);
 
-/* The Lua half of `run` and `test`, without a loop: for want of a runtime. */
-int command_line_task(struct command_line *line, int argc, char **argv);
-
 /* "8.1.0": the parser library that this was built with. For `moonloop version`, by FFI. */
 const char *command_line_llhttp_version(void);

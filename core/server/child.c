@@ -24,8 +24,8 @@ const char *child_state_name(const struct child *child)
 
 void child_tell(struct child *child, uint32_t type, uint64_t number, int fd)
 {
-    struct message message = {.type = type, .number = number, .fd = fd};
-    int status = message_send(child->watch.fd, &message);
+    struct note note = {.type = type, .number = number, .fd = fd};
+    int status = note_send(child->watch.fd, &note);
     if (status == -EAGAIN || status == -ENOBUFS)
         child_kill(child, "does not listen to the master any more");
     /* Any other failure: it is gone, and SIGCHLD is under way. */

@@ -24,16 +24,16 @@ struct child {
     struct link link; /* in the list of its slots */
     struct slots *slots;
     struct master_watch watch; /* its end of the SOCK_SEQPACKET pair */
-    struct master_timer kill; /* runs while draining: then it is killed */
+    struct master_timer kill;  /* runs while draining: then it is killed */
     struct scoreboard_slot *seat;
     pid_t pid;
     uint32_t slot;
     enum child_state state;
     uint64_t started_ms;
-    uint64_t prepared; /* the generation it built last; 0: none */
+    uint64_t prepared;  /* the generation it built last; 0: none */
     uint64_t committed; /* the generation it serves; 0: none */
-    bool is_recycling; /* wants a successor */
-    bool is_doomed; /* killed by us, and the log has said why */
+    bool is_recycling;  /* wants a successor */
+    bool is_doomed;     /* killed by us, and the log has said why */
 };
 
 /* Its number for people: "worker 2". */

@@ -39,8 +39,8 @@ char *control_path(const struct config *config)
     return path.ptr;
 }
 
-/* The address of a path of any length, by way of its directory's descriptor (sun_path has 108 bytes).
- * Returns that descriptor, which must be open while the address is used, or -errno. */
+/* The address of a path of any length, by way of its directory's descriptor (sun_path has 108
+ * bytes). Returns that descriptor, which must be open while the address is used, or -errno. */
 static int make_address(const char *path, struct sockaddr_un *addr)
 {
     const char *slash = strrchr(path, '/');
@@ -77,7 +77,8 @@ static int connect_to(const char *path)
     return status;
 }
 
-/* A listening socket at the path, in place of a dead one; -EADDRINUSE when a server answers there. */
+/* A listening socket at the path, in place of a dead one; -EADDRINUSE when a server answers there.
+ */
 static int listen_at(const char *path)
 {
     struct sockaddr_un addr;
@@ -270,10 +271,10 @@ struct control_client *control_next(struct control *control, struct control_clie
 
 void control_answer(struct control_client *client, bool is_ok, struct str text)
 {
-    struct message message = {.type = is_ok ? ANSWER_OK : ANSWER_REFUSED, .fd = payload_new(text)};
-    message_send(client->watch.fd, &message);
-    if (message.fd >= 0)
-        close(message.fd);
+    struct note note = {.type = is_ok ? ANSWER_OK : ANSWER_REFUSED, .fd = payload_new(text)};
+    note_send(client->watch.fd, &note);
+    if (note.fd >= 0)
+        close(note.fd);
     if (!client->waits_for_end)
         client_free(client);
 }
@@ -281,8 +282,9 @@ void control_answer(struct control_client *client, bool is_ok, struct str text)
 static void explain_connect(const char *path, int error, struct fault *fault)
 {
     if (error == ENOENT || error == ECONNREFUSED)
-        fault_set(fault, "no server answers at %s; start one with `moonloop serve`, or say where it "
-                         "is with --control or MOONLOOP_APPS",
+        fault_set(fault,
+                  "no server answers at %s; start one with `moonloop serve`, or say where it "
+                  "is with --control or MOONLOOP_APPS",
                   path);
     else
         fault_set(fault, "%s: %s", path, strerror(error));
@@ -291,7 +293,7 @@ static void explain_connect(const char *path, int error, struct fault *fault)
 int control_call(const char *path, const char *words, bool wait_for_end, struct buf *answer,
                  struct fault *fault)
 {
-    struct message message = {.fd = -1};
+    struct note note = {.fd = -1};
     char byte;
     int status, fd = connect_to(path);
     if (fd < 0) {
@@ -301,21 +303,21 @@ int control_call(const char *path, const char *words, bool wait_for_end, struct 
     if (send(fd, words, strlen(words), MSG_NOSIGNAL) < 0)
         status = -errno;
     else
-        while ((status = message_receive(fd, &message)) == -EAGAIN)
-            /* The descriptor blocks, message_receive does not: wait by looking at the first byte. */
+        while ((status = note_receive(fd, &note)) == -EAGAIN)
+            /* The descriptor blocks, note_receive does not: wait by looking at the first byte. */
             if (recv(fd, &byte, 1, MSG_PEEK) < 0 && errno != EINTR)
                 break;
     if (status == 1)
-        status = message.fd >= 0 ? payload_read(message.fd, answer) : -EBADMSG;
+        status = note.fd >= 0 ? payload_read(note.fd, answer) : -EBADMSG;
     else
         status = status == 0 ? -ECONNRESET : status;
     if (status < 0)
         fault_set(fault, "%s: the server did not answer: %s", path, strerror(-status));
-    while (status == 0 && wait_for_end && message.type == ANSWER_OK &&
+    while (status == 0 && wait_for_end && note.type == ANSWER_OK &&
            (recv(fd, &byte, 1, 0) > 0 || errno == EINTR))
         continue;
-    if (message.fd >= 0)
-        close(message.fd);
+    if (note.fd >= 0)
+        close(note.fd);
     close(fd);
-    return status < 0 ? status : message.type != ANSWER_OK;
+    return status < 0 ? status : note.type != ANSWER_OK;
 }

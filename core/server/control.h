@@ -1,9 +1,10 @@
 /*
  * control.h - the control socket: one request of a few words, one answer.
  *
- * A SOCK_SEQPACKET Unix socket of mode 0600 that also checks who calls: the server's own user or root.
- * A request is one packet of words ("reload wait json"); the answer is one message of protocol.h whose
- * payload holds the text, so that a caller who does not read can never hold up the master.
+ * A SOCK_SEQPACKET Unix socket of mode 0600 that also checks who calls: the server's own user or
+ * root. A request is one packet of words ("reload wait json"); the answer is one message of
+ * protocol.h whose payload holds the text, so that a caller who does not read can never hold up the
+ * master.
  */
 #pragma once
 
@@ -30,7 +31,7 @@ struct control_client {
 
     bool is_json;
     uint64_t waits_for_attempt; /* of reload; 0: none */
-    bool waits_for_end; /* of the server: answered already, closed at the very end */
+    bool waits_for_end;         /* of the server: answered already, closed at the very end */
 };
 
 typedef void (*control_request_fn)(void *data, struct control_client *client,
@@ -39,8 +40,8 @@ typedef void (*control_request_fn)(void *data, struct control_client *client,
 /* Where the socket of a server with this config is: an absolute path, the caller's to free. */
 char *control_path(const struct config *config);
 
-/* Makes the directory and the socket. When another server has it, a name with our process id is taken
- * and the log says so. NULL with the reason. */
+/* Makes the directory and the socket. When another server has it, a name with our process id is
+ * taken and the log says so. NULL with the reason. */
 struct control *control_open(struct master_loop *loop, const struct config *config,
                              control_request_fn on_request, void *data, struct fault *fault);
 /* Closes; callers who wait see the end. The file goes with control_unlink. */
@@ -52,7 +53,7 @@ struct control_client *control_next(struct control *control, struct control_clie
 void control_answer(struct control_client *client, bool is_ok, struct str text);
 
 /* The other side, for one-shot commands: sends the words, waits for the answer. 0: answered with
- * success, 1: answered with a refusal, -errno with the reason in `fault`. `wait_for_end`: also waits
- * until the server is gone. */
+ * success, 1: answered with a refusal, -errno with the reason in `fault`. `wait_for_end`: also
+ * waits until the server is gone. */
 int control_call(const char *path, const char *words, bool wait_for_end, struct buf *answer,
                  struct fault *fault);

@@ -11,7 +11,7 @@
 
 struct failure {
     char *app;
-    char *error; /* "apps/hello.lua:3: ...", then the traceback */
+    char *error;       /* "apps/hello.lua:3: ...", then the traceback */
     bool is_held_back; /* its last good version goes on */
 };
 

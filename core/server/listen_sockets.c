@@ -23,7 +23,7 @@ struct bind_address {
     const char *text; /* as configured; borrowed from the config */
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    int shared_fd; /* -1: one socket per slot */
+    int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
 };
@@ -46,19 +46,22 @@ static void explain(struct fault *fault, const char *bind_text, int error)
         break;
     case EACCES:
     case EPERM:
-        fault_set(fault, "no permission to listen on %s: ports below 1024 need root or "
-                         "CAP_NET_BIND_SERVICE; choose another with --bind",
+        fault_set(fault,
+                  "no permission to listen on %s: ports below 1024 need root or "
+                  "CAP_NET_BIND_SERVICE; choose another with --bind",
                   bind_text);
         break;
     case EADDRNOTAVAIL:
-        fault_set(fault, "this machine has no address %s: choose another with --bind (0.0.0.0:PORT "
-                         "is every address)",
+        fault_set(fault,
+                  "this machine has no address %s: choose another with --bind (0.0.0.0:PORT "
+                  "is every address)",
                   bind_text);
         break;
     case EMFILE:
     case ENFILE:
-        fault_set(fault, "too few file descriptors to listen on %s: raise `ulimit -n`, or use fewer "
-                         "--workers",
+        fault_set(fault,
+                  "too few file descriptors to listen on %s: raise `ulimit -n`, or use fewer "
+                  "--workers",
                   bind_text);
         break;
     default:
@@ -95,8 +98,9 @@ static bool resolve(struct bind_address *bind_address, struct fault *fault)
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *found = NULL;
     if (!split_host_port(bind_address->text, host, sizeof(host), port, sizeof(port))) {
-        fault_set(fault, "bind: cannot read \"%s\": expected HOST:PORT, [IPV6]:PORT, unix:PATH or "
-                         "fd://N",
+        fault_set(fault,
+                  "bind: cannot read \"%s\": expected HOST:PORT, [IPV6]:PORT, unix:PATH or "
+                  "fd://N",
                   bind_address->text);
         return false;
     }
@@ -203,8 +207,7 @@ static int claim_unix(struct bind_address *bind_address, const char *path, struc
         unlink(path);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, addr_len) != 0 ||
-        listen(fd, BACKLOG) != 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, addr_len) != 0 || listen(fd, BACKLOG) != 0) {
         int status = -errno;
         explain(fault, bind_address->text, errno);
         if (fd >= 0)

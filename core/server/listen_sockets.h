@@ -1,9 +1,9 @@
 /*
  * listen_sockets.h - every socket that the server listens on, owned by the master.
  *
- * A TCP bind has one SO_REUSEPORT socket per worker slot, open for as long as the slot exists, so the
- * connections that a dead worker had not accepted wait for its successor. Unix sockets and inherited
- * descriptors are one socket that all slots share.
+ * A TCP bind has one SO_REUSEPORT socket per worker slot, open for as long as the slot exists, so
+ * the connections that a dead worker had not accepted wait for its successor. Unix sockets and
+ * inherited descriptors are one socket that all slots share.
  */
 #pragma once
 

@@ -35,7 +35,8 @@ bool privileges_find(const struct config *config, struct privileges *privileges,
                      struct fault *fault)
 {
     *privileges = (struct privileges){.user = geteuid(), .group = getegid()};
-    const struct passwd *user = config->user != NULL ? find_user(config->user) : getpwuid(geteuid());
+    const struct passwd *user =
+        config->user != NULL ? find_user(config->user) : getpwuid(geteuid());
     if (config->user != NULL && user == NULL) {
         fault_set(fault, "user: there is no user \"%s\"", config->user);
         return false;

@@ -20,18 +20,18 @@ union fd_control {
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-int message_send(int socket_fd, const struct message *message)
+int note_send(int socket_fd, const struct note *note)
 {
-    struct wire wire = {message->type, message->detail, message->number};
+    struct wire wire = {note->type, note->detail, note->number};
     struct iovec part = {&wire, sizeof(wire)};
     union fd_control control = {0};
     struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1};
-    if (message->fd >= 0) {
+    if (note->fd >= 0) {
         head.msg_control = &control;
         head.msg_controllen = sizeof(control.bytes);
         struct cmsghdr *first = CMSG_FIRSTHDR(&head);
         *first = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(first), &message->fd, sizeof(int));
+        memcpy(CMSG_DATA(first), &note->fd, sizeof(int));
     }
     ssize_t sent;
     do
@@ -40,7 +40,7 @@ int message_send(int socket_fd, const struct message *message)
     return sent < 0 ? -errno : 0;
 }
 
-int message_receive(int socket_fd, struct message *message)
+int note_receive(int socket_fd, struct note *note)
 {
     struct wire wire;
     struct iovec part = {&wire, sizeof(wire)};
@@ -57,10 +57,10 @@ int message_receive(int socket_fd, struct message *message)
         return -EAGAIN;
     if (got != (ssize_t)sizeof(wire))
         return 0; /* closed, reset, or not one of ours */
-    *message = (struct message){wire.type, wire.detail, wire.number, -1};
+    *note = (struct note){wire.type, wire.detail, wire.number, -1};
     struct cmsghdr *first = CMSG_FIRSTHDR(&head);
     if (first != NULL && first->cmsg_type == SCM_RIGHTS)
-        memcpy(&message->fd, CMSG_DATA(first), sizeof(int));
+        memcpy(&note->fd, CMSG_DATA(first), sizeof(int));
     return 1;
 }
 
@@ -94,8 +94,8 @@ int payload_read(int fd, struct buf *bytes)
     buf_reserve(bytes, (size_t)info.st_size + 1);
     size_t end = bytes->len + (size_t)info.st_size, start = bytes->len;
     while (bytes->len < end) {
-        ssize_t got = pread(fd, bytes->ptr + bytes->len, end - bytes->len,
-                            (off_t)(bytes->len - start));
+        ssize_t got =
+            pread(fd, bytes->ptr + bytes->len, end - bytes->len, (off_t)(bytes->len - start));
         if (got < 0 && errno != EINTR)
             return -errno;
         if (got == 0)

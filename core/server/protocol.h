@@ -16,31 +16,31 @@
 
 #include <stdint.h>
 
-enum message_type {
-    MESSAGE_PREPARE = 1, /* master: build this generation beside the current one; fd: its snapshot */
-    MESSAGE_COMMIT, /* master */
-    MESSAGE_ABORT, /* master: forget what was prepared */
-    MESSAGE_DRAIN, /* master: stop accepting, finish what runs, exit */
-    MESSAGE_RETIRE, /* master: the same for good: first accept what still queues on the sockets */
-    MESSAGE_REOPEN_LOGS, /* master */
-    MESSAGE_PREPARED, /* worker; fd: a report (report.h) */
-    MESSAGE_LEAVING, /* worker */
-    MESSAGE_RECYCLE, /* worker; detail: enum recycle_reason */
+enum note_type {
+    NOTE_PREPARE = 1, /* master: build this generation beside the current one; fd: its snapshot */
+    NOTE_COMMIT,      /* master */
+    NOTE_ABORT,       /* master: forget what was prepared */
+    NOTE_DRAIN,       /* master: stop accepting, finish what runs, exit */
+    NOTE_RETIRE,      /* master: the same for good: first accept what still queues on the sockets */
+    NOTE_REOPEN_LOGS, /* master */
+    NOTE_PREPARED,    /* worker; fd: a report (report.h) */
+    NOTE_LEAVING,     /* worker */
+    NOTE_RECYCLE,     /* worker; detail: enum recycle_reason */
 };
 
 enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY };
 
-struct message {
-    uint32_t type; /* enum message_type */
+struct note {
+    uint32_t type; /* enum note_type */
     uint32_t detail;
     uint64_t number; /* of a generation */
-    int fd; /* -1: none */
+    int fd;          /* -1: none */
 };
 
-/* 0 or -errno (-EAGAIN: the other side does not read). message->fd stays the caller's. */
-int message_send(int socket_fd, const struct message *message);
+/* 0 or -errno (-EAGAIN: the other side does not read). note->fd stays the caller's. */
+int note_send(int socket_fd, const struct note *note);
 /* 1: a message, whose fd is now the caller's; 0: the other side is gone; -EAGAIN: nothing yet. */
-int message_receive(int socket_fd, struct message *message);
+int note_receive(int socket_fd, struct note *note);
 
 /* A memfd with these bytes, or -errno; the caller's to close. */
 int payload_new(struct str bytes);

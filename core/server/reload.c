@@ -13,15 +13,15 @@ enum { PREPARE_TIMEOUT_MS = 10000 };
 
 struct attempt {
     bool is_running;
-    bool is_forced;
-    bool is_retried; /* a worker died in it once already */
+    enum reload_cause cause;
+    bool is_retried;  /* a worker died in it once already */
     bool is_hopeless; /* an app fails even with its last good files */
-    uint64_t number; /* of the generation that is built */
+    uint64_t number;  /* of the generation that is built */
     uint64_t started_ms;
-    struct snapshot *disk; /* as it was read */
+    struct snapshot *disk;      /* as it was read */
     struct snapshot *candidate; /* what is built: disk, or disk with apps held back */
-    struct report *report; /* the first worker's; the others' are alike */
-    struct failures failures; /* of all rounds */
+    struct report *report;      /* the first worker's; the others' are alike */
+    struct failures failures;   /* of all rounds */
 };
 
 struct reload {
@@ -35,20 +35,20 @@ struct reload {
 
     struct snapshot *committed;
     struct snapshot *tried; /* the disk when apps failed last; NULL: none did */
-    uint64_t number; /* of the committed generation */
-    uint64_t last_number; /* ever given to one */
+    uint64_t number;        /* of the committed generation */
+    uint64_t last_number;   /* ever given to one */
     struct report *report;
     struct failures failures;
     char *refusal;
 
     struct attempt attempt;
     bool wants_another; /* asked for while one runs */
-    bool wants_forced;
+    enum reload_cause wanted_cause;
     uint64_t attempts_begun;
     uint64_t attempts_ended;
 };
 
-static void begin(struct reload *reload, bool is_forced);
+static void begin(struct reload *reload, enum reload_cause cause);
 
 struct reload *reload_new(struct master_loop *loop, const struct config *config,
                           struct fault *fault)
@@ -158,7 +158,7 @@ static void tell(struct reload *reload, enum reload_outcome outcome, const char 
     if (reload->on_done != NULL)
         reload->on_done(reload->on_done_data, outcome, reason);
     if (reload->wants_another)
-        begin(reload, reload->wants_forced);
+        begin(reload, reload->wanted_cause);
 }
 
 /* What the attempt found out stays for `status`. A disk whose apps failed need not be tried again
@@ -204,7 +204,7 @@ static void refuse(struct reload *reload, const char *reason)
               (unsigned long long)reload->number);
     for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
         if (child->state == CHILD_SERVING)
-            child_tell(child, MESSAGE_ABORT, reload->attempt.number, -1);
+            child_tell(child, NOTE_ABORT, reload->attempt.number, -1);
     end(reload, RELOAD_REFUSED, reason);
 }
 
@@ -231,7 +231,7 @@ static size_t prepare(struct reload *reload)
     for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;) {
         if (child->state != CHILD_SERVING)
             continue;
-        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+        child_tell(child, NOTE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
         count++;
     }
     return count;
@@ -350,7 +350,7 @@ static void hold_back(struct reload *reload)
     if (attempt->candidate != attempt->disk)
         snapshot_free(attempt->candidate);
     attempt->candidate = next;
-    if (!attempt->is_forced && !has_news(reload, attempt->disk, reload->committed) &&
+    if (attempt->cause != RELOAD_SEEN_OUTSIDE && !has_news(reload, attempt->disk, reload->committed) &&
         !has_news(reload, reload->committed, attempt->disk))
         refuse(reload, count == 1 ? "the app that changed did not load"
                                   : "the apps that changed did not load");
@@ -426,7 +426,8 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     if (child->state == CHILD_BOOTING && !report->is_built) {
         free(reload->refusal);
         reload->refusal = strndup(report->fault.ptr, report->fault.len);
-        log_error("worker %u cannot boot: %s", child_number(child), reload->refusal);
+        log_error("worker %u cannot boot: %.*s", child_number(child),
+                  (int)strcspn(reload->refusal, "\n"), reload->refusal);
         verdict = reload->report == NULL ? reload->refusal : NULL;
         report_free(report);
     } else if (child->state == CHILD_BOOTING && number == reload->number) {
@@ -434,7 +435,7 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     } else if (child->state == CHILD_BOOTING) {
         /* It began before the last commit: it has to build the newer one before it serves. */
         report_free(report);
-        child_tell(child, MESSAGE_PREPARE, reload->number, snapshot_fd(reload->committed));
+        child_tell(child, NOTE_PREPARE, reload->number, snapshot_fd(reload->committed));
     } else if (child->state == CHILD_SERVING && reload->attempt.is_running &&
                number == reload->attempt.number) {
         on_candidate_built(reload, report);
@@ -448,7 +449,7 @@ void reload_on_serving(struct reload *reload, struct child *child)
 {
     struct attempt *attempt = &reload->attempt;
     if (attempt->is_running)
-        child_tell(child, MESSAGE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
+        child_tell(child, NOTE_PREPARE, attempt->number, snapshot_fd(attempt->candidate));
 }
 
 void reload_on_gone(struct reload *reload, const struct child *child, const char *why)
@@ -474,14 +475,15 @@ void reload_on_gone(struct reload *reload, const struct child *child, const char
 }
 
 /* Reads the disk and starts. Nothing to do is a success. */
-static void begin(struct reload *reload, bool is_forced)
+static void begin(struct reload *reload, enum reload_cause cause)
 {
     struct attempt *attempt = &reload->attempt;
     struct fault fault = {0};
-    reload->wants_another = reload->wants_forced = false;
+    reload->wants_another = false;
+    reload->wanted_cause = RELOAD_SEEN;
     reload->attempts_begun++;
     attempt->is_running = true;
-    attempt->is_forced = is_forced;
+    attempt->cause = cause;
     attempt->started_ms = master_now_ms();
     attempt->disk = attempt->candidate = snapshot_read(reload->config->apps_dir, &fault);
     if (attempt->disk == NULL) {
@@ -490,11 +492,11 @@ static void begin(struct reload *reload, bool is_forced)
         return;
     }
     bool is_tried = reload->tried != NULL && snapshot_equal(attempt->disk, reload->tried);
-    if (!is_forced && is_tried) {
+    if (cause == RELOAD_SEEN && is_tried) {
         end_unchanged(reload);
         return;
     }
-    if (!is_forced && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
+    if (cause == RELOAD_SEEN && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
         failures_add(&attempt->failures, reload->report);
         end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,
             "nothing has changed");
@@ -504,14 +506,18 @@ static void begin(struct reload *reload, bool is_forced)
         commit_unproven(reload);
 }
 
-uint64_t reload_start(struct reload *reload, bool is_forced)
+void reload_start(struct reload *reload, enum reload_cause cause)
 {
     if (!reload->attempt.is_running) {
-        uint64_t number = reload->attempts_begun + 1;
-        begin(reload, is_forced);
-        return number;
+        begin(reload, cause);
+        return;
     }
     reload->wants_another = true;
-    reload->wants_forced = reload->wants_forced || is_forced;
+    if (cause > reload->wanted_cause)
+        reload->wanted_cause = cause;
+}
+
+uint64_t reload_next_attempt(const struct reload *reload)
+{
     return reload->attempts_begun + 1;
 }

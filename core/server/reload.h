@@ -1,11 +1,11 @@
 /*
  * reload.h - prove, prepare, commit: how new code reaches all workers in the same moment, or none.
  *
- * Owns the committed snapshot, from which every new worker boots, and the attempt that runs, if any.
- * An attempt reads the apps directory once and has every serving worker build generation N+1 beside N:
- *   all apps load          -> COMMIT to all
- *   an app fails           -> it is held back (its files of the last good generation), and once more
- *   nothing else changed, a worker dies, or 10 s pass -> ABORT: nothing changes anywhere
+ * Owns the committed snapshot, from which every new worker boots, and the attempt that runs, if
+ * any. An attempt reads the apps directory once and has every serving worker build generation N+1
+ * beside N: all apps load          -> COMMIT to all an app fails           -> it is held back (its
+ * files of the last good generation), and once more nothing else changed, a worker dies, or 10 s
+ * pass -> ABORT: nothing changes anywhere
  */
 #pragma once
 
@@ -22,8 +22,8 @@ struct reload;
 
 enum reload_outcome {
     RELOAD_COMMITTED, /* everything that is on disk is live */
-    RELOAD_PARTIAL, /* committed, but apps were held back */
-    RELOAD_REFUSED, /* nothing changed; the old code goes on */
+    RELOAD_PARTIAL,   /* committed, but apps were held back */
+    RELOAD_REFUSED,   /* nothing changed; the old code goes on */
 };
 
 /* Called once an attempt has ended; `reason` is a sentence. */
@@ -41,9 +41,17 @@ void reload_use_watch(struct reload *reload, struct watch *watch);
 void reload_use_config(struct reload *reload, const struct config *config);
 void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
 
-/* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs.
- * The number of the attempt that will have seen the disk as it is now. */
-uint64_t reload_start(struct reload *reload, bool is_forced);
+enum reload_cause {
+    RELOAD_SEEN, /* a change below the apps directory: nothing to do if no byte differs */
+    RELOAD_ASKED, /* by a person or a signal: builds anew in any case */
+    RELOAD_SEEN_OUTSIDE, /* a file changed that the snapshot does not hold */
+};
+
+/* Starts an attempt, or one more after the one that runs. */
+void reload_start(struct reload *reload, enum reload_cause cause);
+/* The number of the attempt that reload_start would begin: the first to see the disk as it is now.
+ */
+uint64_t reload_next_attempt(const struct reload *reload);
 uint64_t reload_attempts_ended(const struct reload *reload);
 
 /* The slots' events; see slots.h. */

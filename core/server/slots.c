@@ -17,7 +17,7 @@ enum {
     YOUNG_MS = 5000, /* a worker that dies younger than this makes the slot wait */
     BACK_OFF_FIRST_MS = 1000,
     BACK_OFF_MAX_MS = 30000,
-    LOOK_MS = 500, /* how often stuck workers are looked for */
+    LOOK_MS = 500,        /* how often stuck workers are looked for */
     BEAT_SLACK_MS = 2000, /* a healthy worker's beat is up to a second old, and a little late */
     KILL_EXTRA_MS = 1000, /* a worker ends itself at graceful_timeout; after that we do */
     ROUTES_BYTES = 512,
@@ -25,7 +25,7 @@ enum {
 
 struct slot {
     struct slots *slots;
-    struct child *current; /* boots or serves; NULL: waits for `respawn`, or is retired */
+    struct child *current;   /* boots or serves; NULL: waits for `respawn`, or is retired */
     struct child *successor; /* boots beside current */
     struct master_timer respawn;
     uint32_t deaths; /* young ones in a row */
@@ -125,7 +125,7 @@ static void on_kill_due(struct master_timer *timer)
     child_kill(LIST_ENTRY(timer, struct child, kill), "did not leave within graceful_timeout");
 }
 
-static void drain(struct child *child, enum message_type how)
+static void drain(struct child *child, enum note_type how)
 {
     if (child->state == CHILD_DRAINING)
         return;
@@ -162,35 +162,34 @@ static void on_leaving(struct child *child)
         fork_worker(slots, child->slot);
 }
 
-static void on_prepared(struct child *child, const struct message *message)
+static void on_prepared(struct child *child, const struct note *note)
 {
     const struct slots_options *options = &child->slots->options;
     struct buf bytes = {0};
-    int status = message->fd >= 0 ? payload_read(message->fd, &bytes) : -EBADMSG;
+    int status = note->fd >= 0 ? payload_read(note->fd, &bytes) : -EBADMSG;
     struct report *report = status == 0 ? report_decode(&bytes) : NULL;
     buf_deinit(&bytes);
     if (report == NULL) {
         child_kill(child, "sent a report that cannot be read");
         return;
     }
-    child->prepared = message->number;
-    options->events->on_prepared(options->data, child, message->number, report);
+    child->prepared = note->number;
+    options->events->on_prepared(options->data, child, note->number, report);
 }
 
-static void on_message(struct child *child, const struct message *message)
+static void on_note(struct child *child, const struct note *note)
 {
     struct slots *slots = child->slots;
-    switch (message->type) {
-    case MESSAGE_PREPARED:
-        on_prepared(child, message);
+    switch (note->type) {
+    case NOTE_PREPARED:
+        on_prepared(child, note);
         break;
-    case MESSAGE_LEAVING:
+    case NOTE_LEAVING:
         on_leaving(child);
         break;
-    case MESSAGE_RECYCLE:
+    case NOTE_RECYCLE:
         log_info("worker %u (pid %d) has reached %s: replacing it", child_number(child),
-                 (int)child->pid,
-                 message->detail == RECYCLE_MEMORY ? "max_memory" : "max_requests");
+                 (int)child->pid, note->detail == RECYCLE_MEMORY ? "max_memory" : "max_requests");
         child->is_recycling = true;
         if (slots->slot[child->slot].current == child)
             replace(slots, child->slot);
@@ -203,17 +202,17 @@ static void on_message(struct child *child, const struct message *message)
 static void on_ready(struct master_watch *watch)
 {
     struct child *child = LIST_ENTRY(watch, struct child, watch);
-    struct message message;
-    int status = message_receive(watch->fd, &message);
+    struct note note;
+    int status = note_receive(watch->fd, &note);
     if (status == 0) {
         /* Closed: it is ending. The descriptor stays until the wait, but need not be looked at. */
         int fd = watch->fd;
         master_watch_stop(child->slots->options.loop, watch);
         watch->fd = fd;
     } else if (status == 1) {
-        on_message(child, &message);
-        if (message.fd >= 0)
-            close(message.fd);
+        on_note(child, &note);
+        if (note.fd >= 0)
+            close(note.fd);
     }
 }
 
@@ -360,7 +359,7 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number)
     struct slot *slot = &slots->slot[child->slot];
     if (child->state == CHILD_DRAINING)
         return;
-    child_tell(child, MESSAGE_COMMIT, number, -1);
+    child_tell(child, NOTE_COMMIT, number, -1);
     child->committed = number;
     if (child->state != CHILD_BOOTING)
         return;
@@ -369,7 +368,7 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number)
         struct child *old = slot->current;
         slot->current = child;
         slot->successor = NULL;
-        drain(old, MESSAGE_DRAIN);
+        drain(old, NOTE_DRAIN);
     }
     slot->is_rolling = false;
     slots->options.events->on_serving(slots->options.data, child);
@@ -407,8 +406,7 @@ static bool log_exit(struct slots *slots, struct child *child, int status, const
     scoreboard_slot_describe(child->seat, routes, sizeof(routes));
     struct log_field fields[] = {{"routes", str_of(routes)}};
     log_with(LOG_ERROR, fields, 1, "worker %u (pid %d) died: %s%s", child_number(child),
-             (int)child->pid, why,
-             is_oom ? "; out of memory: the cgroup's limit was reached" : "");
+             (int)child->pid, why, is_oom ? "; out of memory: the cgroup's limit was reached" : "");
     return true;
 }
 
@@ -431,13 +429,13 @@ static void refill(struct slots *slots, uint32_t index, bool is_crash, uint64_t 
 
 static void on_exit_of(struct slots *slots, struct child *child, int status)
 {
-    struct message message;
+    struct note note;
     char why[128];
     /* What it said last may still wait in the socket. */
-    while (message_receive(child->watch.fd, &message) == 1) {
-        on_message(child, &message);
-        if (message.fd >= 0)
-            close(message.fd);
+    while (note_receive(child->watch.fd, &note) == 1) {
+        on_note(child, &note);
+        if (note.fd >= 0)
+            close(note.fd);
     }
     exit_describe(status, why, sizeof(why));
     bool is_crash = log_exit(slots, child, status, why);
@@ -486,9 +484,9 @@ static void retire(struct slots *slots, uint32_t index)
     slot->deaths = 0;
     master_timer_stop(&slot->respawn);
     if (slot->successor != NULL)
-        drain(slot->successor, MESSAGE_DRAIN);
+        drain(slot->successor, NOTE_DRAIN);
     if (slot->current != NULL)
-        drain(slot->current, MESSAGE_RETIRE);
+        drain(slot->current, NOTE_RETIRE);
     slot->current = slot->successor = NULL;
 }
 
@@ -534,9 +532,13 @@ static void continue_roll(struct slots *slots)
         }
 }
 
-void slots_roll(struct slots *slots, const struct config *config)
+void slots_use_config(struct slots *slots, const struct config *config)
 {
     slots->config = config;
+}
+
+void slots_roll(struct slots *slots)
+{
     for (uint32_t i = 0; i < slots->wanted; i++)
         slots->slot[i].is_rolling = true;
     continue_roll(slots);
@@ -554,7 +556,7 @@ void slots_forgive(struct slots *slots)
 void slots_reopen_logs(struct slots *slots)
 {
     for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
-        child_tell(child, MESSAGE_REOPEN_LOGS, 0, -1);
+        child_tell(child, NOTE_REOPEN_LOGS, 0, -1);
 }
 
 void slots_stop(struct slots *slots)
@@ -563,7 +565,10 @@ void slots_stop(struct slots *slots)
     for (uint32_t i = 0; i < CONFIG_MAX_WORKERS; i++)
         master_timer_stop(&slots->slot[i].respawn);
     for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
-        drain(child, MESSAGE_DRAIN);
+        if (child->state == CHILD_DRAINING)
+            child_tell(child, NOTE_DRAIN, 0, -1); /* one that is being retired: at once now */
+        else
+            drain(child, NOTE_DRAIN);
     if (link_is_alone(&slots->children))
         slots->options.events->on_empty(slots->options.data);
 }

@@ -3,8 +3,8 @@
  *
  * A slot is a place with listening sockets of its own and, most of the time, one worker that serves
  * them. While a worker is being replaced its successor boots beside it, and the old one drains only
- * after the new one serves. Policy about code is elsewhere: what a worker boots from and when it may
- * commit is asked through struct slots_events.
+ * after the new one serves. Policy about code is elsewhere: what a worker boots from and when it
+ * may commit is asked through struct slots_events.
  */
 #pragma once
 
@@ -53,8 +53,10 @@ void slots_reap(struct slots *slots);
 /* How many workers there shall be. 0, or -errno with the reason. */
 int slots_scale(struct slots *slots, uint32_t nworkers, struct fault *fault);
 uint32_t slots_wanted(const struct slots *slots);
-/* Replaces every worker, one slot after the other, by one that has `config`. */
-void slots_roll(struct slots *slots, const struct config *config);
+/* For the workers that are forked from now on. */
+void slots_use_config(struct slots *slots, const struct config *config);
+/* Replaces every worker, one slot after the other. */
+void slots_roll(struct slots *slots);
 /* Tells a worker to switch to a generation; the first time it begins to serve. */
 void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */

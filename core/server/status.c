@@ -23,16 +23,17 @@ static void worker_to_json(const struct child *child, struct buf *out)
     struct scoreboard_slot *seat = child->seat;
     uint64_t beat_ms = READ(seat, beat_ms), now = master_now_ms();
     scoreboard_slot_describe(seat, doing, sizeof(doing));
-    buf_printf(out, "{\"worker\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime\":%.3f", child_number(child),
-               (int)child->pid, child_state_name(child), (double)(now - child->started_ms) / 1000);
-    buf_printf(out, ",\"requests\":%llu,\"errors\":%llu,\"connections\":%u,\"in_flight\":%u,\"tasks\":%u",
-               (unsigned long long)READ(seat, requests), (unsigned long long)READ(seat, errors),
-               READ(seat, connections), READ(seat, in_flight), READ(seat, tasks));
-    buf_printf(out, ",\"lag\":%.6f,\"beat_age\":%.3f,\"memory\":%llu,\"lua_memory\":%llu",
-               (double)READ(seat, lag_us) / 1e6,
-               beat_ms < now ? (double)(now - beat_ms) / 1000 : 0.0,
-               (unsigned long long)READ(seat, memory_bytes),
-               (unsigned long long)READ(seat, lua_bytes));
+    buf_printf(out, "{\"worker\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime\":%.3f",
+               child_number(child), (int)child->pid, child_state_name(child),
+               (double)(now - child->started_ms) / 1000);
+    buf_printf(
+        out, ",\"requests\":%llu,\"errors\":%llu,\"connections\":%u,\"in_flight\":%u,\"tasks\":%u",
+        (unsigned long long)READ(seat, requests), (unsigned long long)READ(seat, errors),
+        READ(seat, connections), READ(seat, in_flight), READ(seat, tasks));
+    buf_printf(
+        out, ",\"lag\":%.6f,\"beat_age\":%.3f,\"memory\":%llu,\"lua_memory\":%llu",
+        (double)READ(seat, lag_us) / 1e6, beat_ms < now ? (double)(now - beat_ms) / 1000 : 0.0,
+        (unsigned long long)READ(seat, memory_bytes), (unsigned long long)READ(seat, lua_bytes));
     buf_printf(out, ",\"generation\":%llu,\"generations_alive\":%u",
                (unsigned long long)child->committed, READ(seat, generations_alive));
     add_member(out, "doing", str_of(doing));
@@ -72,10 +73,10 @@ static void status_to_json(const struct status_source *source, struct buf *out)
     }
     buf_add_char(out, ']');
     add_member(out, "apps_dir", str_of(source->config->apps_dir));
-    buf_printf(out, ",\"generation\":%llu,\"workers_wanted\":%u,\"crashes\":%llu,\"log_lines_lost\":%llu",
-               (unsigned long long)reload_generation(reload), slots_wanted(source->slots),
-               (unsigned long long)slots_crashes(source->slots),
-               (unsigned long long)log_dropped());
+    buf_printf(
+        out, ",\"generation\":%llu,\"workers_wanted\":%u,\"crashes\":%llu,\"log_lines_lost\":%llu",
+        (unsigned long long)reload_generation(reload), slots_wanted(source->slots),
+        (unsigned long long)slots_crashes(source->slots), (unsigned long long)log_dropped());
     buf_add_text(out, ",\"workers\":");
     workers_to_json(source->slots, out);
     buf_add_text(out, ",\"apps\":");
@@ -130,8 +131,8 @@ static void status_to_text(const struct status_source *source, struct buf *out)
     if (log_dropped() > 0)
         buf_printf(out, "log       %llu lines of the master's log could not be written\n",
                    (unsigned long long)log_dropped());
-    buf_printf(out, "\n%6s %8s  %-8s %8s %10s %8s %6s %6s %8s %8s %6s\n", "worker", "pid", "state", "up",
-               "requests", "errors", "open", "active", "MB", "lag ms", "gen");
+    buf_printf(out, "\n%6s %8s  %-8s %8s %10s %8s %6s %6s %8s %8s %6s\n", "worker", "pid", "state",
+               "up", "requests", "errors", "open", "active", "MB", "lag ms", "gen");
     for (struct child *child = NULL; (child = slots_next(source->slots, child)) != NULL;)
         worker_to_text(child, out);
     if (reload_refusal(reload) != NULL)

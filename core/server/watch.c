@@ -25,7 +25,7 @@ struct watched_dir {
 struct watch {
     struct master_loop *loop;
     struct master_watch events;
-    struct master_timer quiet; /* runs while changes wait to be told */
+    struct master_timer quiet;   /* runs while changes wait to be told */
     struct master_timer missing; /* runs while the directory is not there */
     char *root;
     struct watched_dir *dirs;
@@ -180,7 +180,8 @@ static void on_event(struct watch *watch, const struct inotify_event *event)
     if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
         if (strcmp(dir->path, watch->root) == 0)
             master_timer_start(watch->loop, &watch->missing, QUIET_MS, on_missing);
-        /* Moved away, not just renamed inside the tree (its parent's event gave it its new path). */
+        /* Moved away, not just renamed inside the tree (its parent's event gave it its new path).
+         */
         if ((event->mask & IN_MOVE_SELF) && access(dir->path, F_OK) != 0)
             inotify_rm_watch(watch->events.fd, event->wd); /* IN_IGNORED follows */
         if (event->mask & IN_IGNORED)

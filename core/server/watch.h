@@ -2,8 +2,8 @@
  * watch.h - tells when files of the apps change: one inotify descriptor, in the master.
  *
  * Watches the apps directory with everything below it, also directories that come later, and single
- * files elsewhere (by their directory, so that an editor's rename-over is seen). Many events in a row
- * become one call, 50 ms after the last and at most half a second after the first.
+ * files elsewhere (by their directory, so that an editor's rename-over is seen). Many events in a
+ * row become one call, 50 ms after the last and at most half a second after the first.
  */
 #pragma once
 

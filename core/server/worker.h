@@ -10,18 +10,19 @@
 
 struct worker_boot {
     const struct config *config;
-    struct scoreboard *board; /* of the whole server */
+    struct scoreboard *board;     /* of the whole server */
     struct scoreboard_slot *slot; /* this worker's own */
-    uint32_t number; /* 1..N */
-    const int *listen_fds; /* this slot's own SO_REUSEPORT sockets, one per bind */
+    uint32_t number;              /* 1..N */
+    const int *listen_fds;        /* this slot's own SO_REUSEPORT sockets, one per bind */
     uint32_t nlisten_fds;
-    int master_fd; /* SOCK_SEQPACKET; its other end closes when the master is gone */
-    int snapshot_fd; /* the committed snapshot */
+    int master_fd;       /* SOCK_SEQPACKET; its other end closes when the master is gone */
+    int snapshot_fd;     /* the committed snapshot */
     uint64_t generation; /* its number */
 };
 
 /* Exit code of a worker that could not build its first generation; it has told the master why. */
 enum { WORKER_EXIT_BOOT = 3 };
 
-/* Runs until the master says stop or is gone; returns the exit code. Never returns to master code. */
+/* Runs until the master says stop or is gone; returns the exit code. Never returns to master code.
+ */
 int worker_run(const struct worker_boot *boot);

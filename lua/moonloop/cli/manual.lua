@@ -95,7 +95,7 @@ function M.markdown()
     return table.concat(out, "\n") .. "\n"
 end
 
-local bash_template = [[
+local bash_template = [==[
 # bash completion for moonloop; made by `moonloop help --bash`.
 _moonloop() {
     local word=${COMP_WORDS[COMP_CWORD]}
@@ -112,7 +112,7 @@ _moonloop() {
     fi
 }
 complete -o filenames -F _moonloop moonloop ./moonloop
-]]
+]==]
 
 ---@return string
 function M.bash()

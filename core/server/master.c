@@ -1,0 +1,593 @@
+#include "server/master.h"
+
+#include "base/escape.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/background.h"
+#include "server/config_load.h"
+#include "server/control.h"
+#include "server/listen_sockets.h"
+#include "server/master_loop.h"
+#include "server/privileges.h"
+#include "server/reload.h"
+#include "server/slots.h"
+#include "server/status.h"
+#include "server/watch.h"
+#include "shared/scoreboard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FORCE_EXTRA_MS = 3000, SHOWN_ROUTES = 40, SEATS = 2 * CONFIG_MAX_WORKERS };
+
+struct master {
+    struct config *config;
+    struct config_source source;
+    struct master_loop *loop;
+    struct master_watch signals;
+    struct master_timer force;
+    struct background *background;
+    struct privileges privileges;
+    struct scoreboard *board;
+    struct listen_sockets *sockets;
+    struct slots *slots;
+    struct reload *reload;
+    struct watch *watch;
+    struct control *control;
+    uint64_t started_ms;
+    int start_dir; /* relative paths of the command line start there */
+    bool is_announced;
+    bool is_stopping;
+    int exit_code;
+    char *problem; /* why it could not start */
+};
+
+static void stop(struct master *master);
+
+/* Slots' events */
+
+static void on_fork(void *data)
+{
+    struct master *master = data;
+    int signal_fd = master->signals.fd;
+    master_loop_disown(master->loop);
+    close(signal_fd);
+    watch_free(master->watch);
+    control_close(master->control);
+    background_leave(master->background);
+    close(master->start_dir);
+}
+
+static void fill_boot(void *data, struct worker_boot *boot)
+{
+    reload_fill_boot(((struct master *)data)->reload, boot);
+}
+
+static void on_prepared(void *data, struct child *child, uint64_t number, struct report *report)
+{
+    struct master *master = data;
+    const char *verdict = reload_on_prepared(master->reload, child, number, report);
+    if (verdict == NULL || master->is_announced || master->is_stopping)
+        return;
+    master->problem = mem_copy_text(verdict);
+    master->exit_code = 1;
+    stop(master);
+}
+
+static void on_gone(void *data, const struct child *child, const char *why)
+{
+    reload_on_gone(((struct master *)data)->reload, child, why);
+}
+
+static void on_empty(void *data)
+{
+    master_loop_stop(((struct master *)data)->loop);
+}
+
+static void print_routes(const struct report *report)
+{
+    struct buf text = {0};
+    status_write_routes(report, false, &text);
+    const char *end = text.ptr;
+    size_t shown = 0, left = report->nroutes;
+    for (; end != NULL && shown < SHOWN_ROUTES && left > 0; shown++, left--)
+        end = strchr(end, '\n') + 1;
+    if (text.len > 0)
+        fwrite(text.ptr, 1, (size_t)(end - text.ptr), stdout);
+    if (left > 0)
+        printf("and %zu more: moonloop routes\n", left);
+    buf_deinit(&text);
+}
+
+/* Once, when every worker serves for the first time. */
+static void announce(struct master *master)
+{
+    uint32_t nserving = 0;
+    for (struct child *child = NULL; (child = slots_next(master->slots, child)) != NULL;)
+        nserving += child->state == CHILD_SERVING;
+    if (master->is_announced || nserving < slots_wanted(master->slots))
+        return;
+    master->is_announced = true;
+    printf("moonloop %s serves %s with %u worker%s, pid %d\n", MOONLOOP_VERSION,
+           master->config->apps_dir, nserving, nserving == 1 ? "" : "s", (int)getpid());
+    for (uint32_t i = 0; i < listen_sockets_count(master->sockets); i++) {
+        printf("%s\n", listen_sockets_url(master->sockets, i));
+        log_info("listening on %s", listen_sockets_url(master->sockets, i));
+    }
+    if (reload_report(master->reload) != NULL)
+        print_routes(reload_report(master->reload));
+    fflush(stdout);
+    background_tell(master->background, NULL);
+    master->background = NULL;
+}
+
+static void on_serving(void *data, struct child *child)
+{
+    struct master *master = data;
+    reload_on_serving(master->reload, child);
+    announce(master);
+}
+
+static const struct slots_events slots_events = {
+    .on_fork = on_fork,
+    .fill_boot = fill_boot,
+    .on_prepared = on_prepared,
+    .on_gone = on_gone,
+    .on_serving = on_serving,
+    .on_empty = on_empty,
+};
+
+/* Reload */
+
+static void on_files_changed(void *data, bool is_outside)
+{
+    struct master *master = data;
+    if (!master->is_stopping)
+        reload_start(master->reload, is_outside ? RELOAD_SEEN_OUTSIDE : RELOAD_SEEN);
+}
+
+static void answer_reload(struct control_client *client, enum reload_outcome outcome,
+                          const char *reason, const struct reload *reload)
+{
+    static const char *const names[] = {"committed", "partial", "refused"};
+    struct buf text = {0};
+    if (client->is_json) {
+        buf_printf(&text, "{\"outcome\":\"%s\",\"generation\":%llu,\"reason\":", names[outcome],
+                   (unsigned long long)reload_generation(reload));
+        escape_json(&text, str_of(reason));
+        buf_add_text(&text, ",\"failures\":");
+        failures_to_json(reload_failures(reload), &text);
+        buf_add_text(&text, "}\n");
+    } else {
+        failures_to_text(reload_failures(reload), &text);
+        buf_printf(&text, "%s: %s (generation %llu)\n", names[outcome], reason,
+                   (unsigned long long)reload_generation(reload));
+    }
+    control_answer(client, outcome == RELOAD_COMMITTED, buf_str(&text));
+    buf_deinit(&text);
+}
+
+static void on_reload_done(void *data, enum reload_outcome outcome, const char *reason)
+{
+    struct master *master = data;
+    struct control_client *next;
+    if (master->control == NULL)
+        return;
+    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
+         client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_attempt != 0 &&
+            client->waits_for_attempt <= reload_attempts_ended(master->reload))
+            answer_reload(client, outcome, reason, master->reload);
+    }
+}
+
+static void set_watching(struct master *master)
+{
+    if (master->config->reload && master->watch == NULL)
+        master->watch = watch_new(master->loop, master->config->apps_dir, on_files_changed, master);
+    if (!master->config->reload) {
+        watch_free(master->watch);
+        master->watch = NULL;
+    }
+    reload_use_watch(master->reload, master->watch);
+}
+
+/* What cannot change while the server runs stays; the log says so. */
+static void keep_fixed_options(const struct config *old, const struct config *config)
+{
+    bool is_same = old->nbinds == config->nbinds && strcmp(old->apps_dir, config->apps_dir) == 0;
+    for (uint32_t i = 0; is_same && i < old->nbinds; i++)
+        is_same = strcmp(old->binds[i], config->binds[i]) == 0;
+    if (!is_same)
+        log_warn("bind and the apps directory change only with a restart of the server");
+}
+
+/* The paths and addresses that are in use already. */
+static void move_fixed_options(struct config *old, struct config *config)
+{
+    struct config spare = *config;
+    memcpy(config->binds, old->binds, sizeof(config->binds));
+    config->nbinds = old->nbinds;
+    config->apps_dir = old->apps_dir;
+    config->pidfile = old->pidfile;
+    config->control = old->control;
+    memcpy(old->binds, spare.binds, sizeof(old->binds));
+    old->nbinds = spare.nbinds;
+    old->apps_dir = spare.apps_dir;
+    old->pidfile = spare.pidfile;
+    old->control = spare.control;
+}
+
+/* HUP. False with the reason when the new configuration cannot be used: then nothing has changed.
+ */
+static bool reload_config(struct master *master, struct fault *fault)
+{
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fchdir(master->start_dir) != 0)
+        log_warn("cannot go back to the directory where the server started: %s", strerror(errno));
+    struct config *config = master->source.load(master->source.data, fault);
+    if (here >= 0 && fchdir(here) != 0)
+        log_warn("cannot return to the working directory: %s", strerror(errno));
+    if (here >= 0)
+        close(here);
+    if (config == NULL) {
+        log_error("the configuration stays as it was: %s", fault->text);
+        return false;
+    }
+    struct config *old = master->config;
+    bool is_rolling = !config_is_same_for_workers(old, config);
+    keep_fixed_options(old, config);
+    move_fixed_options(old, config);
+    master->config = config;
+    reload_use_config(master->reload, config);
+    if (log_open(config->errorlog, config->loglevel, config->log_format) < 0)
+        log_warn("cannot open the log %s", config->errorlog);
+    set_watching(master);
+    slots_use_config(master->slots, config);
+    if (config->workers != old->workers && slots_scale(master->slots, config->workers, fault) < 0)
+        log_error("%s", fault->text);
+    if (is_rolling) {
+        log_info("the configuration has changed: replacing the workers one by one");
+        slots_roll(master->slots);
+    }
+    config_free(old);
+    return true;
+}
+
+/* Signals */
+
+static void on_force_due(struct master_timer *timer)
+{
+    struct master *master = LIST_ENTRY(timer, struct master, force);
+    log_error("workers did not leave in time: killed");
+    master->exit_code = 1;
+    slots_kill(master->slots);
+}
+
+static void stop(struct master *master)
+{
+    master->is_stopping = true;
+    master_timer_start(master->loop, &master->force,
+                       master->config->graceful_timeout_ms + FORCE_EXTRA_MS, on_force_due);
+    slots_stop(master->slots);
+}
+
+static void on_stop_signal(struct master *master, int number)
+{
+    if (master->is_stopping) {
+        log_warn("SIG%s again: stopping at once", sigabbrev_np(number));
+        slots_kill(master->slots);
+        return;
+    }
+    log_info("SIG%s: stopping, requests have %.1f s", sigabbrev_np(number),
+             (double)master->config->graceful_timeout_ms / 1000);
+    stop(master);
+}
+
+static void scale_by(struct master *master, int difference)
+{
+    struct fault fault = {0};
+    uint32_t wanted = slots_wanted(master->slots);
+    if (master->is_stopping)
+        return;
+    if ((difference < 0 && wanted == 1) || (difference > 0 && wanted == CONFIG_MAX_WORKERS))
+        log_warn("there are 1 to %d workers", CONFIG_MAX_WORKERS);
+    else if (slots_scale(master->slots, (uint32_t)((int)wanted + difference), &fault) < 0)
+        log_error("%s", fault.text);
+}
+
+static void reopen_logs(struct master *master)
+{
+    int status = log_reopen();
+    if (status < 0)
+        log_error("cannot open the log anew: %s", strerror(-status));
+    privileges_give(&master->privileges, master->config->errorlog);
+    slots_reopen_logs(master->slots);
+    log_info("logs were opened anew");
+}
+
+static void on_hup(struct master *master)
+{
+    struct fault fault = {0};
+    if (master->is_stopping)
+        return;
+    log_info("SIGHUP: reading configuration and apps anew");
+    if (reload_config(master, &fault))
+        reload_start(master->reload, RELOAD_ASKED);
+}
+
+static void on_signal(struct master_watch *watch)
+{
+    struct master *master = LIST_ENTRY(watch, struct master, signals);
+    struct signalfd_siginfo info;
+    if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    switch (info.ssi_signo) {
+    case SIGCHLD:
+        slots_reap(master->slots);
+        break;
+    case SIGHUP:
+        on_hup(master);
+        break;
+    case SIGUSR1:
+        reopen_logs(master);
+        break;
+    case SIGTTIN:
+        scale_by(master, 1);
+        break;
+    case SIGTTOU:
+        scale_by(master, -1);
+        break;
+    default:
+        on_stop_signal(master, (int)info.ssi_signo);
+    }
+}
+
+static int open_signals(struct master *master)
+{
+    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+                                  SIGUSR1, SIGTTIN, SIGTTOU, SIGCHLD};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log at its size limit is a failed write, not our end */
+    signal(SIGUSR2, SIG_IGN);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : master_watch_start(master->loop, &master->signals, fd, on_signal);
+}
+
+/* The control socket */
+
+static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
+{
+    char sentence[FAULT_TEXT_BYTES];
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof(sentence), format, args);
+    va_end(args);
+    if (client->is_json) {
+        buf_printf(&text, "{\"ok\":%s,\"message\":", is_ok ? "true" : "false");
+        escape_json(&text, str_of(sentence));
+        buf_add_text(&text, "}\n");
+    } else {
+        buf_printf(&text, "%s\n", sentence);
+    }
+    control_answer(client, is_ok, buf_str(&text));
+    buf_deinit(&text);
+}
+
+static void on_reload_request(struct master *master, struct control_client *client, bool is_waiting)
+{
+    struct fault fault = {0};
+    if (master->is_stopping) {
+        answer_text(client, false, "the server is stopping");
+        return;
+    }
+    if (!reload_config(master, &fault)) {
+        answer_text(client, false, "refused: %s", fault.text);
+        return;
+    }
+    if (!is_waiting)
+        answer_text(client, true, "reloading");
+    else /* before it starts: it may end in the same moment */
+        client->waits_for_attempt = reload_next_attempt(master->reload);
+    reload_start(master->reload, RELOAD_ASKED);
+}
+
+static void on_scale_request(struct master *master, struct control_client *client, const char *text)
+{
+    struct fault fault = {0};
+    uint64_t count;
+    if (!str_to_u64(str_of(text), &count) || count > CONFIG_MAX_WORKERS)
+        count = 0;
+    if (master->is_stopping)
+        answer_text(client, false, "the server is stopping");
+    else if (slots_scale(master->slots, (uint32_t)count, &fault) < 0)
+        answer_text(client, false, "%s", fault.text);
+    else
+        answer_text(client, true, "workers: %u", (uint32_t)count);
+}
+
+static void answer_status(struct master *master, struct control_client *client, const char *what)
+{
+    struct buf text = {0};
+    struct status_source source = {master->config, master->sockets, master->slots, master->reload,
+                                   master->started_ms};
+    if (strcmp(what, "ps") == 0)
+        status_write_ps(&source, client->is_json, &text);
+    else if (strcmp(what, "routes") == 0)
+        status_write_routes(reload_report(master->reload), client->is_json, &text);
+    else
+        status_write(&source, client->is_json, &text);
+    control_answer(client, true, buf_str(&text));
+    buf_deinit(&text);
+}
+
+static void on_request(void *data, struct control_client *client, const char *const *words,
+                       size_t nwords)
+{
+    struct master *master = data;
+    const char *command = nwords > 0 ? words[0] : "";
+    if (strcmp(command, "status") == 0 || strcmp(command, "ps") == 0 ||
+        strcmp(command, "routes") == 0) {
+        answer_status(master, client, command);
+    } else if (strcmp(command, "reload") == 0) {
+        on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
+    } else if (strcmp(command, "scale") == 0 && nwords > 1) {
+        on_scale_request(master, client, words[1]);
+    } else if (strcmp(command, "stop") == 0) {
+        client->waits_for_end = true;
+        answer_text(client, true, "stopped");
+        log_info("asked to stop over the control socket");
+        if (!master->is_stopping)
+            stop(master);
+    } else {
+        answer_text(client, false, "the server does not know \"%s\"; is it of another version?",
+                    command);
+    }
+}
+
+/* Boot */
+
+/* Every worker holds thousands of connections; the soft limit of 1024 is for select(2). */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool settle_process(struct master *master, struct fault *fault)
+{
+    const struct config *config = master->config;
+    raise_fd_limit();
+    if (config->umask >= 0)
+        umask((mode_t)config->umask);
+    master->start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (config->chdir != NULL && chdir(config->chdir) != 0) {
+        fault_set(fault, "chdir: %s: %s", config->chdir, strerror(errno));
+        return false;
+    }
+    if (!privileges_find(config, &master->privileges, fault))
+        return false;
+    if (config->daemon && (master->background = background_enter(fault)) == NULL)
+        return false;
+    return config->pidfile == NULL || pidfile_write(config->pidfile, fault);
+}
+
+static bool open_log(struct master *master, struct fault *fault)
+{
+    const struct config *config = master->config;
+    bool is_nowhere =
+        config->daemon && (config->errorlog == NULL || !strcmp(config->errorlog, "-"));
+    const char *path = is_nowhere ? "/dev/null" : config->errorlog;
+    int status = log_open(path, config->loglevel, config->log_format);
+    log_set_role("master");
+    if (status < 0)
+        fault_set(fault, "errorlog: cannot open %s: %s", path, strerror(-status));
+    else
+        privileges_give(&master->privileges, config->errorlog);
+    return status == 0;
+}
+
+/* Everything but the first fork. */
+static bool boot(struct master *master, struct fault *fault)
+{
+    struct config *config = master->config;
+    if (!settle_process(master, fault) || !open_log(master, fault))
+        return false;
+    master->started_ms = master_now_ms();
+    if ((master->loop = master_loop_new()) == NULL || open_signals(master) < 0 ||
+        (master->board = scoreboard_new(SEATS)) == NULL) {
+        fault_set(fault, "cannot start: %s", strerror(errno));
+        return false;
+    }
+    if ((master->reload = reload_new(master->loop, config, fault)) == NULL ||
+        (master->sockets = listen_sockets_open(config, config->workers, fault)) == NULL)
+        return false;
+    struct slots_options options = {
+        .loop = master->loop,
+        .board = master->board,
+        .sockets = master->sockets,
+        .privileges = &master->privileges,
+        .events = &slots_events,
+        .data = master,
+    };
+    master->slots = slots_new(config, &options);
+    reload_use_slots(master->reload, master->slots);
+    reload_on_done(master->reload, on_reload_done, master);
+    set_watching(master);
+    struct fault control_fault = {0};
+    master->control = control_open(master->loop, config, on_request, master, &control_fault);
+    if (master->control == NULL)
+        log_warn("%s; `moonloop status` and the like will not work", control_fault.text);
+    return true;
+}
+
+static void master_free(struct master *master)
+{
+    int signal_fd = master->signals.fd;
+    if (master->config->pidfile != NULL)
+        pidfile_remove(master->config->pidfile);
+    if (master->sockets != NULL)
+        listen_sockets_unlink(master->sockets);
+    control_unlink(master->control);
+    slots_free(master->slots);
+    watch_free(master->watch);
+    reload_free(master->reload);
+    listen_sockets_close(master->sockets);
+    control_close(master->control);
+    scoreboard_free(master->board);
+    master_timer_stop(&master->force);
+    master_loop_free(master->loop);
+    if (signal_fd >= 0)
+        close(signal_fd);
+    close(master->start_dir);
+    config_free(master->config);
+    free(master->problem);
+    free(master);
+}
+
+int master_run(struct config *config, const struct config_source *source)
+{
+    struct fault fault = {0};
+    struct master *master = MEM_NEW(struct master);
+    master->config = config;
+    master->source = *source;
+    master->start_dir = -1;
+    master_watch_init(&master->signals);
+    master_timer_init(&master->force);
+    if (boot(master, &fault)) {
+        slots_start(master->slots);
+        master_loop_run(master->loop);
+        log_info("stopped");
+    } else {
+        master->problem = mem_copy_text(fault.text);
+        master->exit_code = 1;
+    }
+    if (master->problem != NULL && master->background == NULL)
+        fprintf(stderr, "moonloop: %s\n", master->problem);
+    background_tell(master->background, master->problem);
+    int exit_code = master->exit_code;
+    master_free(master);
+    return exit_code;
+}

@@ -1,0 +1,320 @@
+#include "server/worker.h"
+
+#include "base/fault.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/snapshot.h"
+#include "http/server.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "script/generation.h"
+#include "server/protocol.h"
+#include "server/report.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+    BEAT_MS = 1000,
+    RETIRE_MS = 1000, /* a slot that is scaled away accepts as long: handshakes may be under way */
+    ROUTES_BYTES = 512,
+};
+
+struct worker {
+    const struct worker_boot *boot;
+    struct loop *loop;
+    struct generations *generations;
+    struct generation *prepared; /* built, waits for COMMIT or ABORT */
+    uint64_t prepared_number;
+    struct http_server *server;
+    struct fd_watch *master_watch;
+    struct fd_watch *signal_watch;
+    int signal_fd;
+    struct timer beat;
+    struct timer grace; /* runs while draining */
+    struct timer retire;
+    uint64_t max_requests; /* with its jitter; 0: none */
+    bool is_serving;
+    bool is_draining;
+    bool has_asked; /* for a successor */
+    int exit_code;
+};
+
+static void say(struct worker *worker, enum note_type type, uint32_t detail, uint64_t number,
+                int fd)
+{
+    struct note note = {.type = type, .detail = detail, .number = number, .fd = fd};
+    int status = note_send(worker->boot->master_fd, &note);
+    if (status < 0 && status != -EPIPE && status != -ECONNRESET)
+        log_error("cannot tell the master: %s", strerror(-status));
+}
+
+/* Leaving */
+
+static void on_scripts_idle(void *data)
+{
+    loop_stop(((struct worker *)data)->loop);
+}
+
+static void on_connections_gone(void *data)
+{
+    struct worker *worker = data;
+    generations_drain(worker->generations, on_scripts_idle, worker);
+}
+
+static void on_grace_over(struct timer *timer)
+{
+    struct worker *worker = LIST_ENTRY(timer, struct worker, grace);
+    char routes[ROUTES_BYTES];
+    scoreboard_slot_describe(worker->boot->slot, routes, sizeof(routes));
+    struct log_field fields[] = {{"routes", str_of(routes)}};
+    log_with(LOG_WARN, fields, 1, "graceful_timeout is over: cutting %u connections",
+             http_server_connections(worker->server));
+    loop_stop(worker->loop);
+}
+
+static void drain(struct worker *worker)
+{
+    if (worker->is_draining)
+        return;
+    worker->is_draining = true;
+    timer_stop(worker->loop, &worker->retire);
+    timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
+                on_grace_over);
+    http_server_drain(worker->server, on_connections_gone, worker);
+}
+
+static void on_retire_due(struct timer *timer)
+{
+    drain(LIST_ENTRY(timer, struct worker, retire));
+}
+
+/* Building and switching */
+
+static void forget_prepared(struct worker *worker)
+{
+    generation_free(worker->prepared);
+    worker->prepared = NULL;
+    worker->prepared_number = 0;
+}
+
+/* Builds the snapshot behind the descriptor and reports. False when nothing could be built. */
+static bool prepare(struct worker *worker, uint64_t number, int snapshot_fd)
+{
+    struct fault fault = {0};
+    struct buf bytes = {0};
+    forget_prepared(worker);
+    struct snapshot *snapshot = snapshot_map(snapshot_fd, &fault);
+    if (snapshot != NULL)
+        worker->prepared = generation_build(worker->generations, number, snapshot, &fault);
+    worker->prepared_number = number;
+    report_encode(&bytes, worker->prepared, &fault);
+    int fd = payload_new(buf_str(&bytes));
+    buf_deinit(&bytes);
+    say(worker, NOTE_PREPARED, 0, number, fd);
+    if (fd >= 0)
+        close(fd);
+    return worker->prepared != NULL;
+}
+
+static void start_serving(struct worker *worker)
+{
+    worker->is_serving = true;
+    for (uint32_t i = 0; i < worker->boot->nlisten_fds; i++) {
+        int status = http_server_listen(worker->server, worker->boot->listen_fds[i]);
+        if (status < 0)
+            log_error("cannot accept on a listening socket: %s", strerror(-status));
+    }
+}
+
+static void commit(struct worker *worker, uint64_t number)
+{
+    if (worker->is_draining)
+        return;
+    if (worker->prepared == NULL || worker->prepared_number != number) {
+        log_error("told to commit generation %llu, which is not there", (unsigned long long)number);
+        return;
+    }
+    generation_commit(worker->generations, worker->prepared);
+    worker->prepared = NULL;
+    if (!worker->is_serving)
+        start_serving(worker);
+}
+
+static void on_note(struct worker *worker, const struct note *note)
+{
+    int status;
+    switch (note->type) {
+    case NOTE_PREPARE:
+        if (!worker->is_draining && note->fd >= 0)
+            prepare(worker, note->number, note->fd);
+        break;
+    case NOTE_COMMIT:
+        commit(worker, note->number);
+        break;
+    case NOTE_ABORT:
+        if (worker->prepared_number == note->number)
+            forget_prepared(worker);
+        break;
+    case NOTE_DRAIN:
+        drain(worker);
+        break;
+    case NOTE_RETIRE:
+        timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
+        break;
+    case NOTE_REOPEN_LOGS:
+        if ((status = log_reopen()) < 0)
+            log_error("cannot open the log anew: %s", strerror(-status));
+        break;
+    default:
+        break;
+    }
+}
+
+/* One message a turn, so that requests come between two builds. */
+static void on_master_readable(void *data)
+{
+    struct worker *worker = data;
+    struct note note;
+    int status = note_receive(worker->boot->master_fd, &note);
+    if (status == 0) {
+        fd_watch_stop(worker->master_watch);
+        worker->master_watch = NULL;
+        if (!worker->is_draining)
+            log_warn("the master is gone: leaving");
+        drain(worker);
+    } else if (status == 1) {
+        on_note(worker, &note);
+        if (note.fd >= 0)
+            close(note.fd);
+    }
+}
+
+static void on_signal(void *data)
+{
+    struct worker *worker = data;
+    struct signalfd_siginfo info;
+    if (read(worker->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (info.ssi_signo == SIGUSR1) {
+        log_reopen();
+        return;
+    }
+    if (!worker->is_draining)
+        say(worker, NOTE_LEAVING, 0, 0, -1);
+    if (worker->is_draining || info.ssi_signo == SIGQUIT)
+        loop_stop(worker->loop);
+    else
+        drain(worker);
+}
+
+/* The beat */
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL && fscanf(file, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    if (file != NULL)
+        fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void ask_for_successor(struct worker *worker, enum recycle_reason reason)
+{
+    worker->has_asked = true;
+    say(worker, NOTE_RECYCLE, reason, 0, -1);
+}
+
+static void on_beat(struct timer *timer)
+{
+    struct worker *worker = LIST_ENTRY(timer, struct worker, beat);
+    struct scoreboard_slot *slot = worker->boot->slot;
+    const struct config *config = worker->boot->config;
+    uint64_t now = loop_now_ms(worker->loop), memory = resident_bytes();
+    uint64_t late_ms = now > timer->due_ms ? now - timer->due_ms : 0;
+    atomic_store_explicit(&slot->beat_ms, now, memory_order_relaxed);
+    atomic_store_explicit(&slot->memory_bytes, memory, memory_order_relaxed);
+    atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
+    timer_start(worker->loop, timer, BEAT_MS, on_beat);
+    if (worker->has_asked || worker->is_draining)
+        return;
+    if (config->max_memory != 0 && memory > config->max_memory)
+        ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)
+        ask_for_successor(worker, RECYCLE_REQUESTS);
+}
+
+/* Beginning and end */
+
+/* Blocked before any thread is made, so that the threads inherit the mask. */
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void pick_max_requests(struct worker *worker)
+{
+    const struct config *config = worker->boot->config;
+    uint32_t random = (uint32_t)getpid() * 2654435761u;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+        log_debug("no random number: %s", strerror(errno));
+    uint64_t span = (uint64_t)config->max_requests_jitter + 1;
+    if (config->max_requests != 0)
+        worker->max_requests = config->max_requests + random % span;
+}
+
+static void open_worker(struct worker *worker)
+{
+    worker->signal_fd = open_signals();
+    worker->loop = loop_new();
+    ENSURE(worker->loop != NULL && worker->signal_fd >= 0);
+    worker->generations = generations_new(worker->loop, worker->boot->config, worker->boot->slot);
+    worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
+                                     generations_handler(worker->generations));
+    worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
+    worker->master_watch =
+        fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
+    pick_max_requests(worker);
+    timer_start(worker->loop, &worker->beat, 0, on_beat);
+}
+
+static void close_worker(struct worker *worker)
+{
+    timer_stop(worker->loop, &worker->beat);
+    timer_stop(worker->loop, &worker->grace);
+    timer_stop(worker->loop, &worker->retire);
+    fd_watch_stop(worker->master_watch);
+    fd_watch_stop(worker->signal_watch);
+    forget_prepared(worker);
+    http_server_free(worker->server);
+    generations_free(worker->generations);
+    loop_free(worker->loop);
+    close(worker->signal_fd);
+}
+
+int worker_run(const struct worker_boot *boot)
+{
+    struct worker worker = {.boot = boot};
+    open_worker(&worker);
+    if (prepare(&worker, boot->generation, boot->snapshot_fd))
+        loop_run(worker.loop);
+    else
+        worker.exit_code = WORKER_EXIT_BOOT;
+    close_worker(&worker);
+    return worker.exit_code;
+}
