@@ -1,0 +1,43 @@
+--- Bodies in chunks.
+
+local HEAD = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+local UNREAD = "POST /good HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+return {
+    { "several chunks", rfc = "9112 7.1", keeps = true, answers = { 200 }, bodies = { "hello world" },
+        request = HEAD .. "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n" },
+    { "no chunk but the last", rfc = "9112 7.1", keeps = true, answers = { 200 }, bodies = { "" },
+        request = HEAD .. "0\r\n\r\n" },
+    { "sizes with leading zeros and capitals", rfc = "9112 7.1", keeps = true, answers = { 200 },
+        bodies = { "0123456789" }, request = HEAD .. "000A\r\n0123456789\r\n000\r\n\r\n" },
+    { "extensions are skipped", rfc = "9112 7.1.1", keeps = true, answers = { 200 }, bodies = { "hello" },
+        request = HEAD .. "5;a=b;c=\"d;e\"\r\nhello\r\n0;x\r\n\r\n" },
+    { "trailers are skipped", rfc = "9112 7.1.2", keeps = true, answers = { 200 }, bodies = { "hello" },
+        request = HEAD .. "5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 3\r\n\r\n" },
+    { "a size that is none", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "x\r\nhello\r\n0\r\n\r\n" },
+    { "an empty size", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "\r\nhello\r\n0\r\n\r\n" },
+    { "a negative size", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "-1\r\nhello\r\n0\r\n\r\n" },
+    { "a size with 0x", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "0x5\r\nhello\r\n0\r\n\r\n" },
+    { "a size beyond 64 bits", rfc = "9112 7.1", answers = { 400 },
+        request = HEAD .. "10000000000000005\r\nhello\r\n0\r\n\r\n" },
+    { "a size beyond the limit", rfc = "9110 15.5.14", answers = { 413 },
+        request = HEAD .. "fffffffff\r\nhello\r\n" },
+    { "chunks beyond the limit together", rfc = "9110 15.5.14", answers = { 413 },
+        request = HEAD .. ("200\r\n" .. ("x"):rep(512) .. "\r\n"):rep(9) .. "0\r\n\r\n" },
+    { "chunk data longer than its size", rfc = "9112 7.1", answers = { 400 },
+        request = HEAD .. "3\r\nhello\r\n0\r\n\r\n" },
+    { "chunk data without its line end", rfc = "9112 7.1", answers = { 400 },
+        request = HEAD .. "5\r\nhello0\r\n\r\n" },
+    { "a bare LF behind a size", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "5\nhello\r\n0\r\n\r\n" },
+    { "a bare LF behind data", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "5\r\nhello\n0\r\n\r\n" },
+    { "a bare CR behind a size", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. "5\rhello\r\n0\r\n\r\n" },
+    { "a blank before a size", rfc = "9112 7.1", answers = { 400 }, request = HEAD .. " 5\r\nhello\r\n0\r\n\r\n" },
+    { "a bare LF in an extension", rfc = "9112 7.1.1", answers = { 400 },
+        request = HEAD .. "5;a\nhello\r\n0\r\n\r\n" },
+    { "a NUL in an extension", rfc = "9112 7.1.1", answers = { 400 },
+        request = HEAD .. "5;a\0\r\nhello\r\n0\r\n\r\n" },
+    { "a trailer that is no field", rfc = "9112 7.1.2", answers = { 400 },
+        request = HEAD .. "0\r\nno field\r\n\r\n" },
+    { "broken chunks that nobody reads cost the answer nothing", rfc = "9112 7.1", answers = { 200 },
+        bodies = { "good" }, request = UNREAD .. "x\r\nhello\r\n0\r\n\r\n" },
+}
