@@ -1,12 +1,13 @@
 /*
  * Bytes arrive in a buffer that all connections share. As long as requests are answered at once,
  * nothing is copied: the parts of a request point into that buffer and the answers gather in the
- * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the read
- * (half a head, what comes behind a request that waits) is copied to `pending`.
+ * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the
+ * read (half a head, what comes behind a request that waits) is copied to `pending`.
  */
 #include "http/conn.h"
 
 #include "base/mem.h"
+#include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
@@ -73,7 +74,8 @@ void conn_flush(struct conn *conn, struct str body)
         stream_read_start(conn->stream);
     }
     out->len = 0;
-    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing && conn->waits != CONN_WAITS_SEND)
+    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing &&
+        conn->waits != CONN_WAITS_SEND)
         wait_for(conn, CONN_WAITS_SEND);
 }
 
@@ -88,7 +90,8 @@ static bool is_rest_small(const struct conn *conn)
 
 bool conn_settle_close(struct conn *conn)
 {
-    if (conn->server->is_draining || (conn->is_parsing && !is_rest_small(conn)))
+    if (conn->server->is_draining || (conn->is_parsing && !is_rest_small(conn)) ||
+        conn->request->body_state > BODY_DONE)
         conn->is_last = true;
     return conn->is_last;
 }
@@ -124,8 +127,8 @@ void conn_answered(struct conn *conn)
     go_on(conn);
 }
 
-/* Answers what never reached a handler, and ends the connection: the place of the next request cannot
- * be known. */
+/* Answers what never reached a handler, and ends the connection: the place of the next request
+ * cannot be known. */
 static void refuse(struct conn *conn, uint16_t status, struct str reason)
 {
     struct buf *out = conn_out(conn);
@@ -156,10 +159,12 @@ static bool on_body(void *owner, char *bytes, size_t len)
     struct conn *conn = owner;
     struct request *request = conn->request;
     request->body_seen += len;
+    request->chunk_left -= request->chunk_left != 0 ? len : 0;
     conn->is_continue_due = false;
     if (conn->is_discarding)
         return true;
-    if (request->body_limit != 0 && request->body_seen > request->body_limit) {
+    if (conn->is_with_handler && request->body_limit != 0 &&
+        request->body_seen > request->body_limit) {
         request->body_state = BODY_TOO_LARGE;
         return false;
     }
@@ -177,6 +182,20 @@ static bool on_body(void *owner, char *bytes, size_t len)
     }
     buf_add(&request->body_buf, bytes, len);
     return true;
+}
+
+/* A chunk that passes the limit is refused before any of it has come. */
+static bool on_chunk(void *owner, uint64_t size)
+{
+    struct conn *conn = owner;
+    struct request *request = conn->request;
+    request->chunk_left = size;
+    if (conn->is_discarding || !conn->is_with_handler || request->body_limit == 0 ||
+        (request->body_seen <= request->body_limit &&
+         size <= request->body_limit - request->body_seen))
+        return true;
+    request->body_state = BODY_TOO_LARGE;
+    return false;
 }
 
 static void begin_request(struct conn *conn)
@@ -210,7 +229,7 @@ static bool check_head_size(struct conn *conn)
 {
     const struct config *config = conn->server->config;
     const struct message *message = &conn->request->message;
-    uint32_t line = message->nheaders != 0 ? message->headers[0].name.at
+    uint32_t line = message->nheaders != 0  ? message->headers[0].name.at
                     : message->is_head_done ? message->head_len
                                             : conn->parser.chunk_at;
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
@@ -225,36 +244,24 @@ static bool check_head_size(struct conn *conn)
     return true;
 }
 
-/* What RFC 9112 demands of a head and the parser does not see. */
-static bool check_framing(struct conn *conn)
+static bool check_head(struct conn *conn)
 {
-    const struct message *message = &conn->request->message;
-    const char *wrong = NULL;
-    if (message->version == 11 && message->nhosts == 0) /* 3.2 */
-        wrong = "the Host field is missing";
-    else if (message->nhosts > 1)
-        wrong = "more than one Host field";
-    else if (message->has_transfer_encoding && message->has_length) /* 6.1 */
-        wrong = "both Transfer-Encoding and Content-Length";
-    else if (message->has_transfer_encoding && message->version == 10) /* 6.1 */
-        wrong = "Transfer-Encoding in HTTP/1.0";
-    else if (message->has_transfer_encoding && !message->is_chunked)
-        wrong = "the last transfer coding is not chunked";
-    if (wrong != NULL)
-        refuse(conn, 400, str_of(wrong));
-    return wrong == NULL;
+    const char *why;
+    uint16_t status = head_check(conn->request, &why);
+    if (status != 0)
+        refuse(conn, status, str_of(why));
+    return status == 0;
 }
 
 static void dispatch(struct conn *conn)
 {
     struct http_server *server = conn->server;
     struct request *request = conn->request;
-    if (!check_head_size(conn) || !check_framing(conn))
+    if (!check_head_size(conn) || !check_head(conn))
         return;
     server_begin_request(server, request);
     if (!conn->is_parsing && request->body_state == BODY_COMING)
         request->body_state = BODY_DONE;
-    request_limit_body(request, request->body_limit);
     conn->is_last = !request->message.keeps_alive;
     conn->is_continue_due = request->message.wants_continue && request->message.version == 11 &&
                             conn->is_parsing && request->body_seen == 0;
@@ -292,20 +299,18 @@ static void tell_body(struct conn *conn)
 static void on_message_failed(struct conn *conn)
 {
     struct request *request = conn->request;
-    bool is_head_done = request->message.is_head_done;
     conn->is_last = true;
-    if (!is_head_done) {
-        refuse_syntax(conn);
+    if (!request->message.is_head_done) {
+        if (check_head_size(conn))
+            refuse_syntax(conn);
         return;
     }
     if (request->body_state == BODY_COMING)
         request->body_state = BODY_MALFORMED;
     if (conn->is_with_handler)
         tell_body(conn);
-    else if (!conn->is_discarding && request->body_state == BODY_TOO_LARGE)
-        dispatch(conn); /* a route may answer before it looks at the body; the limit is told there */
     else if (!conn->is_discarding)
-        refuse_syntax(conn);
+        dispatch(conn); /* as if the head had come alone: the answer may not need the body */
 }
 
 /* Parses up to the end of one message and hands on what became complete; returns the bytes used. */
@@ -437,7 +442,7 @@ static void go_on(struct conn *conn)
 
 void conn_read_body(struct conn *conn)
 {
-    if (conn->is_continue_due)
+    if (conn->is_continue_due && !conn->request->is_answer_begun)
         conn_send_continue(conn);
     if (conn->waits != CONN_WAITS_SEND)
         wait_for(conn, CONN_WAITS_BODY);
@@ -595,23 +600,19 @@ void conn_open(struct http_server *server, int fd)
     link_append(&server->conns, &conn->link);
     deadline_init(&conn->deadline);
     parser_init(&conn->parser, PARSER_REQUEST, on_body, conn);
+    conn->parser.on_chunk = on_chunk;
     server_conn_opened(server);
     wait_for(conn, CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }
 
-/* The last answer is on its way: close once it has left, reading what the client still sends, because
- * closing over unread bytes would make the kernel throw the answer away. */
+/* The last answer is on its way: close once it has left, reading what the client still sends,
+ * because closing over unread bytes would make the kernel throw the answer away. */
 static void finish(struct conn *conn)
 {
-    bool is_input_used = !conn->is_parsing && conn->pending.len == 0;
     size_t queued_bytes = stream_queued_bytes(conn->stream);
     if (conn->request != NULL)
         release_request(conn);
-    if (queued_bytes == 0 && is_input_used && !conn->is_lingering) {
-        conn_close(conn);
-        return;
-    }
     if (!conn->is_lingering) {
         conn->is_lingering = true;
         buf_deinit(&conn->pending);

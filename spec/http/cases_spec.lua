@@ -108,7 +108,7 @@ describe("HTTP/1.1", function()
                     if way == "in one piece" or #case.request <= SPLIT_MAX then
                         it(name .. ", " .. way, function()
                             local connection = site:connect()
-                            connection:set_timeout(3)
+                            connection:set_timeout(2)
                             send(connection, case)
                             if case.keeps then
                                 connection:send(GOOD)
@@ -120,7 +120,7 @@ describe("HTTP/1.1", function()
                 end
                 it(name .. ", glued to a good request", function()
                     local connection = site:connect()
-                    connection:set_timeout(3)
+                    connection:set_timeout(2)
                     connection:send(case.request .. GOOD)
                     check(case, read_answers(connection, case.methods or {}))
                     connection:close()

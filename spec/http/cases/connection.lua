@@ -50,7 +50,7 @@ return {
     { "PROPFIND, which is known and not allowed", rfc = "9110 15.5.6", keeps = true, answers = { 405 },
         request = "PROPFIND /host HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "100-continue and a body that comes anyway", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 },
-        alone = { [2] = 200 }, bodies = { [2] = "hello" },
+        bodies = { [2] = "hello" },
         request = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
     { "100-continue in HTTP/1.0 is ignored", rfc = "9110 10.1.1", keeps = false, answers = { 200 }, bodies = { "hello" },
         request = "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },

@@ -1,7 +1,7 @@
 --- Host, and the forms of a target.
 
 local function get(target, fields, version)
-    return ("GET %s HTTP/%s\r\n%s\r\n"):format(target, version or "1.1", fields)
+    return "GET " .. target .. " HTTP/" .. (version or "1.1") .. "\r\n" .. fields .. "\r\n"
 end
 
 local function with_host(host)
