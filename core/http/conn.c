@@ -201,6 +201,7 @@ static bool on_chunk(void *owner, uint64_t size)
 static void begin_request(struct conn *conn)
 {
     conn->request = server_get_request(conn->server);
+    conn->is_idle = false;
     conn->request->conn = conn;
     conn->request->is_transient = true;
     conn->is_parsing = true;
@@ -286,13 +287,13 @@ static void tell_body(struct conn *conn)
 {
     struct http_server *server = conn->server;
     struct request *request = conn->request;
-    if (!request->is_body_wanted) {
-        hold_back_body(conn);
-        return;
+    if (request->is_body_wanted) {
+        request->is_body_wanted = false; /* until the handler asks again */
+        if (conn->waits == CONN_WAITS_BODY)
+            wait_for(conn, CONN_WAITS_NOT);
+        server->handler->on_body(server->handler->data, request);
     }
-    wait_for(conn, request->body_state == BODY_COMING ? CONN_WAITS_BODY : CONN_WAITS_NOT);
-    server->handler->on_body(server->handler->data, request);
-    if (conn->is_with_handler)
+    if (conn->is_with_handler && conn->request == request && !request->is_body_wanted)
         hold_back_body(conn);
 }
 
@@ -377,6 +378,12 @@ static void keep_rest(struct conn *conn, const char *bytes, size_t len)
         stream_read_stop(conn->stream);
 }
 
+static void start_idling(struct conn *conn)
+{
+    conn->is_idle = true;
+    wait_for(conn, CONN_WAITS_NEXT);
+}
+
 /* What is due when a batch is over and the connection goes on. */
 static void settle(struct conn *conn)
 {
@@ -389,8 +396,10 @@ static void settle(struct conn *conn)
     }
     if (conn->waits == CONN_WAITS_SEND || is_answering)
         return;
-    if (conn->request == NULL)
-        wait_for(conn, CONN_WAITS_NEXT);
+    if (conn->request == NULL && !conn->is_idle)
+        start_idling(conn);
+    else if (conn->request == NULL)
+        return; /* an empty line: time runs on */
     else if (conn->is_discarding)
         wait_for(conn, CONN_WAITS_BODY);
     else if (conn->waits != CONN_WAITS_HEAD) /* not restarted by each byte of a slow head */
@@ -438,6 +447,11 @@ static void go_on(struct conn *conn)
     }
     if (!conn->is_closing && conn->pending.len <= CONN_PENDING_MAX && !conn->is_blocked)
         stream_read_start(conn->stream);
+}
+
+void conn_make_room(struct conn *conn)
+{
+    stream_read_start(conn->stream);
 }
 
 void conn_read_body(struct conn *conn)
@@ -602,6 +616,7 @@ void conn_open(struct http_server *server, int fd)
     parser_init(&conn->parser, PARSER_REQUEST, on_body, conn);
     conn->parser.on_chunk = on_chunk;
     server_conn_opened(server);
+    conn->is_idle = true; /* with less patience than between two requests */
     wait_for(conn, CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }

@@ -133,7 +133,7 @@ void request_take_body(struct request *request, size_t count)
     request_detach(request);
     buf_consume(&request->body_buf, count);
     if (request->body_state == BODY_COMING)
-        conn_read_body(request->conn);
+        conn_make_room(request->conn);
 }
 
 int64_t request_promised_length(const struct request *request)

@@ -24,7 +24,7 @@ struct http_handler {
     /* The head is complete. Answer now or later. Not called again for this connection before that.
      */
     void (*on_request)(void *data, struct request *request);
-    /* Only after request_want_body: more of the body is there, or its end, or its failure. */
+    /* Once after each request_want_body: more of the body is there, or its end, or its failure. */
     void (*on_body)(void *data, struct request *request);
     /* Only after an answer was begun: what was queued for the client has left. */
     void (*on_drain)(void *data, struct request *request);
