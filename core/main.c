@@ -21,6 +21,14 @@ static bool is_one_of(const char *word, const char *const *words)
     return *words != NULL;
 }
 
+/* Lua has finished the command, or found that it cannot be done. */
+static int leave(struct command_line *line)
+{
+    if (command_line_message(line) != NULL)
+        fprintf(stderr, "moonloop: %s\n", command_line_message(line));
+    return command_line_exit_code(line);
+}
+
 /* `check` and `routes`. */
 static int inspect(struct command_line *line)
 {
@@ -44,7 +52,7 @@ static int dispatch(struct command_line *line, const char *lua_dir, int argc, ch
     if (serve_is_call(line))
         return serve_call(line);
     if (strcmp(command, "exit") == 0)
-        exit_code = command_line_exit_code(line);
+        exit_code = leave(line);
     else if (is_one_of(command, tasks))
         exit_code = one_shot_run(lua_dir, argc, argv);
     else

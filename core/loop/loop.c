@@ -82,8 +82,7 @@ void loop_free(struct loop *loop)
         ;
     ENSURE(uv_loop_close(&loop->uv) == 0);
     deadlines_free(loop);
-    free(loop->timers.timers);
-    free(loop->timers.starts);
+    free(loop->timers.places);
     free(loop);
 }
 

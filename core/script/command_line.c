@@ -12,18 +12,6 @@ struct command_line {
     lua_State *L; /* index 1: the table */
 };
 
-/* Only moonloop's own files and Debian's Lua libraries: no module of the current directory can step
- * in. */
-static void set_package_path(lua_State *L, const char *lua_dir)
-{
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "path");
-    const char *path = luaL_gsub(L, lua_tostring(L, -1), "./?.lua;", "");
-    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_dir, lua_dir, path);
-    lua_setfield(L, -4, "path");
-    lua_settop(L, 0);
-}
-
 /* argv[1..] as a list, on top of the stack. */
 static void push_words(lua_State *L, int argc, char **argv)
 {
@@ -59,7 +47,7 @@ struct command_line *command_line_new(const char *lua_dir, int argc, char **argv
         goto fail;
     }
     luaL_openlibs(line->L);
-    set_package_path(line->L, lua_dir);
+    vm_set_path(line->L, lua_dir);
     lua_pushcfunction(line->L, l_run);
     lua_pushinteger(line->L, argc);
     lua_pushlightuserdata(line->L, argv);
@@ -84,12 +72,22 @@ void command_line_free(struct command_line *line)
     free(line);
 }
 
+static const char *text_field(const struct command_line *line, const char *name)
+{
+    lua_getfield(line->L, 1, name);
+    const char *text = lua_tostring(line->L, -1);
+    lua_pop(line->L, 1); /* the table keeps it */
+    return text;
+}
+
 const char *command_line_command(const struct command_line *line)
 {
-    lua_getfield(line->L, 1, "command");
-    const char *command = lua_tostring(line->L, -1);
-    lua_pop(line->L, 1); /* the table keeps it */
-    return command;
+    return text_field(line, "command");
+}
+
+const char *command_line_message(const struct command_line *line)
+{
+    return text_field(line, "message");
 }
 
 int command_line_exit_code(const struct command_line *line)

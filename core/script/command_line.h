@@ -20,8 +20,10 @@ void command_line_free(struct command_line *line);
 
 /* "serve", "check", ... or "exit". Owned by the command line. */
 const char *command_line_command(const struct command_line *line);
-/* Of the command "exit". */
+/* Of the command "exit". The message is what was wrong with the words or the configuration, one
+ * line for a person; NULL when nothing was. Owned by the command line. */
 int command_line_exit_code(const struct command_line *line);
+const char *command_line_message(const struct command_line *line);
 /* The table of settled options is at index 1 of this stack, which is otherwise empty. */
 struct lua_State *command_line_state(const struct command_line *line);
 

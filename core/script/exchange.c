@@ -101,9 +101,10 @@ static void end_exchange(struct exchange *exchange)
 
 /* ---- running Lua ---- */
 
-static void push_object(lua_State *L, struct exchange *exchange, int meta_ref)
+/* `nfields`: room for what will be kept in it. */
+static void push_object(lua_State *L, struct exchange *exchange, int meta_ref, int nfields)
 {
-    lua_createtable(L, 1, 0);
+    lua_createtable(L, 1, nfields);
     push_token(L, exchange);
     lua_rawseti(L, -2, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, meta_ref);
@@ -132,11 +133,11 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     task->exchange = exchange;
     task->exchange_serial = serial;
     if (route->wants >= 1)
-        push_object(co, exchange, generation->request_meta_ref);
+        push_object(co, exchange, generation->request_meta_ref, route->nfields);
     else
         lua_pushnil(co);
     if (route->wants >= 2)
-        push_object(co, exchange, generation->response_meta_ref);
+        push_object(co, exchange, generation->response_meta_ref, 0);
     else
         lua_pushnil(co);
     lua_rawgeti(co, LUA_REGISTRYINDEX, route->handler_ref);
@@ -162,8 +163,8 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task->route = failed->route;
     task->exchange = exchange;
     task->exchange_serial = exchange->serial;
-    push_object(co, exchange, generation->request_meta_ref);
-    push_object(co, exchange, generation->response_meta_ref);
+    push_object(co, exchange, generation->request_meta_ref, 0);
+    push_object(co, exchange, generation->response_meta_ref, 0);
     lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
     task_push_failure(failed, co);
     lua_pushvalue(co, STACK_REQ);
@@ -240,19 +241,17 @@ static const struct task_owner handler_owner = {.on_end = on_handler_end};
 /* ---- from the server ---- */
 
 /* By llhttp's method number, plus one; 0: only routes for any method. */
-static const int8_t router_methods[METHOD_COUNT] = {
-    [METHOD_GET] = ROUTER_GET + 1,         [METHOD_HEAD] = ROUTER_HEAD + 1,
-    [METHOD_POST] = ROUTER_POST + 1,       [METHOD_PUT] = ROUTER_PUT + 1,
-    [METHOD_PATCH] = ROUTER_PATCH + 1,     [METHOD_DELETE] = ROUTER_DELETE + 1,
+static const uint8_t router_methods[METHOD_COUNT] = {
+    [METHOD_GET] = ROUTER_GET + 1,       [METHOD_HEAD] = ROUTER_HEAD + 1,
+    [METHOD_POST] = ROUTER_POST + 1,     [METHOD_PUT] = ROUTER_PUT + 1,
+    [METHOD_PATCH] = ROUTER_PATCH + 1,   [METHOD_DELETE] = ROUTER_DELETE + 1,
     [METHOD_OPTIONS] = ROUTER_OPTIONS + 1,
 };
 
-static bool match_in(struct generation *generation, const struct router *router,
-                     const struct request *request, struct str path, struct route_match *match,
-                     uint32_t *allowed)
+static bool match_in(const struct router *router, const struct request *request, struct str path,
+                     struct route_match *match, uint32_t *allowed)
 {
     int method = router_methods[request->message.method % METHOD_COUNT] - 1;
-    (void)generation;
     if (router_match(router, method, path, match))
         return true;
     *allowed |= match->allowed;
@@ -271,10 +270,10 @@ static const struct host_router *find(struct generation *generation, const struc
             host.len = (size_t)(colon - host.ptr);
         for (struct host_router *at = generation->routers; at != last; at++)
             if (str_equal_nocase(host, str_of(at->host)) &&
-                match_in(generation, at->router, request, path, match, allowed))
+                match_in(at->router, request, path, match, allowed))
                 return at;
     }
-    return match_in(generation, last->router, request, path, match, allowed) ? last : NULL;
+    return match_in(last->router, request, path, match, allowed) ? last : NULL;
 }
 
 /* "/hello" where only "/hello/" is known: relative links of its page would point elsewhere. */

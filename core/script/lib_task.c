@@ -15,7 +15,7 @@
 
 #define SECONDS_MAX (86400.0 * 366)
 
-/* Seconds from the stack as milliseconds, rounded up so that no sleep is too short. */
+/* Seconds from the stack as milliseconds of the loop's clock, rounded up. */
 static uint64_t check_ms(lua_State *L, int index)
 {
     lua_Number seconds = luaL_checknumber(L, index);

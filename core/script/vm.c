@@ -4,6 +4,7 @@
 #include "loop/loop.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
 #include <lualib.h>
@@ -100,20 +101,18 @@ void vm_push_error(lua_State *L, const char *code, const char *format, ...)
     lua_call(L, 2, 1); /* builds a table: it can only fail when memory is out */
 }
 
-static void set_path(struct vm *vm)
+void vm_set_path(lua_State *L, const char *lua_dir)
 {
-    static const char system_path[] = "/usr/local/share/lua/5.1/?.lua;"
-                                      "/usr/local/share/lua/5.1/?/init.lua;"
-                                      "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua";
-    static const char system_cpath[] = "/usr/local/lib/lua/5.1/?.so;"
-                                       "/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;"
-                                       "/usr/lib/aarch64-linux-gnu/lua/5.1/?.so";
-    lua_getglobal(vm->L, "package");
-    lua_pushfstring(vm->L, "%s/?.lua;%s/?/init.lua;%s", vm->lua_dir, vm->lua_dir, system_path);
-    lua_setfield(vm->L, -2, "path");
-    lua_pushstring(vm->L, system_cpath);
-    lua_setfield(vm->L, -2, "cpath");
-    lua_pop(vm->L, 1);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    const char *path = luaL_gsub(L, lua_tostring(L, -1), "./?.lua;", "");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lua_dir, lua_dir, path);
+    lua_setfield(L, -4, "path");
+    lua_pop(L, 2);
+    lua_getfield(L, -1, "cpath");
+    luaL_gsub(L, lua_tostring(L, -1), "./?.so;", "");
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 2);
 }
 
 /* A function of a module of our own, kept in the registry. */
@@ -137,6 +136,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     vm->loop = loop;
     vm->lua_dir = lua_dir;
     vm->config = config;
+    vm->slices = &vm->own_slices;
     link_init(&vm->ready);
     link_init(&vm->alive);
     vm->L = luaL_newstate();
@@ -145,7 +145,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lua_pushlightuserdata(vm->L, (void *)&vm_key);
     lua_pushlightuserdata(vm->L, vm);
     lua_rawset(vm->L, LUA_REGISTRYINDEX);
-    set_path(vm);
+    vm_set_path(vm->L, lua_dir);
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
@@ -174,21 +174,28 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    free(vm->suspects);
     free(vm);
 }
 
 void vm_slice_begins(struct vm *vm, uint32_t route)
 {
-    atomic_store_explicit(&vm->slice, ++vm->nslices, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    slices->vm = vm;
+    atomic_store_explicit(&slices->running, ++slices->count, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+    if (vm->suspects != NULL)
+        watchdog_before_slice(vm, route);
 }
 
-void vm_slice_ends(struct vm *vm)
+bool vm_slice_ends(struct vm *vm)
 {
-    atomic_store_explicit(&vm->slice, 0, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    atomic_store_explicit(&slices->running, 0, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, 0, memory_order_relaxed);
+    return atomic_load_explicit(&slices->noticed, memory_order_relaxed) == slices->count;
 }
 
 static void on_empty_timer(struct timer *timer)

@@ -26,7 +26,7 @@ static struct config *load_again(void *data, struct fault *fault)
     if (strcmp(command_line_command(line), "serve") == 0)
         config = config_load(command_line_state(line), fault);
     else
-        fault_set(fault, "it has an error, which is told on standard error");
+        fault_set(fault, "%s", command_line_message(line));
     command_line_free(line);
     return config;
 }

@@ -79,7 +79,6 @@ local function add(app, method, pattern, options, handler)
         method = method, pattern = app.prefix .. pattern, options = options, handler = handler,
         owner = app, source = caller(3),
     }
-    return app
 end
 
 for name, method in pairs({
@@ -87,7 +86,8 @@ for name, method in pairs({
     options = "OPTIONS", any = "*",
 }) do
     App[name] = function(self, pattern, options, handler)
-        return add(self, method, pattern, options, handler)
+        add(self, method, pattern, options, handler) -- no tail call: add counts this frame
+        return self
     end
 end
 

@@ -65,10 +65,19 @@ end
 
 local SAME_SITE = { strict = "Strict", lax = "Lax", none = "None" }
 
+---@class moonloop.CookieOptions
+---@field path? string
+---@field domain? string
+---@field max_age? integer
+---@field expires? integer
+---@field secure? boolean
+---@field http_only? boolean
+---@field same_site? string
+
 ---Sets a cookie (RFC 6265, 4.1).
 ---@param name string a token
 ---@param value string percent-encoded where it has to be
----@param options? { path?: string, domain?: string, max_age?: integer, expires?: integer, secure?: boolean, http_only?: boolean, same_site?: string }
+---@param options? moonloop.CookieOptions
 function methods:cookie(name, value, options)
     options = options or {}
     if type(name) ~= "string" or not name:match("^[%w!#$%%&'*+%-.^_`|~]+$") then

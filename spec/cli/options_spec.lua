@@ -110,7 +110,7 @@ describe("an option", function()
 
     it("of gunicorn's without a use here is explained and ignored", function()
         command.write(dir .. "/moonloop.conf.lua", 'return { worker_class = "gevent", workers = 2 }')
-        local result = command.call({ "status", "-c", "moonloop.conf.lua" }, { cwd = dir })
+        local result = command.call({ "serve", "-c", "moonloop.conf.lua", "nowhere" }, { cwd = dir })
         assert.matches("moonloop%.conf%.lua:1: worker_class is ignored: moonloop has one kind of worker",
             result.err)
         command.write(dir .. "/parse.lua", [[

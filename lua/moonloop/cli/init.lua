@@ -3,7 +3,8 @@
 --- The table has `command`, the command's own arguments and, for those that concern a server, every option
 --- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers` and `threads` 0 for auto,
 --- `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
---- then `command` is "exit" and `exit_code` says how.
+--- then `command` is "exit" and `exit_code` says how; `message`, when there is one, is what was wrong, for
+--- the caller to print.
 
 local fault = require("moonloop.cli.fault")
 local files = require("moonloop.cli.files")
@@ -19,11 +20,14 @@ local function exit(code)
     return { command = "exit", exit_code = code }
 end
 
-local function say(line)
-    io.stderr:write("moonloop: ", line, "\n")
+---What the user should know at start-up.
+local function say(notes)
+    for _, note in ipairs(notes) do
+        io.stderr:write("moonloop: ", note, "\n")
+    end
 end
 
----Settles the options; says what the user should know. Raises a fault.
+---Settles the options. Raises a fault.
 local function with_config(parsed)
     local config = require("moonloop.cli.config")
     local settled, notes = config.settle(parsed, files.environment())
@@ -31,8 +35,8 @@ local function with_config(parsed)
         notes[#notes + 1] = ("--%s is ignored: %s"):format(name:gsub("_", "-"),
             require("moonloop.cli.foreign").reasons[name])
     end
-    for _, note in ipairs(notes) do
-        say(note)
+    if parsed.command == "serve" or parsed.command == "check" then
+        say(notes)
     end
     settled.command, settled.json = parsed.command, parsed.json or false
     return settled
@@ -174,8 +178,7 @@ function M.main(version, lua_dir, words)
     if not fault.is(result) then
         error(result, 0)
     end
-    say(result.message)
-    return exit(result.exit_code)
+    return { command = "exit", exit_code = result.exit_code, message = result.message }
 end
 
 return M

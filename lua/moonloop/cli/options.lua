@@ -106,6 +106,10 @@ M.list = {
         doc = "Write the master's process id to this file.",
     },
     {
+        name = "control", type = "path", shown = ".moonloop/control.sock beside the apps",
+        doc = "The socket over which status, reload, stop, scale and ps reach the server.",
+    },
+    {
         name = "daemon", type = "boolean", default = false, flags = { "-D" },
         doc = "Run in the background, detached from the terminal.",
     },

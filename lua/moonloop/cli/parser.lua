@@ -123,6 +123,14 @@ local function add_server_options(command, sink)
     add_foreign(command, sink)
 end
 
+---For the commands that talk to a running server: what says where it is.
+local function add_address(command, sink)
+    add_config(command)
+    add_valued(command, sink, options.by_name.control)
+    command:option("--apps"):argname("APPS"):target("apps")
+        :description("The apps directory of the server. (default: apps)")
+end
+
 local function add_apps(command)
     command:argument("APPS"):args("?"):target("apps")
         :description("The apps directory. (default: apps)")
@@ -169,9 +177,10 @@ M.commands = {
             add_server_options(command, sink)
         end },
     { name = "routes", usage = "[--json] [--running] [APPS]",
-        doc = "List method, pattern, app and handler of every route.", add = function(command)
+        doc = "List method, pattern, app and handler of every route.", add = function(command, sink)
             add_apps(command)
             add_config(command)
+            add_valued(command, sink, options.by_name.control)
             add_json(command)
             command:flag("--running"):description("Ask the running server instead of loading the apps.")
         end },
@@ -192,32 +201,32 @@ M.commands = {
         add = function(command)
             command:argument("NAME"):target("name"):description("Name of the app, and of its first path segment.")
         end },
-    { name = "status", usage = "[--json]", doc = "Show the workers of the running server.",
-        add = function(command)
+    { name = "status", usage = "[OPTIONS]", doc = "Show the workers of the running server.",
+        add = function(command, sink)
             add_json(command)
-            add_config(command)
+            add_address(command, sink)
         end },
     { name = "reload", usage = "[--wait] [--json]",
         doc = "Have the running server load its configuration and apps anew.",
-        add = function(command)
+        add = function(command, sink)
             command:flag("--wait"):description("Wait for the outcome; exit 1 when the new code was refused.")
             add_json(command)
-            add_config(command)
+            add_address(command, sink)
         end },
-    { name = "stop", usage = "[--json]", doc = "Stop the running server gracefully.", add = function(command)
+    { name = "stop", usage = "[OPTIONS]", doc = "Stop the running server gracefully.", add = function(command, sink)
         add_json(command)
-        add_config(command)
+        add_address(command, sink)
     end },
-    { name = "scale", usage = "[--json] N", doc = "Change the number of workers of the running server.",
-        add = function(command)
+    { name = "scale", usage = "[OPTIONS] N", doc = "Change the number of workers of the running server.",
+        add = function(command, sink)
             command:argument("N"):target("count"):description("How many workers, 1 to 256.")
             add_json(command)
-            add_config(command)
+            add_address(command, sink)
         end },
-    { name = "ps", usage = "[--json]", doc = "Show what the workers of the running server are doing.",
-        add = function(command)
+    { name = "ps", usage = "[OPTIONS]", doc = "Show what the workers of the running server are doing.",
+        add = function(command, sink)
             add_json(command)
-            add_config(command)
+            add_address(command, sink)
         end },
     { name = "version", usage = "[--json]", doc = "Versions of moonloop and of each library in use.",
         add = add_json },

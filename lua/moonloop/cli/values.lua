@@ -6,6 +6,7 @@
 local M = {}
 
 local BYTES_MAX = 2 ^ 50
+local BINDS_MAX = 16
 local SECONDS_MAX = 86400 * 30
 local multipliers = { [""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3 }
 local words = {
@@ -210,6 +211,9 @@ end
 ---@return string[]? addresses
 ---@return string? expected
 function M.check_addresses(list)
+    if #list > BINDS_MAX then
+        return nil, ("at most %d addresses"):format(BINDS_MAX)
+    end
     local addresses = {}
     for i, address in ipairs(list) do
         if is_port(address) then
