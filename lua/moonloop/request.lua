@@ -28,17 +28,14 @@ local any_case = { __index = function(headers, name)
     return type(name) == "string" and rawget(headers, name:lower()) or nil
 end }
 
-for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route" }) do
+for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route",
+    "host" }) do
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
 
 function getters.headers(token)
     return setmetatable(core.headers(token), any_case)
-end
-
-function getters.host(token)
-    return core.header(token, "host")
 end
 
 function getters.scheme()
