@@ -1,8 +1,8 @@
 /*
  * Bytes arrive in a buffer that all connections share. As long as requests are answered at once,
  * nothing is copied: the parts of a request point into that buffer and the answers gather in the
- * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the read
- * (half a head, what comes behind a request that waits) is copied to `pending`.
+ * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the
+ * read (half a head, what comes behind a request that waits) is copied to `pending`.
  */
 #include "http/conn.h"
 
@@ -73,7 +73,8 @@ void conn_flush(struct conn *conn, struct str body)
         stream_read_start(conn->stream);
     }
     out->len = 0;
-    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing && conn->waits != CONN_WAITS_SEND)
+    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing &&
+        conn->waits != CONN_WAITS_SEND)
         wait_for(conn, CONN_WAITS_SEND);
 }
 
@@ -124,8 +125,8 @@ void conn_answered(struct conn *conn)
     go_on(conn);
 }
 
-/* Answers what never reached a handler, and ends the connection: the place of the next request cannot
- * be known. */
+/* Answers what never reached a handler, and ends the connection: the place of the next request
+ * cannot be known. */
 static void refuse(struct conn *conn, uint16_t status, struct str reason)
 {
     struct buf *out = conn_out(conn);
@@ -210,7 +211,7 @@ static bool check_head_size(struct conn *conn)
 {
     const struct config *config = conn->server->config;
     const struct message *message = &conn->request->message;
-    uint32_t line = message->nheaders != 0 ? message->headers[0].name.at
+    uint32_t line = message->nheaders != 0  ? message->headers[0].name.at
                     : message->is_head_done ? message->head_len
                                             : conn->parser.chunk_at;
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
@@ -303,7 +304,8 @@ static void on_message_failed(struct conn *conn)
     if (conn->is_with_handler)
         tell_body(conn);
     else if (!conn->is_discarding && request->body_state == BODY_TOO_LARGE)
-        dispatch(conn); /* a route may answer before it looks at the body; the limit is told there */
+        dispatch(
+            conn); /* a route may answer before it looks at the body; the limit is told there */
     else if (!conn->is_discarding)
         refuse_syntax(conn);
 }
@@ -600,8 +602,8 @@ void conn_open(struct http_server *server, int fd)
     stream_read_start(conn->stream);
 }
 
-/* The last answer is on its way: close once it has left, reading what the client still sends, because
- * closing over unread bytes would make the kernel throw the answer away. */
+/* The last answer is on its way: close once it has left, reading what the client still sends,
+ * because closing over unread bytes would make the kernel throw the answer away. */
 static void finish(struct conn *conn)
 {
     bool is_input_used = !conn->is_parsing && conn->pending.len == 0;
@@ -621,12 +623,18 @@ static void finish(struct conn *conn)
     wait_for(conn, queued_bytes != 0 ? CONN_WAITS_SEND : CONN_WAITS_END);
 }
 
+/* A request may have been sent already: to a connection that has not had one, surely; to one
+ * between two, when there are bytes to read. Those are answered, with Connection: close. */
 void conn_drain(struct conn *conn)
 {
-    if (conn->request == NULL && stream_queued_bytes(conn->stream) == 0 && !conn->is_lingering)
-        conn_close(conn);
-    else
+    if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;
+    } else if (conn->waits == CONN_WAITS_NEXT && !stream_has_input(conn->stream)) {
+        conn_close(conn);
+    } else {
+        conn->waits = CONN_WAITS_NEXT;
+        deadline_start(conn->server->linger_deadlines, &conn->deadline, on_deadline);
+    }
 }
 
 void conn_close(struct conn *conn)

@@ -69,6 +69,8 @@ void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
         heap->timers = mem_grow(heap->timers, heap->cap * sizeof(*heap->timers));
         heap->starts = mem_grow(heap->starts, heap->cap * sizeof(*heap->starts));
     }
+    if (delay_ms > 0)
+        loop_update_time(loop); /* this turn may be old: a handler that computed, then sleeps */
     timer->due_ms = loop_now_ms(loop) + delay_ms;
     timer->on_due = on_due;
     timer->place = heap->count + 1;

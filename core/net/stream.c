@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -78,8 +79,8 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
         return NULL;
     }
     struct stream *stream = stream_new(loop, family, events, owner);
-    int status = family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd)
-                                   : uv_tcp_open(&stream->uv.tcp, fd);
+    int status =
+        family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd) : uv_tcp_open(&stream->uv.tcp, fd);
     if (status != 0) {
         close(fd);
         uv_close(&stream->uv.handle, on_never_opened);
@@ -155,6 +156,14 @@ static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
         return;
     }
     stream->events->on_read(stream->owner, buf->base, nread);
+}
+
+bool stream_has_input(const struct stream *stream)
+{
+    uv_os_fd_t fd;
+    int count = 0;
+    return !stream->is_closing && uv_fileno(&stream->uv.handle, &fd) == 0 &&
+           ioctl(fd, FIONREAD, &count) == 0 && count > 0;
 }
 
 void stream_read_start(struct stream *stream)

@@ -100,9 +100,10 @@ static void end_exchange(struct exchange *exchange)
 
 /* ---- running Lua ---- */
 
-static void push_object(lua_State *L, struct exchange *exchange, int meta_ref)
+/* `nfields`: room for what will be kept in it. */
+static void push_object(lua_State *L, struct exchange *exchange, int meta_ref, int nfields)
 {
-    lua_createtable(L, 1, 0);
+    lua_createtable(L, 1, nfields);
     push_token(L, exchange);
     lua_rawseti(L, -2, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, meta_ref);
@@ -131,11 +132,11 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     task->exchange = exchange;
     task->exchange_serial = serial;
     if (route->wants >= 1)
-        push_object(co, exchange, generation->request_meta_ref);
+        push_object(co, exchange, generation->request_meta_ref, route->nfields);
     else
         lua_pushnil(co);
     if (route->wants >= 2)
-        push_object(co, exchange, generation->response_meta_ref);
+        push_object(co, exchange, generation->response_meta_ref, 0);
     else
         lua_pushnil(co);
     lua_rawgeti(co, LUA_REGISTRYINDEX, route->handler_ref);
@@ -161,8 +162,8 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task->route = failed->route;
     task->exchange = exchange;
     task->exchange_serial = exchange->serial;
-    push_object(co, exchange, generation->request_meta_ref);
-    push_object(co, exchange, generation->response_meta_ref);
+    push_object(co, exchange, generation->request_meta_ref, 0);
+    push_object(co, exchange, generation->response_meta_ref, 0);
     lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
     task_push_failure(failed, co);
     lua_pushvalue(co, STACK_REQ);

@@ -4,6 +4,7 @@
 #include "script/lib_host.h"
 #include "script/lib_json.h"
 #include "script/lib_log.h"
+#include "script/lib_testing.h"
 #include "script/task.h"
 #include "script/vm.h"
 
@@ -14,4 +15,5 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
     vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
+    vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

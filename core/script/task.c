@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "script/watchdog.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -135,7 +136,8 @@ static void slice(struct task *task)
     task->is_started = true;
     vm_slice_begins(vm, task->route);
     int status = lua_resume(task->co, nargs);
-    vm_slice_ends(vm);
+    if (vm_slice_ends(vm))
+        status = watchdog_after_slice(vm, task->co, status);
     vm->current = NULL;
     if (status == LUA_YIELD && task->op != NULL) {
         task->status = TASK_WAITING;
@@ -210,21 +212,26 @@ static void wait_release(struct op *op)
     free(wait);
 }
 
+void task_push_traceback(struct task *task, lua_State *L)
+{
+    if (task->is_started)
+        luaL_traceback(L, task->co, NULL, 0);
+    else
+        lua_pushliteral(L, "(it had not begun)");
+    for (struct task *at = task; at != NULL && at->site[0] != '\0';
+         at = at->home != NULL ? at->home->owner : NULL) {
+        lua_pushfstring(L, "\nspawned at %s", at->site);
+        lua_concat(L, 2);
+    }
+}
+
 void task_push_failure(struct task *task, lua_State *L)
 {
     lua_State *main = task->vm->L;
     lua_rawgeti(main, LUA_REGISTRYINDEX, task->vm->wrap_error_ref);
     lua_pushvalue(task->co, -1);
     lua_xmove(task->co, main, 1);
-    if (task->is_started)
-        luaL_traceback(main, task->co, NULL, 0);
-    else
-        lua_pushliteral(main, "(it had not begun)");
-    for (struct task *at = task; at != NULL && at->site[0] != '\0';
-         at = at->home != NULL ? at->home->owner : NULL) {
-        lua_pushfstring(main, "\nspawned at %s", at->site);
-        lua_concat(main, 2);
-    }
+    task_push_traceback(task, main);
     if (vm_pcall(main, 2, 1) != 0)
         ENSURE(lua_gettop(main) > 0); /* its own error is as good as any */
     if (L != main)

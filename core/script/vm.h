@@ -21,6 +21,16 @@ struct generation;
 struct loop;
 struct scoreboard_slot;
 struct task;
+struct watchdog;
+
+/* A slice is one resume of a task, or the load of an app. One of these for all VMs of a thread; the
+ * watchdog's thread and its signal handler read it. */
+struct slices {
+    _Atomic uint64_t running; /* the number of the one that runs, 0 between two */
+    _Atomic uint64_t noticed; /* the number of one that has held the loop for long */
+    uint64_t count;
+    struct vm *vm; /* whose it is, while one runs */
+};
 
 enum { VM_SPARE_TASKS = 1024 };
 
@@ -44,9 +54,9 @@ struct vm {
     int wrap_error_ref; /* function(err, traceback) -> error object */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */
 
-    /* For the watchdog thread: which slice runs, 0 between two. A slice is one resume of a task. */
-    _Atomic uint64_t slice;
-    uint64_t nslices;
+    struct slices *slices; /* the thread's */
+    struct slices own_slices;
+    struct watchdog *watchdog; /* NULL: nobody watches */
     struct scoreboard_slot *slot; /* NULL outside a worker */
 
     /* Called from the loop once no task is left; see vm_when_empty. */
@@ -62,7 +72,8 @@ void vm_task_gone(struct vm *vm);
 
 /* For task.c: around each lua_resume. `route`: number plus one, 0 for none. */
 void vm_slice_begins(struct vm *vm, uint32_t route);
-void vm_slice_ends(struct vm *vm);
+/* True when it has held the loop for long: watchdog_after_slice must be called. */
+bool vm_slice_ends(struct vm *vm);
 
 /* `config` may be NULL. NULL with the reason in `fault` when moonloop's own Lua cannot be loaded. */
 struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *config,

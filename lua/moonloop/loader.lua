@@ -129,7 +129,16 @@ local function describe(err)
     elseif type(err) ~= "string" then
         return errors.message(err)
     end
-    return debug.traceback(err, 2)
+    return err
+end
+
+---Calls a part of an app; one that does not end is interrupted, one that raises gives false and why.
+local function guarded(fn, ...)
+    local ok, value = core.guarded(fn, ...)
+    if ok then
+        return true, value
+    end
+    return false, describe(value)
 end
 
 local function mount_of(name, app)
@@ -193,12 +202,12 @@ return function(apps_dir, is_dev)
     local names, file_of = M.find_apps(core.files())
     local apps, failed = {}, {}
     for _, name in ipairs(names) do
-        local ok, app = xpcall(run_file, describe, name, file_of[name], shown_dir)
+        local ok, app = guarded(run_file, name, file_of[name], shown_dir)
         local mount = mount_of(name, ok and app or { options = {} })
         local number = core.add_app(name, mount)
         local failure = not ok and app
         if ok then
-            ok, failure = xpcall(add_routes, describe, number, app, mount)
+            ok, failure = guarded(add_routes, number, app, mount)
         end
         apps[number] = ok and app or {}
         if not ok then

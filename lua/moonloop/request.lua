@@ -114,11 +114,16 @@ function methods:body()
     if body then
         return body
     end
-    local token = self[1]
+    local token, parts = self[1], nil
     while check_body(core.body_state(token)) == "coming" do
         settle(core.wait_body(token))
+        parts = parts or {}
+        parts[#parts + 1] = core.take_body(token) -- what nobody takes holds the client back
     end
     body = core.take_body(token)
+    if parts then
+        body = table.concat(parts) .. body
+    end
     rawset(self, "whole_body", body)
     return body
 end

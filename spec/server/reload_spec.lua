@@ -243,6 +243,18 @@ describe("code that does not load", function()
         assert.matches("killed by SIGABRT", site:status().refused)
     end)
 
+    it("can be mended when not even the first worker survived it", function()
+        local site = server.spawn({
+            apps = { ["hello.lua"] = "require('ffi').cdef('void abort(void);') require('ffi').C.abort()\n" },
+        })
+        site:wait_log("died: killed by SIGABRT")
+        site:write("hello.lua", app("mended"))
+        process.wait_for("the address", function()
+            return site.process:out():find("http://", 1, true)
+        end)
+        assert.equal(2, generation(site))
+    end)
+
     it("is not what a worker starts from", function()
         local site = start()
         site:write("hello.lua", "error('broken')\n")
