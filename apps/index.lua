@@ -27,8 +27,8 @@ local EXAMPLES = {
     },
     {
         file = "blocking.lua", path = "/blocking/", title = "Blocking holds everybody up",
-        says = "The same with a call that knows nothing of the loop: each worker does one after another.",
-        tries = { { "one", { "/blocking/" } }, { "six at once", six("/blocking/") } },
+        says = "The same with a call that knows nothing of the loop: one after another. The log tells which handler it was.",
+        tries = { { "one", { "/blocking/" } }, { "six at once", six("/blocking/0.3") } },
     },
     {
         file = "address.lua", path = "/address/", title = "Which address do I tell my colleagues?",

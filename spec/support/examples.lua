@@ -23,6 +23,21 @@ function M.read(path)
     return assert(process.read(M.root .. path), path)
 end
 
+---The number of the first line of a file of the checkout that contains a text.
+---@param path string
+---@param text string plain
+---@return integer
+function M.line(path, text)
+    local number = 0
+    for line in M.read(path):gmatch("([^\n]*)\n") do
+        number = number + 1
+        if line:find(text, 1, true) then
+            return number
+        end
+    end
+    error(("%s has no line with %q"):format(path, text), 2)
+end
+
 ---The apps of apps/ by the names of their files, with all of apps/_lib.
 ---@param names string[]
 ---@return table<string, string>
