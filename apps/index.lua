@@ -27,7 +27,7 @@ local EXAMPLES = {
     },
     {
         file = "blocking.lua", path = "/blocking/", title = "Blocking holds everybody up",
-        says = "The same with a call that knows nothing of the loop: one after another. The log tells which handler it was.",
+        says = "The same with a call that knows nothing of the loop: one after another. The log names the handler.",
         tries = { { "one", { "/blocking/" } }, { "six at once", six("/blocking/0.3") } },
     },
     {
