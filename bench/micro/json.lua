@@ -17,8 +17,8 @@ local text = [[{"id":184467,"name":"Ada Lovelace","email":"ada@example.com","act
 "settings":{"theme":"dark","language":"en","notifications":{"email":true,"push":false,"sms":false}},
 "permissions":["read","write","admin"],"unicode":"Grüße aus Köln, 日本語",
 "created":"2021-01-01T00:00:00Z",
-"updated":"2024-06-30T23:59:59Z","visits":10482,"ratio":0.333333333333,
-"note":"Lorem ipsum dolor sit amet, consectetur"}]]
+"updated":"2024-06-30T23:59:59Z",
+"visits":10482,"ratio":0.333333333333,"note":"Lorem ipsum dolor sit amet, consectetur"}]]
 
 local function measure(fn, value)
     local best = math.huge

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
+#include "loop/offload.h"
 #include "loop/uv_loop.h"
 
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct loop {
     uv_async_t wake_handle;
     struct timer_heap timers;
     struct deadline_queue *deadlines;
+    struct offload *offloads;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -87,13 +89,13 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    offloads_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
     ENSURE(uv_loop_close(&loop->uv) == 0);
     deadlines_free(loop);
-    free(loop->timers.timers);
-    free(loop->timers.starts);
+    free(loop->timers.places);
     free(loop);
 }
 
@@ -157,7 +159,7 @@ uint32_t loop_handles(const struct loop *loop)
 {
     uint32_t count = 0;
     uv_walk((uv_loop_t *)&loop->uv, count_handle, &count);
-    return count - 4; /* ours */
+    return count - 4 - offloads_count(loop); /* ours */
 }
 
 uv_loop_t *loop_uv(struct loop *loop)
@@ -168,6 +170,11 @@ uv_loop_t *loop_uv(struct loop *loop)
 struct timer_heap *loop_timers(struct loop *loop)
 {
     return &loop->timers;
+}
+
+struct offload **loop_offloads(struct loop *loop)
+{
+    return &loop->offloads;
 }
 
 struct deadline_queue **loop_deadlines(struct loop *loop)

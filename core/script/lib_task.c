@@ -16,7 +16,7 @@
 
 enum { SPAWN_ARGS_MAX = 200 };
 
-/* Seconds from the stack as milliseconds, rounded up so that no sleep is too short. */
+/* Seconds from the stack as milliseconds of the loop's clock, rounded up. */
 static uint64_t check_ms(lua_State *L, int index)
 {
     lua_Number seconds = luaL_checknumber(L, index);

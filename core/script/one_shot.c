@@ -5,12 +5,15 @@
 #include "script/task.h"
 #include "script/vm.h"
 
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct one_shot {
     struct vm *vm;
     struct loop *loop;
+    bool has_ended;
     int exit_code;
 };
 
@@ -18,7 +21,7 @@ struct one_shot {
 static void on_end(struct task *task, enum task_status status)
 {
     struct one_shot *shot = task->data;
-    shot->exit_code = 1;
+    shot->has_ended = true;
     if (status == TASK_DONE && lua_isnumber(task->co, -1)) {
         shot->exit_code = (int)lua_tointeger(task->co, -1);
     } else if (status != TASK_DONE) {
@@ -57,6 +60,7 @@ static bool push_main(struct vm *vm, int argc, char **argv)
 
 int one_shot_run(const char *lua_dir, int argc, char **argv)
 {
+    signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of the write, not the end */
     struct fault fault = {0};
     struct one_shot shot = {.loop = loop_new(), .exit_code = 1};
     shot.vm = vm_new(shot.loop, lua_dir, NULL, &fault);
@@ -70,6 +74,8 @@ int one_shot_run(const char *lua_dir, int argc, char **argv)
         lua_xmove(shot.vm->L, task->co, 2);
         task_start(task, 1);
         loop_run(shot.loop);
+        if (!shot.has_ended)
+            fprintf(stderr, "moonloop: the main task waits for what can no longer happen\n");
     }
     fflush(stdout);
     tasks_cancel_all(shot.vm, "cancelled", "the main task has ended");

@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "script/exchange.h"
 #include "script/task_parts.h"
+#include "script/watchdog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,7 +150,8 @@ static void slice(struct task *task)
     task->is_started = true;
     vm_slice_begins(vm, task->route);
     int status = lua_resume(task->co, nargs);
-    vm_slice_ends(vm);
+    if (vm_slice_ends(vm))
+        status = watchdog_after_slice(vm, task->co, status);
     vm->current = NULL;
     if (status == LUA_YIELD && task->op != NULL) {
         task->status = TASK_WAITING;
@@ -238,6 +240,16 @@ static void push_sites(lua_State *L, const struct task *task)
         lua_pushfstring(L, "\nspawned at %s:%d", at->site, at->site_line);
         lua_concat(L, 2);
     }
+}
+
+void task_push_traceback(struct task *task, lua_State *L)
+{
+    if (task->is_started)
+        luaL_traceback(L, task->co, NULL, 0);
+    else
+        lua_pushliteral(L, "(it had not begun)");
+    push_sites(L, task);
+    lua_concat(L, 2);
 }
 
 void task_push_failure(struct task *task, lua_State *L)

@@ -145,6 +145,8 @@ void op_complete(struct op *op, int nresults);
 void op_fail(struct op *op, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Where it stands or has failed, and where it was spawned, as text on top of L. */
+void task_push_traceback(struct task *task, lua_State *L);
 /* The task's error value with a traceback across spawn sites, as an error object on top of L. */
 void task_push_failure(struct task *task, lua_State *L);
 

@@ -2,8 +2,10 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "loop/offload.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
 #include <lualib.h>
@@ -135,6 +137,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     vm->loop = loop;
     vm->lua_dir = lua_dir;
     vm->config = config;
+    vm->slices = &vm->own_slices;
     link_init(&vm->ready);
     link_init(&vm->alive);
     vm->L = luaL_newstate();
@@ -175,21 +178,29 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    free(vm->suspects);
+    offload_origin_unref(vm->origin);
     free(vm);
 }
 
 void vm_slice_begins(struct vm *vm, uint32_t route)
 {
-    atomic_store_explicit(&vm->slice, ++vm->nslices, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    slices->vm = vm;
+    atomic_store_explicit(&slices->running, ++slices->count, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+    if (vm->suspects != NULL)
+        watchdog_before_slice(vm, route);
 }
 
-void vm_slice_ends(struct vm *vm)
+bool vm_slice_ends(struct vm *vm)
 {
-    atomic_store_explicit(&vm->slice, 0, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    atomic_store_explicit(&slices->running, 0, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, 0, memory_order_relaxed);
+    return atomic_load_explicit(&slices->noticed, memory_order_relaxed) == slices->count;
 }
 
 static void on_empty_timer(struct timer *timer)

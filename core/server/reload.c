@@ -3,13 +3,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "server/held_back.h"
 #include "server/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREPARE_TIMEOUT_MS = 10000 };
+enum { PREPARE_TIMEOUT_MS = 10000, BOOT_PATIENCE_MS = 1000 };
 
 struct attempt {
     bool is_running;
@@ -266,12 +267,22 @@ static void commit(struct reload *reload)
         is_whole ? "the new code is live" : "some apps did not load");
 }
 
+/* Workers that have been busy with the old code for long may never come to its end. */
+static void replace_booting(struct reload *reload)
+{
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_BOOTING && child->prepared == 0 &&
+            child->started_ms + BOOT_PATIENCE_MS < master_now_ms())
+            child_kill(child, "still loads code that has changed since");
+}
+
 /* Nobody serves, so there is nobody to prove it and nobody to disturb: workers boot from it. */
 static void commit_unproven(struct reload *reload)
 {
     take_over_candidate(reload);
     report_free(reload->report);
     reload->report = NULL;
+    replace_booting(reload);
     slots_forgive(reload->slots);
     end(reload, RELOAD_COMMITTED, "no worker was serving; new ones start from the new code");
 }
@@ -281,37 +292,6 @@ static bool has_good(const struct reload *reload, struct str name)
 {
     const struct app_report *app = reload->report ? report_app(reload->report, name) : NULL;
     return app != NULL && app->is_ok;
-}
-
-/* The app that a file is part of: "shop" for shop.lua and shop/init.lua, "" for shared ones. */
-static struct str app_of_file(struct str name)
-{
-    const char *slash = memchr(name.ptr, '/', name.len);
-    size_t len = slash != NULL ? (size_t)(slash - name.ptr) : name.len - strlen(".lua");
-    if (name.len == 0 || *name.ptr == '_')
-        len = 0;
-    return (struct str){name.ptr, len};
-}
-
-static bool is_held_back(const struct reload *reload, struct str app)
-{
-    const struct failure *failure = failures_find(&reload->attempt.failures, app);
-    return failure != NULL && failure->is_held_back;
-}
-
-/* Whether `a` has a file in its "" layer that `b` lacks or has otherwise, apps held back aside. */
-static bool has_news(const struct reload *reload, const struct snapshot *a,
-                     const struct snapshot *b)
-{
-    const struct str everyone = {"", 0};
-    for (size_t i = 0; i < snapshot_count(a); i++) {
-        struct snapshot_file file = snapshot_at(a, i), other;
-        if (file.layer.len > 0 || is_held_back(reload, app_of_file(file.name)))
-            continue;
-        if (!snapshot_find(b, everyone, file.name, &other) || !str_equal(file.bytes, other.bytes))
-            return true;
-    }
-    return false;
 }
 
 /* Marks the failed apps that have a good version. How many there are in all. */
@@ -350,8 +330,9 @@ static void hold_back(struct reload *reload)
     if (attempt->candidate != attempt->disk)
         snapshot_free(attempt->candidate);
     attempt->candidate = next;
-    if (attempt->cause != RELOAD_SEEN_OUTSIDE && !has_news(reload, attempt->disk, reload->committed) &&
-        !has_news(reload, reload->committed, attempt->disk))
+    if (attempt->cause != RELOAD_SEEN_OUTSIDE &&
+        !held_back_has_news(&attempt->failures, attempt->disk, reload->committed) &&
+        !held_back_has_news(&attempt->failures, reload->committed, attempt->disk))
         refuse(reload, count == 1 ? "the app that changed did not load"
                                   : "the apps that changed did not load");
     else
@@ -395,7 +376,7 @@ static void on_candidate_built(struct reload *reload, struct report *report)
         return;
     }
     for (size_t i = 0; i < report->napps; i++)
-        if (!report->apps[i].is_ok && is_held_back(reload, report->apps[i].name))
+        if (!report->apps[i].is_ok && held_back_is(&attempt->failures, report->apps[i].name))
             attempt->is_hopeless = true;
     failures_add(&attempt->failures, report);
     if (attempt->report == NULL)
@@ -496,7 +477,8 @@ static void begin(struct reload *reload, enum reload_cause cause)
         end_unchanged(reload);
         return;
     }
-    if (cause == RELOAD_SEEN && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
+    if (cause == RELOAD_SEEN && reload->report != NULL &&
+        snapshot_equal(attempt->disk, reload->committed)) {
         failures_add(&attempt->failures, reload->report);
         end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,
             "nothing has changed");

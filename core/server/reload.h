@@ -42,8 +42,8 @@ void reload_use_config(struct reload *reload, const struct config *config);
 void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
 
 enum reload_cause {
-    RELOAD_SEEN, /* a change below the apps directory: nothing to do if no byte differs */
-    RELOAD_ASKED, /* by a person or a signal: builds anew in any case */
+    RELOAD_SEEN,         /* a change below the apps directory: nothing to do if no byte differs */
+    RELOAD_ASKED,        /* by a person or a signal: builds anew in any case */
     RELOAD_SEEN_OUTSIDE, /* a file changed that the snapshot does not hold */
 };
 

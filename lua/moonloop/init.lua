@@ -13,9 +13,15 @@ local M = {
     gather = concurrency.gather, map = concurrency.map,
     race = concurrency.race, any = concurrency.any,
     try = errors.try,
+    offload = require("moonloop.offload").offload,
     json = require("moonloop.json"),
     log = require("moonloop.log"),
 }
+
+---The address by which other machines reach this one: what to tell colleagues, as a text. An IPv4 address where
+---there is a route for one, else an IPv6 address, else "127.0.0.1". Never waits; sends nothing.
+---@return string
+M.host_ip = require("moonloop.core.host").ip
 
 ---Leaves a handler from anywhere with an answer.
 ---@param status integer 200..599

@@ -112,7 +112,7 @@ describe("the launcher", function()
     end)
 
     describe("with packages missing", function()
-        local DPKG = 'for name; do :; done; [ -f "%s/installed-$name" ] && printf installed'
+        local DPKG = 'for name; do :; done; [ -f "%s/installed-$name" ] && printf /installed/'
         local APT = 'echo "$@" >>%s/apt; for name; do :; done; %s'
 
         it("says which, installs them, and takes the first of alternatives", function()

@@ -91,6 +91,37 @@ describe("the command line", function()
             assert.equal(7, run("os.exit(7)").code)
         end)
 
+        it("runs the script in a task, which may wait and spawn", function()
+            local result = run([[
+                local moonloop = require("moonloop")
+                local order = {}
+                local function note(name, seconds)
+                    moonloop.sleep(seconds)
+                    order[#order + 1] = name
+                end
+                local tasks = { moonloop.spawn(note, "slow", 0.05), moonloop.spawn(note, "fast", 0.01) }
+                for _, task in ipairs(tasks) do
+                    task:wait()
+                end
+                print(table.concat(order, " "))
+            ]])
+            assert.equal("", result.err)
+            assert.equal("fast slow\n", result.out)
+        end)
+
+        it("ends with 1 when a task of the script fails, and says which", function()
+            local result = run([[
+                local moonloop = require("moonloop")
+                local task = moonloop.spawn(function()
+                    moonloop.sleep(0)
+                    error("inner")
+                end)
+                task:wait()
+            ]])
+            assert.equal(1, result.code)
+            assert.matches("script%.lua:4: inner", result.err)
+        end)
+
         it("finds modules beside the script", function()
             command.write(dir .. "/beside.lua", "return 'found'")
             assert.equal("found\n", run("print(require('beside'))").out)
@@ -150,6 +181,18 @@ describe("the command line", function()
             code, line = test("")
             assert.equal("1:0 passed, 0 failed, 0 skipped", code .. ":" .. line)
             assert.equal(1, (test("", "nowhere")))
+        end)
+
+        it("lets specs wait", function()
+            local code, line = test([[
+                local moonloop = require("moonloop")
+                it("sleeps", function()
+                    local begun = moonloop.now()
+                    moonloop.sleep(0.02)
+                    assert.is_true(moonloop.now() - begun > 0.015)
+                end)
+            ]])
+            assert.equal("0:1 passed, 0 failed, 0 skipped", code .. ":" .. line)
         end)
 
         it("takes os.exit in a spec for a failure and goes on", function()

@@ -187,7 +187,7 @@ end
 ---@return { code: integer, out: string, err: string }
 function M.run(words, options)
     local child = M.spawn(words, options)
-    local _, code = child:wait(30)
+    local _, code = child:wait(60)
     return { code = code, out = child:out(), err = child:err() }
 end
 

@@ -7,10 +7,9 @@ local function describe(err)
     if type(err) == "table" and err.message then
         return tostring(err.message) .. (err.traceback and "\n" .. tostring(err.traceback) or "")
     end
-    if type(err) == "string" then
-        return debug.traceback(err, 2)
-    end
-    return debug.traceback("raised " .. tostring(err), 2)
+    local message = type(err) == "string" and err or "raised " .. tostring(err)
+    local text = debug.traceback(message, 2) -- no tail call: the level counts this frame
+    return text
 end
 
 ---Sets `arg` as the lua command does, and runs the script. The script's own `os.exit` ends the process.

@@ -5,6 +5,8 @@
 ---@field code string stable, for programs: "timeout", "cancelled", "closed", "refused", "full", ...
 ---@field message string for people
 ---@field traceback string where it was made
+---@field is_traced? boolean the traceback is the one of the raise, across spawn sites
+---@field is_logged? boolean whoever raised it has logged it
 local Error = {}
 Error.__index = Error
 Error.__name = "moonloop.Error"
