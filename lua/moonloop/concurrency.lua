@@ -53,6 +53,7 @@ local function run_entries(scope, list, fn, limit, is_settled, tasks)
         end
         last = last + 1
         tasks[last] = spawn(fn, item, last)
+        tasks[last].is_seen = true -- its failure is a result of the map
         return tasks[last]
     end
     local function take_turns()
