@@ -256,6 +256,7 @@ static void end_handle(struct task *task)
     luaL_unref(L, LUA_REGISTRYINDEX, task->handle_ref);
     task->handle_ref = LUA_NOREF;
     fill_handle(task, L);
+    bool is_seen = !link_is_alone(&task->waiters);
     while (!link_is_alone(&task->waiters)) { /* before the siblings are cancelled: they see it */
         struct own_op *own = LIST_ENTRY(task->waiters.next, struct own_op, link);
         lua_pushboolean(op_state(&own->op), true);
@@ -265,7 +266,7 @@ static void end_handle(struct task *task)
         lua_getfield(L, -1, "err");
         if (home->fails_fast)
             failure_end_scope(home, L);
-        else if (home == &home->owner->root && !home->is_cancelled)
+        else if (!is_seen && home == &home->owner->root && !home->is_cancelled)
             failure_hold(home, L);
         lua_pop(L, 1);
     }

@@ -116,6 +116,28 @@ void failures_tell(struct task *task)
     task->root.has_failure = false;
 }
 
+/* Drops the held ones that a wait has raised; how many are left. */
+static int forget_seen(struct scope *home, lua_State *L)
+{
+    int top = lua_gettop(L), left = 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
+    int count = (int)lua_objlen(L, top + 1);
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, top + 1, i);
+        lua_pushnil(L);
+        lua_rawseti(L, top + 1, i);
+        lua_getfield(L, top + 2, "is_seen");
+        bool is_seen = lua_toboolean(L, -1) != 0;
+        lua_pop(L, 1);
+        if (is_seen)
+            lua_pop(L, 1);
+        else
+            lua_rawseti(L, top + 1, ++left);
+    }
+    lua_settop(L, top);
+    return left;
+}
+
 void failure_hold(struct scope *home, lua_State *L)
 {
     if (!home->has_failure) {
@@ -128,7 +150,7 @@ void failure_hold(struct scope *home, lua_State *L)
     lua_pushvalue(L, -3);
     lua_rawseti(L, -2, count + 1);
     lua_pop(L, 1);
-    if (count + 1 >= FAILURES_HELD)
+    if (count + 1 >= FAILURES_HELD && forget_seen(home, L) >= FAILURES_HELD)
         failures_tell(home->owner);
 }
 

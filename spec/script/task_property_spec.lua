@@ -1,11 +1,11 @@
 --- Random trees of tasks with random failures, deadlines and cancellations: each wait ends exactly once, and
---- nothing is left. MOONLOOP_SEED repeats a run, MOONLOOP_TREES sets how many.
+--- nothing is left. TASK_SEED repeats a run, TASK_TREES sets how many.
 
 local core = require("moonloop.core.task")
 local moonloop = require("moonloop")
 
-local TREES = tonumber(os.getenv("MOONLOOP_TREES")) or 3000
-local SEED = tonumber(os.getenv("MOONLOOP_SEED")) or os.time()
+local TREES = tonumber(os.getenv("TASK_TREES")) or 3000
+local SEED = tonumber(os.getenv("TASK_SEED")) or os.time()
 
 ---One tree: `state` counts the waits that began and ended, and holds all tasks for cancellations across it.
 local function new_tree(random)
@@ -121,7 +121,7 @@ describe("random trees of tasks", function()
             local tree = new_tree(random)
             local ok, err = pcall(tree.run)
             local now = core.counts()
-            local where = (" (tree %d, MOONLOOP_SEED=%d)"):format(i, first)
+            local where = (" (tree %d, TASK_SEED=%d)"):format(i, first)
             assert.is_true(ok, tostring(err) .. where)
             assert.equal(tree.begun, tree.ended, "waits that began and ended" .. where)
             assert.equal(before.tasks, now.tasks, "tasks" .. where)
