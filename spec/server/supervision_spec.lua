@@ -3,18 +3,14 @@ local server = require("spec.support.server")
 
 local APP = [[
 local ffi = require("ffi")
-pcall(ffi.cdef, "int pthread_mutex_lock(void *mutex); int getpid(void); void abort(void);")
+pcall(ffi.cdef, "int usleep(unsigned int); int getpid(void); void abort(void);")
 local moonloop = require("moonloop")
 local app = moonloop.app()
 app:get("/", function() return "hello\n" end)
 app:get("/pid", function() return tostring(ffi.C.getpid()) end)
 app:get("/sleep", function() moonloop.sleep(0.5) return "slept\n" end)
 app:get("/long", function() moonloop.sleep(60) return "slept\n" end)
-app:get("/stuck", function() -- a lock that the caller holds: no signal ends this wait
-    local mutex = ffi.new("long[16]")
-    ffi.C.pthread_mutex_lock(mutex)
-    ffi.C.pthread_mutex_lock(mutex)
-end)
+app:get("/stuck", function() return ("a"):rep(60):find(("a-"):rep(30) .. "b") end) -- a C call of hours
 app:get("/abort", function() ffi.C.abort() end)
 return app
 ]]
