@@ -179,7 +179,7 @@ describe("the watchdog", function()
                     while clock() < stop do end
                     return "done"
                 end)
-            ]])
+            ]], { options = { "--workers", "1", "--block-limit", "5" } })
             for _ = 1, 8 do
                 assert.equal("done", site:get("/hello/work").body)
             end
