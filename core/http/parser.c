@@ -45,8 +45,8 @@ static struct header_slice *header_add(struct message *message)
 {
     if (message->nheaders == message->headers_cap) {
         message->headers_cap = message->headers_cap != 0 ? message->headers_cap * 2 : 16;
-        message->headers = mem_grow(message->headers,
-                                    message->headers_cap * sizeof(*message->headers));
+        message->headers =
+            mem_grow(message->headers, message->headers_cap * sizeof(*message->headers));
     }
     struct header_slice *header = &message->headers[message->nheaders++];
     *header = (struct header_slice){0};
@@ -92,10 +92,20 @@ static int on_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
+/* RFC 9112, 6.3: answers that have no body whatever their fields say. */
+static bool is_bodiless(const llhttp_t *llhttp)
+{
+    uint16_t status = llhttp->status_code;
+    return llhttp->type == HTTP_RESPONSE && (status < 200 || status == 204 || status == 304);
+}
+
 static int on_headers_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
+    bool has_no_body = parser->expects_no_body || is_bodiless(llhttp);
+    if (has_no_body)
+        llhttp->flags |= F_SKIPBODY; /* llhttp_should_keep_alive asks for it */
     message->is_head_done = true;
     message->method = llhttp->method;
     message->status = llhttp->status_code;
@@ -108,8 +118,9 @@ static int on_headers_complete(llhttp_t *llhttp)
     message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
     if (message->version != 11 && message->version != 10)
         return fail(parser, PARSER_BAD_VERSION);
-    llhttp->upgrade = 0; /* the bytes behind are the next request unless someone takes the upgrade */
-    return parser->expects_no_body; /* 1 tells llhttp that none follows */
+    llhttp->upgrade =
+        0;              /* the bytes behind are the next request unless someone takes the upgrade */
+    return has_no_body; /* 1 tells llhttp that none follows */
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
@@ -233,9 +244,8 @@ enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, s
         const char *base = bytes - parser->chunk_at;
         for (uint32_t i = 0; i < message->nheaders; i++)
             note_header(message, i, base);
-        struct slice last = message->nheaders != 0
-                                ? message->headers[message->nheaders - 1].value
-                                : message->target;
+        struct slice last = message->nheaders != 0 ? message->headers[message->nheaders - 1].value
+                                                   : message->target;
         message->head_len = last.at + last.len;
     }
     if (!message->is_head_done)
