@@ -11,9 +11,14 @@ struct timer;
 struct deadline_queue;
 struct offload;
 
+struct timer_place {
+    uint64_t due_ms; /* beside the pointer, so that comparing touches no timer */
+    uint64_t start;  /* when it was started among all, to keep equals in order */
+    struct timer *timer;
+};
+
 struct timer_heap {
-    struct timer **timers; /* a 4-ary heap by due time, then by start */
-    uint64_t *starts;      /* beside each timer: when it was started, to keep equals in order */
+    struct timer_place *places; /* a 4-ary heap by due time, then by start */
     uint32_t count;
     uint32_t cap;
     uint64_t started;  /* how many ever */
