@@ -15,26 +15,26 @@ local function best_of(fn)
     return best
 end
 
-local function show(name, fn, ...)
+local function show(name, calls, fn, ...)
     local args = { ... }
     local seconds = best_of(function()
-        for _ = 1, CALLS do
+        for _ = 1, calls do
             moonloop.offload(fn, unpack(args))
         end
     end)
-    print(("%-28s %8.2f µs"):format(name, seconds / CALLS * 1e6))
+    print(("%-28s %8.2f µs"):format(name, seconds / calls * 1e6))
 end
 
 local function nothing() end
 local factor = 2
 
-show("empty function", nothing)
-show("three arguments", nothing, 1, "two", true)
-show("a table of ten", nothing, { 1, 2, 3, 4, 5, a = 1, b = 2, c = 3, d = 4, e = 5 })
-show("an upvalue", function(x)
+show("empty function", CALLS, nothing)
+show("three arguments", CALLS, nothing, 1, "two", true)
+show("a table of ten", CALLS, nothing, { 1, 2, 3, 4, 5, a = 1, b = 2, c = 3, d = 4, e = 5 })
+show("an upvalue", CALLS, function(x)
     return x * factor
 end, 21)
-show("1 MB string there and back", function(text)
+show("1 MB string there and back", 200, function(text)
     return text
 end, ("x"):rep(1048576))
 

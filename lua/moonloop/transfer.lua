@@ -10,7 +10,12 @@ local bytecode = require("moonloop.util.bytecode")
 local environment = require("moonloop.environment")
 local funcinfo = require("jit.util").funcinfo
 
+local ffi = require("ffi")
+
 local M = {}
+
+local istype, INT64, UINT64 = ffi.istype, ffi.typeof("int64_t"), ffi.typeof("uint64_t")
+local MAX_PLAIN_DEPTH = 50 -- string.buffer has a limit; graphs have none
 
 local getupvalue, upvalueid = debug.getupvalue, debug.upvalueid
 local names = require("moonloop.names")
@@ -57,61 +62,102 @@ local function prototype(fn, put)
 end
 
 ---@class moonloop.transfer.Packer
+---@field put? fun(bytes: string): integer?
+---@field objects table[] what is sent
+---@field values any[] by number of object
+---@field seen table<any, integer> number of object by value
+---@field cells table the first object and upvalue that has a variable
+---@field parents integer[] by number of object: that which led to it; 0 for the message itself
+---@field steps table how the parent led to it: a name of STEPS
+---@field keys table and which key, name or place
 local Packer = {}
 Packer.__index = Packer
 
-local function describe(trail)
-    return table.concat(trail):gsub("^[.,] ?", "")
-end
-
-function Packer:refuse(noun)
-    error({ refused = ("%s: cannot send a %s to a thread"):format(describe(self.trail), noun) }, 0)
-end
-
-function Packer:add_below(step, value)
-    local trail = self.trail
-    trail[#trail + 1] = step
-    local number = self:add(value)
-    trail[#trail] = nil
-    return number
-end
-
-local function step_of(key)
+local function show_key(key)
     if type(key) == "string" and key:match("^[%a_][%w_]*$") then
         return "." .. key
     end
     return "[" .. (type(key) == "string" and ("%q"):format(key) or tostring(key)) .. "]"
 end
 
+-- Parts of the way to a value that cannot be sent.
+local STEPS = {
+    first = function()
+        return ""
+    end,
+    key = show_key,
+    tablekey = function()
+        return ", key"
+    end,
+    metatable = function()
+        return ", metatable"
+    end,
+    upvalue = function(name)
+        return (", upvalue '%s'"):format(name)
+    end,
+    argument = function(place)
+        return ", argument " .. place
+    end,
+    result = function(place)
+        return ", result " .. place
+    end,
+    error = function()
+        return ", error"
+    end,
+}
+
+function Packer:refuse(number, noun)
+    local parts = {}
+    while number ~= 0 do
+        table.insert(parts, 1, STEPS[self.steps[number]](self.keys[number]))
+        number = self.parents[number]
+    end
+    local way = table.concat(parts):gsub("^, ", "")
+    error({ refused = ("%s: cannot send a %s to a thread"):format(way, noun) }, 0)
+end
+
+---The number of the object for a value; new ones are filled later, so that no depth is too deep.
+---@return integer
+function Packer:add(value, parent, step, key)
+    local number = self.seen[value]
+    if number then
+        return number
+    end
+    number = #self.values + 1
+    self.seen[value] = number
+    self.values[number] = value
+    self.parents[number], self.steps[number], self.keys[number] = parent, step, key
+    return number
+end
+
 local function is_scalar(value)
-    return SCALARS[type(value)] or (type(value) == "cdata" and tonumber(value) ~= nil)
+    return SCALARS[type(value)] or (type(value) == "cdata" and (istype(INT64, value) or istype(UINT64, value)))
         or (type(value) == "userdata" and value == require("moonloop.json").null)
 end
 
 ---A scalar as { value }, anything else as { nil, number }.
-function Packer:box(step, value)
+function Packer:box(value, parent, step, key)
     if is_scalar(value) then
         return { value }
     end
-    return { nil, self:add_below(step, value) }
+    return { nil, self:add(value, parent, step, key) }
 end
 
-function Packer:fill_table(object, value)
+function Packer:fill_table(object, value, number)
     local meta = debug.getmetatable(value)
     if meta then
-        object.meta = self:add_below(", metatable", meta)
+        object.meta = self:add(meta, number, "metatable")
     end
     local scalars, refs, odd = {}, nil, nil
     for key, item in next, value do
         if not is_scalar(key) then
             odd = odd or {}
-            local boxed = self:box(", key", key)
-            odd[#odd + 1] = { boxed, self:box(step_of(key), item) }
+            odd[#odd + 1] = { self:box(key, number, "tablekey"), self:box(item, number, "key", key) }
         elseif is_scalar(item) then
             scalars[key] = item
         else
             refs = refs or {}
-            refs[key] = self:add_below(step_of(key), item)
+            refs[key] = self:add(item, number, "key", key)
         end
     end
     object.scalars, object.refs, object.odd = scalars, refs, odd
@@ -138,53 +184,53 @@ function Packer:fill_function(object, fn, number)
                 scalars[i] = value
             else
                 refs = refs or {}
-                refs[i] = self:add_below((", upvalue '%s'"):format(name), value)
+                refs[i] = self:add(value, number, "upvalue", name)
             end
         end
     end
     object.scalars, object.refs, object.joins = scalars, refs, joins
 end
 
----@return integer number of the object
-function Packer:add(value)
-    local number = self.seen[value]
-    if number then
-        return number
+---@return table object
+function Packer:fill(value, number)
+    local name = find_name(value)
+    if name then
+        return name
     end
-    number = #self.objects + 1
-    self.seen[value] = number
-    local object = find_name(value) or {}
-    self.objects[number] = object
-    if object.module or object.globals then
-        return number
-    end
-    local kind = type(value)
+    local kind, object = type(value), {}
+    object.kind = kind
     if kind == "table" then
-        object.kind = "table"
-        self:fill_table(object, value)
+        self:fill_table(object, value, number)
     elseif kind == "function" then
         if not funcinfo(value).proto then
-            self:refuse("C function")
+            self:refuse(number, "C function")
         end
-        object.kind = "function"
         self:fill_function(object, value, number)
     else
-        self:refuse(NOUNS[kind] or kind)
+        self:refuse(number, NOUNS[kind] or kind)
     end
-    return number
+    return object
+end
+
+function Packer:fill_all()
+    local number = 1
+    while self.values[number] ~= nil do
+        self.objects[number] = self:fill(self.values[number], number)
+        number = number + 1
+    end
 end
 
 ---Whether string.buffer alone does: a tree of plain tables. `seen` is shared by all values of one message.
-local function is_plain(value, seen)
+local function is_plain(value, seen, depth)
     if type(value) ~= "table" then
         return is_scalar(value)
     end
-    if seen[value] or debug.getmetatable(value) or find_name(value) then
+    if depth > MAX_PLAIN_DEPTH or seen[value] or debug.getmetatable(value) or find_name(value) then
         return false
     end
     seen[value] = true
     for key, item in next, value do
-        if not is_scalar(key) or not (SCALARS[type(item)] or is_plain(item, seen)) then
+        if not is_scalar(key) or not (SCALARS[type(item)] or is_plain(item, seen, depth + 1)) then
             return false
         end
     end
@@ -215,7 +261,7 @@ local function are_plain(count, ...)
         local value = select(i, ...)
         if not SCALARS[type(value)] then
             seen = seen or {}
-            if not is_plain(value, seen) then
+            if not is_plain(value, seen, 1) then
                 return false
             end
         end
@@ -223,14 +269,16 @@ local function are_plain(count, ...)
     return true
 end
 
----The steps to a value in a message are told by what it is: a function's upvalues, or a value by its place.
 local function pack_graph(put, noun, first, count, ...)
     names.refresh()
-    local packer = setmetatable({ objects = {}, seen = {}, cells = {}, trail = {}, put = put }, Packer)
-    local boxes = { packer:box("", first) }
+    local packer = setmetatable({
+        put = put, objects = {}, values = {}, seen = {}, cells = {}, parents = {}, steps = {}, keys = {},
+    }, Packer)
+    local boxes = { packer:box(first, 0, "first") }
     for i = 1, count do
-        boxes[i + 1] = packer:box((", %s %d"):format(noun, i), (select(i, ...)))
+        boxes[i + 1] = packer:box((select(i, ...)), 0, noun, i)
     end
+    packer:fill_all()
     out:reset():encode(head):encode(GRAPH):encode(packer.objects):encode(boxes):encode(count)
     return out:get()
 end
@@ -247,7 +295,7 @@ end
 
 ---A message of a first value, which is a scalar or a function, and others after it.
 ---@param put? fun(bytes: string): integer?
----@param noun string what the others are called in errors: "argument"
+---@param noun "argument"|"result"|"error" what the others are called when one cannot be sent
 ---@param first any
 ---@param count integer of the others
 ---@return string? message nil when a value cannot be sent

@@ -95,6 +95,23 @@ describe("offload", function()
         assert.is_true(copy ~= ring and copy.me == copy and copy.a == copy.b and copy.inherited == 7)
     end)
 
+    it("takes deep tables, 64-bit integers and JSON's null", function()
+        local list, null = {}, moonloop.json.null
+        for _ = 1, 5000 do
+            list = { next = list }
+        end
+        local depth, big, is_null = offload(function(l, n)
+            local count = 0
+            while l.next do
+                l, count = l.next, count + 1
+            end
+            return count, 2LL ^ 62 == 2 ^ 62 and 9007199254740993LL, n == moonloop.json.null
+        end, list, null)
+        assert.equal(5000, depth)
+        assert.is_true(big == 9007199254740993LL)
+        assert.is_true(is_null)
+    end)
+
     it("takes functions as arguments and upvalues, with what they close over", function()
         local factor = 3
         local function times(x)

@@ -193,6 +193,21 @@ describe("a handler that runs on a thread", function()
     end)
 end)
 
+describe("the example of docs/offload.md", function()
+    after_each(server.clean)
+
+    it("serves", function()
+        local text = assert(process.read("docs/offload.md")):match("```lua\n(.-)```")
+        local site = start({ ["docs.lua"] = text, ["slow_library.lua"] = [[
+local app = require("moonloop").app()
+app.report = function() return "report\n" end
+return app
+]] })
+        assert.equal('{"sum":5050}', site:get("/docs/sum/100").body)
+        assert.equal("report\n", site:get("/docs/report").body)
+    end)
+end)
+
 describe("run = \"process\"", function()
     after_each(server.clean)
 
