@@ -25,7 +25,7 @@ local function set_path(number)
     package.path, package.cpath = core.blob(number):match("^(.-)%z(.*)$")
 end
 
-local unpacker = transfer.unpacker(core.blob, env_of, set_path)
+local unpacker = require("moonloop.unpacker").new(core.blob, env_of, set_path)
 
 local function pack(...)
     local message, reason = transfer.pack(nil, "result", true, select("#", ...), ...)
