@@ -236,5 +236,6 @@ return function(apps_dir, is_dev)
         request = require("moonloop.request"),
         response = require("moonloop.response"),
         failure = require("moonloop.failures").handler(apps, is_dev),
+        lives = require("moonloop.lives").of(apps, names),
     }
 end
