@@ -99,6 +99,11 @@ bool timer_is_running(const struct timer *timer)
     return timer->place != 0;
 }
 
+uint32_t timers_running(struct loop *loop)
+{
+    return loop_timers(loop)->count;
+}
+
 void timers_run(struct loop *loop, uint64_t now_ms)
 {
     struct timer_heap *heap = loop_timers(loop);

@@ -85,8 +85,12 @@ static void announce(struct master *master)
     printf("moonloop %s serves %s with %u worker%s, pid %d\n", MOONLOOP_VERSION,
            master->config->apps_dir, nserving, nserving == 1 ? "" : "s", (int)getpid());
     for (uint32_t i = 0; i < listen_sockets_count(master->sockets); i++) {
-        printf("%s\n", listen_sockets_url(master->sockets, i));
-        log_info("listening on %s", listen_sockets_url(master->sockets, i));
+        const char *url = listen_sockets_url(master->sockets, i);
+        const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
+        printf("%s\n", url);
+        if (reachable_url != NULL)
+            printf("  other machines reach it at %s\n", reachable_url);
+        log_info("listening on %s", url);
     }
     if (reload_report(master->reload) != NULL)
         print_routes(reload_report(master->reload));

@@ -46,6 +46,9 @@ end
 local live = {
     deadline = core.deadline,
     cancelled = function(token)
+        if not token then -- a copy, on an offload thread
+            return require("moonloop.core.thread").is_cancelled()
+        end
         return not pcall(core.id, token)
     end,
 }
@@ -90,7 +93,7 @@ end
 ---@param name string
 ---@return string[]
 function methods:query_all(name)
-    local pairs_list, values = core.pairs(core.raw_query(self[1])), {}
+    local pairs_list, values = core.pairs(rawget(self, "raw_query") or core.raw_query(self[1])), {}
     for i = 1, #pairs_list, 2 do
         if pairs_list[i] == name then
             values[#values + 1] = pairs_list[i + 1]
@@ -125,6 +128,14 @@ end
 ---@return fun(): string? chunks
 function methods:chunks()
     local token = self[1]
+    if not token then -- a copy, on an offload thread: it is all there
+        local whole = self:body()
+        return function()
+            local body = whole
+            whole = nil
+            return body ~= "" and body or nil
+        end
+    end
     return function()
         while core.body_length(token) == 0 do
             if check_body(core.body_state(token)) == "done" then
@@ -150,10 +161,18 @@ function methods:json()
     return value
 end
 
+local function content_type(req)
+    local token = req[1]
+    if token then
+        return core.header(token, "content-type")
+    end
+    return req.headers["content-type"]
+end
+
 ---The body as an urlencoded form: the first value of each name.
 ---@return table<string, string> fields
 function methods:form()
-    local kind = (core.header(self[1], "content-type") or ""):match("^%s*([^;%s]*)"):lower()
+    local kind = (content_type(self) or ""):match("^%s*([^;%s]*)"):lower()
     if kind ~= "application/x-www-form-urlencoded" then
         error(errors.new("unsupported", ("expected an urlencoded form, got content type %q"):format(kind),
             { status = 415 }), 0)

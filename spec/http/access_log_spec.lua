@@ -43,7 +43,8 @@ describe("the access log", function()
         site:get("/stream")
         site:raw("nonsense\r\n\r\n")
         local lines = wait_lines(3)
-        assert.truthy(lines[1]:find('^127%.0%.0%.1 %- %- %[%d%d/%a%a%a/%d+:%d%d:%d%d:%d%d %+0000%] "GET /a%?b HTTP/1%.1" '
+        assert.truthy(lines[1]:find(
+            '^127%.0%.0%.1 %- %- %[%d%d/%a%a%a/%d+:%d%d:%d%d:%d%d %+0000%] "GET /a%?b HTTP/1%.1" '
             .. '200 5 "z" "x\\x22y" %d+%.%d%d%d%d%d%d ' .. response.headers["x-request-id"] .. "$"), lines[1])
         assert.truthy(lines[2]:find('"GET /stream HTTP/1.1" 200 5 ', 1, true), lines[2])
         assert.truthy(lines[3]:find('"- - HTTP/1.1" 501 ', 1, true), lines[3])
