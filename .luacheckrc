@@ -10,3 +10,4 @@ exclude_files = { "spec/corpus/**", "build*/**", "bench/load/tmp/**", "bench/pee
 
 files["spec/"] = { std = "+busted", read_globals = { table = { fields = { "pack" } } } }
 files["lua/moonloop/coroutines.lua"] = { globals = { coroutine = { fields = { "resume", "wrap" } } } }
+files["lua/moonloop/guard.lua"] = { globals = { debug = { fields = { "sethook" } }, jit = { other_fields = true } } }

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "loop/uv_loop.h"
+#include "net/stream_state.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,22 +17,6 @@
 #include <uv.h>
 
 enum { SHARED_READ_BYTES = 64 * 1024, MAX_PIECES = 16 };
-
-struct stream {
-    union {
-        uv_handle_t handle;
-        uv_stream_t base;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
-    const struct stream_events *events;
-    void *owner;
-    size_t queued_bytes;
-    uv_connect_t *connecting;
-    bool is_reading;
-    bool is_closing;
-    bool is_shutdown; /* wanted, once the queue is empty */
-};
 
 struct write_request {
     uv_write_t write;
@@ -60,6 +45,7 @@ static struct stream *stream_new(struct loop *loop, int family, const struct str
     else
         ENSURE(uv_tcp_init(loop_uv(loop), &stream->uv.tcp) == 0);
     stream->uv.handle.data = stream;
+    stream->loop = loop;
     stream->events = events;
     stream->owner = owner;
     return stream;
@@ -135,7 +121,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     (void)suggested;
     buf->base = NULL;
     buf->len = 0;
-    if (stream->events->on_alloc != NULL) {
+    if (stream->events->on_alloc != NULL && stream->tls == NULL) {
         size_t len = 0;
         stream->events->on_alloc(stream->owner, &buf->base, &len);
         buf->len = len;
@@ -149,6 +135,12 @@ static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
     struct stream *stream = base->data;
     if (nread == 0 || stream->is_closing) /* EAGAIN */
         return;
+    if (stream->tls != NULL) {
+        if (nread < 0)
+            stream_read_raw(stream, false);
+        stream_tls_read(stream, buf->base, nread);
+        return;
+    }
     if (nread < 0) {
         stream->is_reading = false;
         uv_read_stop(base);
@@ -166,19 +158,30 @@ bool stream_has_input(const struct stream *stream)
            ioctl(fd, FIONREAD, &count) == 0 && count > 0;
 }
 
+void stream_read_raw(struct stream *stream, bool is_on)
+{
+    if (stream->is_reading == is_on || stream->is_closing)
+        return;
+    if (is_on)
+        stream->is_reading = uv_read_start(&stream->uv.base, on_alloc, on_read) == 0;
+    else
+        stream->is_reading = uv_read_stop(&stream->uv.base) != 0;
+}
+
 void stream_read_start(struct stream *stream)
 {
-    if (stream->is_reading || stream->is_closing)
-        return;
-    stream->is_reading = uv_read_start(&stream->uv.base, on_alloc, on_read) == 0;
+    if (stream->tls != NULL)
+        stream_tls_read_start(stream);
+    else
+        stream_read_raw(stream, true);
 }
 
 void stream_read_stop(struct stream *stream)
 {
-    if (!stream->is_reading)
-        return;
-    stream->is_reading = false;
-    uv_read_stop(&stream->uv.base);
+    if (stream->tls != NULL)
+        stream_tls_read_stop(stream);
+    else
+        stream_read_raw(stream, false);
 }
 
 static void finish_shutdown(struct stream *stream)
@@ -231,7 +234,7 @@ static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t 
     return 0;
 }
 
-int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces)
+int stream_write_raw(struct stream *stream, const struct str *pieces, uint32_t npieces)
 {
     uv_buf_t bufs[MAX_PIECES];
     size_t total = 0;
@@ -255,6 +258,12 @@ int stream_write(struct stream *stream, const struct str *pieces, uint32_t npiec
     return queue_rest(stream, pieces, npieces, (size_t)sent);
 }
 
+int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces)
+{
+    return stream->tls != NULL ? stream_tls_write(stream, pieces, npieces)
+                               : stream_write_raw(stream, pieces, npieces);
+}
+
 size_t stream_queued_bytes(const struct stream *stream)
 {
     return stream->queued_bytes;
@@ -264,6 +273,8 @@ void stream_shutdown(struct stream *stream)
 {
     if (stream->is_shutdown || stream->is_closing)
         return;
+    if (stream->tls != NULL)
+        stream_tls_say_goodbye(stream);
     stream->is_shutdown = true;
     if (stream->queued_bytes == 0)
         finish_shutdown(stream);
@@ -273,6 +284,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct stream *stream = handle->data;
     stream->events->on_close(stream->owner);
+    stream_tls_free(stream);
     free(stream);
 }
 
@@ -280,6 +292,8 @@ void stream_close(struct stream *stream)
 {
     if (stream->is_closing)
         return;
+    if (stream->tls != NULL)
+        stream_tls_say_goodbye(stream);
     stream->is_closing = true;
     stream->is_reading = false;
     uv_close(&stream->uv.handle, on_closed);

@@ -1,8 +1,9 @@
 /*
  * stream.h - a connected socket, plain or TLS, as bytes in and bytes out.
  *
- * Owned by whoever opened or accepted it, on its loop's thread. stream_close is the only way out: the
- * owner hears on_close once, later, and nothing after it. Nobody above knows whether it is encrypted.
+ * Owned by whoever opened or accepted it, on its loop's thread. stream_close is the only way out:
+ * the owner hears on_close once, later, and nothing after it. Nobody above knows whether it is
+ * encrypted.
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 struct loop;
 struct sockaddr;
 struct stream;
+struct tls_context;
 
 enum { STREAM_EOF = -4095, STREAM_ADDRESS_BYTES = 64 };
 
@@ -39,6 +41,11 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
  * descriptor could be had (errno). A unix address is given as sockaddr_un. */
 struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
                               const struct stream_events *events, void *owner);
+/* From now on everything is encrypted, as a client of `host` (a name or an address). The end of the
+ * handshake comes through on_connect, never from within this call: 0, or -EPROTO with the reason in
+ * stream_tls_reason. A stream whose peer ends it without a goodbye ends with -ECONNRESET. */
+void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host);
+const char *stream_tls_reason(const struct stream *stream);
 /* Hands the stream to another owner. */
 void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner);
 

@@ -41,7 +41,8 @@ struct exchange *exchange_check(lua_State *L, int index)
         if (exchange->request != NULL && (lua_Number)exchange->serial == serial)
             return exchange;
     }
-    vm_push_error(L, "finished", "the request is finished: its req and res cannot be used any more");
+    vm_push_error(L, "finished",
+                  "the request is finished: its req and res cannot be used any more");
     lua_error(L);
     return NULL;
 }
@@ -150,8 +151,8 @@ static void run_handler(struct exchange *exchange, const struct route *route)
         deadline_start(route->deadlines, &exchange->deadline, on_overdue);
 }
 
-/* The error handler runs as a task of its own, with the same req and res. The failed coroutine holds
- * them, and the error on top. */
+/* The error handler runs as a task of its own, with the same req and res. The failed coroutine
+ * holds them, and the error on top. */
 static void run_failure(struct exchange *exchange, struct task *failed)
 {
     struct generation *generation = exchange->generation;
@@ -259,13 +260,11 @@ static bool match_in(const struct router *router, const struct request *request,
 
 /* Routers of a host first, then the one for any host. */
 static const struct host_router *find(struct generation *generation, const struct request *request,
-                                      struct str path, struct route_match *match,
-                                      uint32_t *allowed)
+                                      struct str path, struct route_match *match, uint32_t *allowed)
 {
     struct host_router *last = &generation->routers[generation->nrouters - 1];
-    if (generation->nrouters > 1 && request->message.host >= 0) {
-        struct str host = request_slice(request,
-                                        request->message.headers[request->message.host].value);
+    struct str host;
+    if (generation->nrouters > 1 && request_host(request, &host)) {
         const char *colon = host.len != 0 ? memrchr(host.ptr, ':', host.len) : NULL;
         if (colon != NULL && host.ptr[host.len - 1] != ']')
             host.len = (size_t)(colon - host.ptr);
@@ -353,6 +352,10 @@ static void on_request(void *data, struct request *request)
     uint32_t allowed = 0;
     if (generation == NULL) {
         answer_text(request, 503, "the server is stopping\n", (struct str){0});
+        return;
+    }
+    if (path.len == 1 && path.ptr[0] == '*') { /* OPTIONS * asks for the whole server */
+        answer_allowed(request, (1u << ROUTER_ANY) - 1);
         return;
     }
     if (find(generation, request, path, &match, &allowed) != NULL) {

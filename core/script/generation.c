@@ -109,7 +109,8 @@ struct generation *generation_build(struct generations *all, uint64_t number,
     if (generation->vm == NULL)
         goto fail;
     generation->vm->generation = generation;
-    watchdog_join(all->watchdog, generation->vm);
+    if (!watchdog_join(all->watchdog, generation->vm, fault))
+        goto fail;
     vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);
     if (!load(generation, fault))
         goto fail;

@@ -167,6 +167,16 @@ static int l_header(lua_State *L)
     return count != 0;
 }
 
+/* host(token): what the client asked for, with its port; nil under HTTP/1.0 without a Host */
+static int l_host(lua_State *L)
+{
+    struct str host;
+    if (!request_host(exchange_check(L, 1)->request, &host))
+        return 0;
+    push_str(L, host);
+    return 1;
+}
+
 static void push_lower(lua_State *L, struct str name)
 {
     char small[256];
@@ -376,6 +386,7 @@ int luaopen_moonloop_core_request(lua_State *L)
         {"target", l_target},       {"params", l_params},
         {"query", l_query},         {"pairs", l_pairs},
         {"raw_query", l_raw_query}, {"header", l_header},
+        {"host", l_host},
         {"headers", l_headers},     {"cookies", l_cookies},
         {"id", l_id},               {"app", l_app},
         {"route", l_route},         {"peer", l_peer},

@@ -2,8 +2,10 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "loop/offload.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
 #include <lualib.h>
@@ -148,6 +150,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.errors", "message", &vm->message_ref, fault) ||
         !keep_function(vm, "moonloop.coroutines", "install", &vm->install_ref, fault)) {
         vm_free(vm);
         return NULL;
@@ -164,7 +167,9 @@ void vm_free(struct vm *vm)
 {
     if (vm == NULL)
         return;
-    ENSURE(vm->ntasks == 0 && vm->current == NULL);
+    ENSURE(vm->current == NULL);
+    vm->on_empty = NULL;
+    tasks_kill_all(vm);
     timer_stop(vm->loop, &vm->ready_timer);
     timer_stop(vm->loop, &vm->empty_timer);
     while (vm->spare_tasks != NULL) {
@@ -173,6 +178,8 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    free(vm->suspects);
+    offload_origin_unref(vm->origin);
     free(vm);
 }
 
@@ -183,6 +190,8 @@ void vm_slice_begins(struct vm *vm, uint32_t route)
     atomic_store_explicit(&slices->running, ++slices->count, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+    if (vm->suspects != NULL)
+        watchdog_before_slice(vm, route);
 }
 
 bool vm_slice_ends(struct vm *vm)

@@ -29,11 +29,22 @@ enum {
     LOOKS_PER_LIMIT = 16,
     NOTICE_MIN_MS = 100,
     STACK_FOR_HOOK = 40,
+    SUSPECT_RUNS = 50, /* that long a route is traced after it has blocked */
+    PLACE_BYTES = 128,
 };
 
 /* The profiler's own timer would tick all the time; ours are sent one by one. */
 #define PROFILER_MODE "li1000000000"
 #define STRIKE_SIGNAL (SIGRTMIN + 5)
+
+/* The line that took the longest in the slice of a suspect. */
+struct block {
+    bool is_traced;
+    uint64_t since_ms; /* the last line began */
+    uint64_t held_ms;  /* the longest */
+    char line[PLACE_BYTES]; /* the last: "apps/hello.lua:12" */
+    char longest[PLACE_BYTES];
+};
 
 struct watchdog {
     struct slices slices;
@@ -41,6 +52,7 @@ struct watchdog {
     uint32_t notice_ms;
     uint32_t look_ms;
     struct vm *compiled; /* the VM that the profiler watches */
+    struct block block;  /* while the slice of a suspect runs */
     int error_ref;       /* of the error that the hook raises, in the VM whose slice runs */
     bool is_hook_set;
 
@@ -49,9 +61,9 @@ struct watchdog {
     pthread_mutex_t lock; /* is_stopping */
     pthread_cond_t wake;
     bool is_stopping;
-    uint64_t seen;            /* the slice seen at the last look */
     uint64_t looked_ms;       /* when that was */
     _Atomic uint64_t struck;  /* the slice to interrupt */
+    _Atomic uint64_t seen;    /* the slice seen at the last look */
     _Atomic uint64_t seen_ms; /* for how long `seen` has been running, at the last look */
 };
 
@@ -164,8 +176,8 @@ static void look(struct watchdog *watchdog)
     uint64_t now = now_ms(), passed = now - watchdog->looked_ms;
     uint64_t held = 0;
     watchdog->looked_ms = now;
-    if (running == 0 || running != watchdog->seen) {
-        watchdog->seen = running;
+    if (running == 0 || running != atomic_load(&watchdog->seen)) {
+        atomic_store(&watchdog->seen, running);
         atomic_store(&watchdog->seen_ms, 0);
         return;
     }
@@ -267,14 +279,19 @@ static void set_compiler(struct vm *vm, int mode)
     luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | mode);
 }
 
-void watchdog_join(struct watchdog *watchdog, struct vm *vm)
+bool watchdog_join(struct watchdog *watchdog, struct vm *vm, struct fault *fault)
 {
     if (watchdog->limit_ms == 0)
-        return;
+        return true;
+    lua_getglobal(vm->L, "require");
+    lua_pushliteral(vm->L, "moonloop.guard");
+    if (!vm_call(vm, 1, 1, fault) || !vm_call(vm, 0, 0, fault))
+        return false;
     vm->watchdog = watchdog;
     vm->slices = &watchdog->slices;
     set_compiler(vm, LUAJIT_MODE_OFF);
     set_compiler(vm, LUAJIT_MODE_FLUSH);
+    return true;
 }
 
 static void on_tick(void *data, lua_State *L, int samples, int vmstate)
@@ -315,6 +332,48 @@ void watchdog_leave(struct vm *vm)
         stop_compiling(watchdog);
 }
 
+/* ---- suspects ---- */
+
+/* A call that blocks has returned before anybody can ask where it was made: a signal would cut it short.
+ * So a route that has blocked once has its next runs timed line by line. */
+static void suspect(struct vm *vm, uint32_t route)
+{
+    if (route == 0 || vm->generation == NULL || route > vm->generation->nroutes)
+        return;
+    if (vm->suspects == NULL)
+        vm->suspects = mem_zeroed(vm->generation->nroutes);
+    vm->suspects[route - 1] = SUSPECT_RUNS;
+}
+
+static void end_line(struct block *block, uint64_t now)
+{
+    if (block->line[0] != '\0' && now - block->since_ms > block->held_ms) {
+        block->held_ms = now - block->since_ms;
+        memcpy(block->longest, block->line, sizeof(block->line));
+    }
+    block->since_ms = now;
+}
+
+static void on_line(lua_State *L, lua_Debug *at)
+{
+    struct block *block = &vm_of(L)->watchdog->block;
+    end_line(block, now_ms());
+    if (lua_getinfo(L, "S", at) != 0)
+        snprintf(block->line, sizeof(block->line), "%s:%d", at->short_src, at->currentline);
+}
+
+void watchdog_before_slice(struct vm *vm, uint32_t route)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    if (route == 0 || route > vm->generation->nroutes || vm->suspects[route - 1] == 0)
+        return;
+    vm->suspects[route - 1]--;
+    watchdog->block = (struct block){.is_traced = true, .since_ms = now_ms()};
+    atomic_store(&watchdog->slices.noticed, watchdog->slices.count); /* look at it when it is over */
+    watchdog->is_hook_set = true;
+    lua_sethook(vm->L, on_line, LUA_MASKLINE, 0);
+}
+
 /* ---- after a slice ---- */
 
 /* Who it was, for the log; the number of fields. */
@@ -350,14 +409,37 @@ static void log_interrupted(struct vm *vm, lua_State *co)
     lua_setfield(co, -2, "is_logged");
 }
 
-static void log_noticed(struct vm *vm, uint64_t held_ms)
+static void log_noticed(struct vm *vm, const struct block *block, uint64_t held_ms)
 {
     struct log_field fields[5];
     size_t count = describe(vm, vm->current, fields);
+    bool has_line = block->longest[0] != '\0';
     log_with(LOG_WARN, fields, count,
-             "the loop stood still for %.1f s: a call that blocks, or a long computation; use "
+             "%s%sthe loop stood still for %.2f s: a call that blocks, or a long computation; use "
              "moonloop.sleep, moonloop.offload or run = \"thread\"",
-             (double)held_ms / 1000);
+             block->longest, has_line ? ": " : "", (double)held_ms / 1000);
+}
+
+/* A slice that was not interrupted, but noticed or traced. */
+static void after_long_slice(struct vm *vm)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    struct block *block = &watchdog->block;
+    uint64_t held_ms = 0;
+    if (atomic_load(&watchdog->seen) == watchdog->slices.count)
+        held_ms = atomic_load(&watchdog->seen_ms);
+    if (block->is_traced) {
+        end_line(block, now_ms());
+        if (block->held_ms > held_ms)
+            held_ms = block->held_ms;
+        else if (block->held_ms < held_ms / 2)
+            block->longest[0] = '\0'; /* many lines, none of which blocks */
+    }
+    if (held_ms < watchdog->notice_ms)
+        return;
+    log_noticed(vm, block, held_ms);
+    if (vm->current != NULL)
+        suspect(vm, vm->current->route);
 }
 
 int watchdog_after_slice(struct vm *vm, lua_State *co, int status)
@@ -368,10 +450,12 @@ int watchdog_after_slice(struct vm *vm, lua_State *co, int status)
         lua_sethook(vm->L, NULL, 0, 0);
     watchdog->is_hook_set = false;
     watchdog->error_ref = LUA_NOREF;
-    if (error_ref == LUA_NOREF) {
-        log_noticed(vm, atomic_load_explicit(&watchdog->seen_ms, memory_order_relaxed));
+    if (error_ref == LUA_NOREF)
+        after_long_slice(vm);
+    watchdog->block.is_traced = false;
+    watchdog->block.longest[0] = '\0';
+    if (error_ref == LUA_NOREF)
         return status;
-    }
     if (status == 0)
         lua_settop(co, 0); /* what it returned after catching the error */
     luaL_checkstack(co, STACK_FOR_HOOK, NULL);

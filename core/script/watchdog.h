@@ -13,6 +13,7 @@
 #include "script/vm.h"
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct config;
@@ -25,12 +26,15 @@ struct watchdog *watchdog_new(const struct config *config);
 void watchdog_free(struct watchdog *watchdog);
 
 /* From now on the slices of this VM are watched. Before any code of an app is loaded. */
-void watchdog_join(struct watchdog *watchdog, struct vm *vm);
+bool watchdog_join(struct watchdog *watchdog, struct vm *vm, struct fault *fault);
 /* This VM is the one to be compiled; the one that was is so no more. Between two slices. */
 void watchdog_favour(struct watchdog *watchdog, struct vm *vm);
 /* Before the VM is freed. */
 void watchdog_leave(struct vm *vm);
 
+/* For vm.c, when a route of this VM has blocked before: the slices of such a route are timed line by
+ * line, to name the line. */
+void watchdog_before_slice(struct vm *vm, uint32_t route);
 /* After a slice that held the loop for long, when vm_slice_ends says so: takes the hook away, logs,
  * and gives what the slice's status is now. LUA_ERRRUN with the error on top of `co` when it was
  * interrupted, also when the code had caught that. */

@@ -249,6 +249,14 @@ void control_unlink(struct control *control)
         unlink(control->path);
 }
 
+void control_hold_until_exit(struct control *control)
+{
+    struct control_client *client = NULL;
+    while (control != NULL && (client = control_next(control, client)) != NULL)
+        if (client->waits_for_end && fcntl(client->watch.fd, F_DUPFD_CLOEXEC, 3) < 0)
+            log_debug("a caller will see the end a little early");
+}
+
 void control_close(struct control *control)
 {
     if (control == NULL)

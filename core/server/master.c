@@ -392,6 +392,7 @@ static void master_free(struct master *master)
     watch_free(master->watch);
     reload_free(master->reload);
     listen_sockets_close(master->sockets);
+    control_hold_until_exit(master->control);
     control_close(master->control);
     scoreboard_free(master->board);
     master_timer_stop(&master->force);

@@ -1,6 +1,7 @@
 --- The face of moonloop: `local moonloop = require("moonloop")`.
 
 local app = require("moonloop.app")
+local concurrency = require("moonloop.concurrency")
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
 
@@ -9,7 +10,10 @@ local M = {
     app = app.new,
     sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,
     timeout = task.timeout, shield = task.shield,
+    gather = concurrency.gather, map = concurrency.map,
+    race = concurrency.race, any = concurrency.any,
     try = errors.try,
+    offload = require("moonloop.offload").offload,
     json = require("moonloop.json"),
     log = require("moonloop.log"),
 }

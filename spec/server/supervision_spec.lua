@@ -10,7 +10,7 @@ app:get("/", function() return "hello\n" end)
 app:get("/pid", function() return tostring(ffi.C.getpid()) end)
 app:get("/sleep", function() moonloop.sleep(0.5) return "slept\n" end)
 app:get("/long", function() moonloop.sleep(60) return "slept\n" end)
-app:get("/stuck", function() ffi.C.usleep(60e6) return "never\n" end)
+app:get("/stuck", function() return ("a"):rep(60):find(("a-"):rep(30) .. "b") end) -- a C call of hours
 app:get("/abort", function() ffi.C.abort() end)
 return app
 ]]

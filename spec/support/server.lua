@@ -17,11 +17,18 @@ local function find_binary()
         return exe
     end
     local root = require("posix.unistd").getcwd()
-    return os.getenv("MOONLOOP_BINARY") or root .. "/build/moonloop"
+    return os.getenv("SPEC_MOONLOOP") or root .. "/build/moonloop"
 end
+
+--- Servers since the last clean.
+---@type spec.Server[]
+local started = {}
 
 ---The moonloop under test.
 M.binary = find_binary()
+
+---Whether it was built with AddressSanitizer, which keeps freed memory for a while.
+M.is_sanitized = (process.read(M.binary) or ""):find("__asan_init", 1, true) ~= nil
 
 ---@class spec.Response
 ---@field status integer
@@ -258,6 +265,7 @@ function M.spawn(given)
     end
     self.env = given.env or {}
     self.process = process.spawn(words, { cwd = self.dir, env = self.env, keep_fd = given.keep_fd })
+    started[#started + 1] = self
     return self
 end
 
@@ -406,7 +414,26 @@ function Server:stop()
     return self.process:wait(40)
 end
 
----Ends everything: for after_each.
-M.clean = process.clean
+--- What sanitizers print when they have found something.
+local FINDINGS = { "ERROR: %a+Sanitizer", "runtime error:", "WARNING: ThreadSanitizer", "broken invariant" }
+
+---Ends everything, for after_each: orderly if that is quick, so that leaks are looked for. Raises what a
+---sanitizer has found in any of the servers.
+function M.clean()
+    local finding
+    for _, site in ipairs(started) do
+        site.process:kill("TERM")
+        if not pcall(site.process.wait, site.process, 1) then
+            site.process:kill("KILL")
+        end
+        for _, pattern in ipairs(FINDINGS) do
+            local at = site:log():find(pattern)
+            finding = finding or at and site:log():sub(at)
+        end
+    end
+    started = {}
+    process.clean()
+    assert(not finding, finding)
+end
 
 return M

@@ -1,0 +1,304 @@
+#include "http/fetch.h"
+
+#include "base/mem.h"
+#include "http/method.h"
+#include "http/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t fetch_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner)
+{
+    struct fetch *fetch = MEM_NEW(struct fetch);
+    fetch->pool = pool;
+    fetch->loop = pool_loop(pool);
+    fetch->on_change = on_change;
+    fetch->owner = owner;
+    link_init(&fetch->link);
+    fetch->message.max_headers = FETCH_HEADERS_MAX;
+    message_reset(&fetch->message);
+    return fetch;
+}
+
+static void let_go(struct fetch *fetch)
+{
+    timer_stop(fetch->loop, &fetch->deadline);
+    if (fetch->carrier != NULL)
+        fetch->carrier->cancel(fetch);
+    fetch->carrier = NULL;
+}
+
+void fetch_free(struct fetch *fetch)
+{
+    if (fetch == NULL)
+        return;
+    let_go(fetch);
+    message_deinit(&fetch->message);
+    buf_deinit(&fetch->url_text);
+    buf_deinit(&fetch->head);
+    buf_deinit(&fetch->answer_head);
+    buf_deinit(&fetch->answer_body);
+    free(fetch);
+}
+
+/* ---- the request ---- */
+
+/* RFC 9110, 5.6.2: token */
+static bool is_token(struct str text)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        if (!is_alnum && (c == '\0' || strchr(others, c) == NULL))
+            return false;
+    }
+    return text.len != 0;
+}
+
+/* RFC 9110, 5.5: no control character but the tab, no white space around it. */
+static bool is_field_value(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool refuse(const char **reason, const char *text)
+{
+    *reason = text;
+    return false;
+}
+
+bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason)
+{
+    struct url_error error;
+    int number = method_of(method);
+    if (number < 0 || number == METHOD_CONNECT)
+        return refuse(reason, "this method cannot be sent");
+    buf_add_str(&fetch->url_text, url);
+    if (url_parse(buf_str(&fetch->url_text), &fetch->url, &error) != 0)
+        return refuse(reason, error.reason);
+    fetch->method = (uint8_t)number;
+    fetch->is_idempotent = number == METHOD_GET || number == METHOD_HEAD || number == METHOD_PUT ||
+                           number == METHOD_DELETE || number == METHOD_OPTIONS ||
+                           number == METHOD_TRACE;
+    buf_add_str(&fetch->head, method);
+    buf_add_char(&fetch->head, ' ');
+    url_add_target(&fetch->head, &fetch->url);
+    buf_add_text(&fetch->head, " HTTP/1.1\r\n");
+    return true;
+}
+
+static bool is_name(struct str name, const char *expected)
+{
+    return str_equal_nocase(name, str_of(expected));
+}
+
+/* Whether a list of tokens (Connection) holds "close". */
+static bool holds_close(struct str list)
+{
+    static const char word[] = "close";
+    for (size_t i = 0; i + 5 <= list.len; i++)
+        if (str_equal_nocase((struct str){list.ptr + i, 5}, str_of(word)))
+            return true;
+    return false;
+}
+
+bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason)
+{
+    if (!is_token(name))
+        return refuse(reason, "the name of a header field holds a character that may not be there");
+    if (!is_field_value(value))
+        return refuse(reason, "the value of a header field holds a control character");
+    if (is_name(name, "content-length") || is_name(name, "transfer-encoding") ||
+        is_name(name, "trailer") || is_name(name, "upgrade"))
+        return refuse(reason, "this header field follows from the body and cannot be set");
+    if (is_name(name, "host")) {
+        if (fetch->has_host)
+            return refuse(reason, "there can be one Host field only");
+        fetch->has_host = true;
+    } else if (is_name(name, "user-agent")) {
+        fetch->has_user_agent = true;
+    } else if (is_name(name, "accept")) {
+        fetch->has_accept = true;
+    } else if (is_name(name, "connection")) {
+        fetch->wants_close = holds_close(value);
+    }
+    buf_add_str(&fetch->head, name);
+    buf_add_text(&fetch->head, ": ");
+    buf_add_str(&fetch->head, value);
+    buf_add_text(&fetch->head, "\r\n");
+    if (fetch->head.len > FETCH_HEAD_MAX)
+        return refuse(reason, "the header fields are too long");
+    return true;
+}
+
+static void finish_head(struct fetch *fetch)
+{
+    struct buf *head = &fetch->head;
+    bool has_body = fetch->body.ptr != NULL;
+    if (!fetch->has_host) {
+        buf_add_text(head, "Host: ");
+        url_add_host(head, &fetch->url);
+        buf_add_text(head, "\r\n");
+    }
+    if (!fetch->has_user_agent)
+        buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
+    if (!fetch->has_accept)
+        buf_add_text(head, "Accept: */*\r\n");
+    /* RFC 9110, 8.6: these methods are expected to have a body. */
+    if (has_body || fetch->method == METHOD_POST || fetch->method == METHOD_PUT ||
+        fetch->method == METHOD_PATCH) {
+        buf_add_text(head, "Content-Length: ");
+        buf_add_u64(head, fetch->body.len);
+        buf_add_text(head, "\r\n");
+    }
+    buf_add_text(head, "\r\n");
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
+    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+}
+
+void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
+{
+    fetch->body = body;
+    fetch->timing.began = fetch_now_us();
+    finish_head(fetch);
+    if (timeout_ms != 0)
+        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+    pool_submit(fetch->pool, fetch);
+}
+
+/* ---- the answer ---- */
+
+enum fetch_stage fetch_stage(const struct fetch *fetch)
+{
+    return fetch->carrier != NULL ? fetch->carrier->stage(fetch) : fetch->stage;
+}
+
+bool fetch_is_over(const struct fetch *fetch)
+{
+    return fetch->stage == FETCH_DONE || fetch->stage == FETCH_FAILED;
+}
+
+const char *fetch_stage_text(enum fetch_stage stage)
+{
+    static const char *const texts[] = {
+        "before it began",
+        "while waiting for a connection",
+        "while resolving the name",
+        "while connecting",
+        "in the TLS handshake",
+        "while sending the request",
+        "while waiting for the answer",
+        "while reading the body",
+        "when it was done",
+        "after it had failed",
+    };
+    return texts[stage];
+}
+
+static void settle(struct fetch *fetch, enum fetch_stage stage)
+{
+    timer_stop(fetch->loop, &fetch->deadline);
+    fetch->stage = stage;
+    fetch->body = (struct str){0};
+    buf_deinit(&fetch->head);
+    fetch->timing.total = fetch_now_us() - fetch->timing.began;
+}
+
+static void set_failure(struct fetch *fetch, enum fetch_error error, const char *reason)
+{
+    fetch->failed_stage = fetch_stage(fetch);
+    fetch->error = error;
+    if (reason != fetch->reason)
+        snprintf(fetch->reason, sizeof(fetch->reason), "%s", reason);
+    let_go(fetch);
+    settle(fetch, FETCH_FAILED);
+}
+
+void fetch_changed(struct fetch *fetch)
+{
+    fetch->on_change(fetch);
+}
+
+void fetch_end(struct fetch *fetch)
+{
+    settle(fetch, FETCH_DONE);
+    fetch->on_change(fetch);
+}
+
+void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason)
+{
+    set_failure(fetch, error, reason);
+    fetch->on_change(fetch);
+}
+
+void fetch_orphan(struct fetch *fetch)
+{
+    set_failure(fetch, FETCH_CLOSED, "the client was closed");
+}
+
+void fetch_got_head(struct fetch *fetch, const char *base)
+{
+    buf_add(&fetch->answer_head, base, fetch->message.head_len);
+    fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+}
+
+static bool refuse_body(struct fetch *fetch, const char *reason)
+{
+    fetch->error = FETCH_TOO_LARGE;
+    snprintf(fetch->reason, sizeof(fetch->reason), "%s", reason);
+    return false;
+}
+
+static bool is_too_large(const struct fetch *fetch, uint64_t more)
+{
+    return fetch->max_body != 0 &&
+           fetch->taken_bytes + fetch->answer_body.len + more > fetch->max_body;
+}
+
+bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
+{
+    if (is_too_large(fetch, len))
+        return refuse_body(fetch, "the body is larger than max_body");
+    if (buf_try_reserve(&fetch->answer_body, len) != 0)
+        return refuse_body(fetch, "there is no memory for the body");
+    buf_add(&fetch->answer_body, bytes, len);
+    return true;
+}
+
+void fetch_want_whole(struct fetch *fetch, uint64_t max_body)
+{
+    fetch->max_body = max_body;
+    bool is_known = fetch->message.has_length && fetch->message.content_length > max_body &&
+                    !fetch_is_over(fetch);
+    if (is_known || is_too_large(fetch, 0))
+        set_failure(fetch, FETCH_TOO_LARGE, "the body is larger than max_body");
+    else if (fetch->carrier != NULL)
+        fetch->carrier->go_on(fetch);
+}
+
+void fetch_take_body(struct fetch *fetch, size_t bytes)
+{
+    fetch->taken_bytes += bytes;
+    buf_consume(&fetch->answer_body, bytes);
+    if (fetch->carrier != NULL)
+        fetch->carrier->go_on(fetch);
+}

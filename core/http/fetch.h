@@ -1,0 +1,136 @@
+/*
+ * fetch.h - one HTTP exchange of the client: a request, and its answer as far as it has come.
+ *
+ * Owned by whoever made it; on the loop's thread. Knows a carrier that transports it (a queue
+ * place, a connection that is being made, an HTTP/1 connection), not what that is.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/parser.h"
+#include "http/url.h"
+#include "loop/timer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fetch;
+struct pool;
+
+enum {
+    FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
+    FETCH_HEADERS_MAX = 256,
+    FETCH_AHEAD_MAX = 256 * 1024, /* body bytes read that nobody has taken; then the server waits */
+};
+
+enum fetch_stage {
+    FETCH_PREPARING,
+    FETCH_QUEUED,
+    FETCH_RESOLVING,
+    FETCH_CONNECTING,
+    FETCH_SHAKING_HANDS,
+    FETCH_SENDING,
+    FETCH_WAITING, /* for the head of the answer */
+    FETCH_READING, /* the body */
+    FETCH_DONE,
+    FETCH_FAILED,
+};
+
+enum fetch_error {
+    FETCH_OK,
+    FETCH_FULL, /* too many wait for a connection */
+    FETCH_BAD_NAME,
+    FETCH_REFUSED,
+    FETCH_BAD_TLS,
+    FETCH_CLOSED,
+    FETCH_PROTOCOL,
+    FETCH_TOO_LARGE,
+    FETCH_TIMEOUT,
+};
+
+struct fetch_carrier {
+    enum fetch_stage (*stage)(const struct fetch *fetch);
+    /* Some of the body was taken. */
+    void (*go_on)(struct fetch *fetch);
+    /* Lets go of it, at once and without a word. */
+    void (*cancel)(struct fetch *fetch);
+};
+
+/* Microseconds; 0 for what was not gone through. */
+struct fetch_timing {
+    uint64_t began; /* on the monotonic clock; the others count from here or are lengths */
+    uint64_t dns;
+    uint64_t connect;
+    uint64_t tls;
+    uint64_t first_byte;
+    uint64_t total;
+};
+
+struct fetch {
+    struct pool *pool;
+    struct loop *loop;
+    void (*on_change)(struct fetch *fetch);
+    void *owner;
+    const struct fetch_carrier *carrier; /* NULL: not under way */
+    void *carrier_data;
+    struct link link; /* in a queue */
+    struct timer deadline;
+    enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
+    enum fetch_stage failed_stage; /* where it was when it failed */
+    enum fetch_error error;
+    char reason[192]; /* for people */
+
+    struct buf url_text;
+    struct url url;  /* slices of url_text */
+    struct buf head; /* of the request */
+    struct str body; /* of the request; borrowed until it is done */
+    uint8_t method;  /* enum http_method */
+    bool is_idempotent;
+    bool has_host, has_user_agent, has_accept;
+    bool wants_close; /* the request says Connection: close */
+    bool is_retried;
+
+    struct message message; /* the answer's; slices of answer_head */
+    struct buf answer_head;
+    struct buf answer_body; /* what came and was not taken */
+    uint64_t taken_bytes;
+    uint64_t
+        max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
+    struct fetch_timing timing;
+};
+
+/* on_change: there is more of the answer, or its end, or the failure; called from the loop only,
+ * never from within a function below. The fetch may be freed in it. */
+struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner);
+/* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
+void fetch_free(struct fetch *fetch);
+
+/* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
+ * fetch can only be freed. */
+bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
+bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
+/* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
+ * may have failed already. */
+void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
+
+enum fetch_stage fetch_stage(const struct fetch *fetch);
+/* "while connecting", for messages. */
+const char *fetch_stage_text(enum fetch_stage stage);
+bool fetch_is_over(const struct fetch *fetch);
+/* Gathers all of the body. May fail it (FETCH_TOO_LARGE). */
+void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
+/* Forgets the first bytes of answer_body; the server may send more. */
+void fetch_take_body(struct fetch *fetch, size_t bytes);
+
+/* For carriers. `base` is the first byte of the answer whose head is in fetch->message. */
+void fetch_got_head(struct fetch *fetch, const char *base);
+/* False: it has to fail, as `error` and `reason` say. */
+bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
+/* The next three call on_change: the last thing a carrier does. */
+void fetch_changed(struct fetch *fetch);
+void fetch_end(struct fetch *fetch);
+void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason);
+/* The pool goes away; nobody is told. */
+void fetch_orphan(struct fetch *fetch);
+uint64_t fetch_now_us(void);

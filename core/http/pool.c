@@ -1,0 +1,268 @@
+#include "http/pool.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "http/fetch.h"
+#include "http/pool_state.h"
+#include "http/query.h"
+#include "net/tls.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tls_context *pool_tls(struct pool *pool)
+{
+    struct fault fault = {0};
+    struct tls_client_options options = {.verify = pool->options.verify};
+    if (pool->tls == NULL)
+        pool->tls = tls_context_new_client(&options, &fault);
+    ENSURE(pool->tls != NULL); /* without a file of the user's only memory can be at fault */
+    return pool->tls;
+}
+
+struct pool *pool_new(struct loop *loop, const struct pool_options *options, struct fault *fault)
+{
+    struct pool *pool = MEM_NEW(struct pool);
+    pool->loop = loop;
+    pool->options = *options;
+    pool->options.ca_file = NULL;
+    pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
+    link_init(&pool->origins);
+    if (options->ca_file != NULL) {
+        struct tls_client_options tls = {options->verify, options->ca_file};
+        pool->tls = tls_context_new_client(&tls, fault);
+    }
+    if (options->ca_file != NULL && pool->tls == NULL) {
+        free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+struct loop *pool_loop(const struct pool *pool)
+{
+    return pool->loop;
+}
+
+struct pool_counts pool_count(const struct pool *pool)
+{
+    struct pool_counts counts = {0};
+    for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
+        struct origin *origin = LIST_ENTRY(at, struct origin, link);
+        counts.connections += origin->nconns;
+        counts.idle += origin->nidle;
+        counts.queued += origin->nqueued;
+    }
+    return counts;
+}
+
+/* ---- origins ---- */
+
+/* The decoded path of http+unix://%2Frun%2Fapp.sock/ */
+static char *decode_path(struct str host)
+{
+    char *path = mem_zeroed(host.len + 1);
+    path[percent_decode(path, host, PERCENT_PLAIN)] = '\0';
+    return path;
+}
+
+static struct origin *origin_new(struct pool *pool, const struct url *url)
+{
+    struct origin *origin = MEM_NEW(struct origin);
+    origin->pool = pool;
+    origin->scheme = url->scheme;
+    origin->port = url->port;
+    origin->host = mem_zeroed(url->host.len + 1);
+    for (size_t i = 0; i < url->host.len; i++)
+        origin->host[i] = url->scheme == URL_HTTP_UNIX
+                              ? url->host.ptr[i]
+                              : (char)tolower((unsigned char)url->host.ptr[i]);
+    if (url->scheme == URL_HTTP_UNIX)
+        origin->unix_path = decode_path(url->host);
+    link_init(&origin->idle);
+    link_init(&origin->busy);
+    link_init(&origin->queue);
+    link_append(&pool->origins, &origin->link);
+    return origin;
+}
+
+static void free_if_unused(struct origin *origin)
+{
+    if (origin->nconns != 0 || origin->nqueued != 0)
+        return;
+    link_remove(&origin->link);
+    free(origin->host);
+    free(origin->unix_path);
+    free(origin);
+}
+
+static bool is_origin_of(const struct origin *origin, const struct url *url)
+{
+    struct str host = str_of(origin->host);
+    if (origin->scheme != url->scheme || origin->port != url->port)
+        return false;
+    return url->scheme == URL_HTTP_UNIX ? str_equal(host, url->host)
+                                        : str_equal_nocase(host, url->host);
+}
+
+static struct origin *find_origin(struct pool *pool, const struct url *url)
+{
+    for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
+        struct origin *origin = LIST_ENTRY(at, struct origin, link);
+        if (is_origin_of(origin, url))
+            return origin;
+    }
+    return origin_new(pool, url);
+}
+
+/* ---- the queue as a carrier ---- */
+
+static enum fetch_stage stage_queued(const struct fetch *fetch)
+{
+    (void)fetch;
+    return FETCH_QUEUED;
+}
+
+static void leave_queue(struct origin *origin, struct fetch *fetch)
+{
+    link_remove(&fetch->link);
+    origin->nqueued--;
+    fetch->carrier = NULL;
+}
+
+static void cancel_queued(struct fetch *fetch)
+{
+    struct origin *origin = fetch->carrier_data;
+    leave_queue(origin, fetch);
+    free_if_unused(origin);
+}
+
+static void go_on_queued(struct fetch *fetch)
+{
+    (void)fetch;
+}
+
+static const struct fetch_carrier queue_carrier = {
+    .stage = stage_queued,
+    .go_on = go_on_queued,
+    .cancel = cancel_queued,
+};
+
+static void enter_queue(struct origin *origin, struct fetch *fetch)
+{
+    fetch->carrier = &queue_carrier;
+    fetch->carrier_data = origin;
+    origin->nqueued++;
+    link_append(&origin->queue, &fetch->link);
+}
+
+/* ---- who gets which connection ---- */
+
+static bool can_serve(const struct origin *origin)
+{
+    return origin->nidle != 0 || origin->nconns < origin->pool->options.connections;
+}
+
+static void serve(struct origin *origin, struct fetch *fetch)
+{
+    if (origin->nidle == 0) {
+        client_conn_dial(origin, fetch);
+        return;
+    }
+    struct client_conn *conn = LIST_ENTRY(origin->idle.next, struct client_conn, link);
+    link_remove(&conn->link);
+    link_append(&origin->busy, &conn->link);
+    origin->nidle--;
+    client_conn_carry(conn, fetch);
+}
+
+static void serve_queue(struct origin *origin)
+{
+    while (origin->nqueued != 0 && can_serve(origin)) {
+        struct fetch *fetch = LIST_ENTRY(origin->queue.next, struct fetch, link);
+        leave_queue(origin, fetch);
+        serve(origin, fetch);
+    }
+}
+
+void pool_submit(struct pool *pool, struct fetch *fetch)
+{
+    struct origin *origin = find_origin(pool, &fetch->url);
+    if (origin->nqueued == 0 && can_serve(origin)) {
+        serve(origin, fetch);
+    } else if (origin->nqueued >= pool->options.queue) {
+        fetch->stage = FETCH_FAILED;
+        fetch->failed_stage = FETCH_QUEUED;
+        fetch->error = FETCH_FULL;
+        strcpy(fetch->reason, "too many requests to this origin wait already");
+        timer_stop(fetch->loop, &fetch->deadline);
+    } else {
+        enter_queue(origin, fetch);
+    }
+}
+
+void pool_submit_again(struct pool *pool, struct fetch *fetch)
+{
+    struct origin *origin = find_origin(pool, &fetch->url);
+    if (origin->nconns < pool->options.connections) {
+        client_conn_dial(origin, fetch); /* a new one: the other idle ones may be dead as well */
+        return;
+    }
+    enter_queue(origin, fetch);
+    link_remove(&fetch->link);
+    link_append(origin->queue.next, &fetch->link); /* goes first */
+}
+
+void pool_conn_free(struct client_conn *conn)
+{
+    struct origin *origin = conn->origin;
+    link_remove(&conn->link);
+    link_append(origin->idle.next, &conn->link); /* the last used first */
+    conn->is_idle = true;
+    origin->nidle++;
+    deadline_start(origin->pool->idle_deadlines, &conn->idle_deadline, conn->idle_deadline.on_due);
+    serve_queue(origin);
+}
+
+void pool_conn_gone(struct origin *origin)
+{
+    serve_queue(origin);
+    free_if_unused(origin);
+}
+
+/* ---- the end ---- */
+
+static void close_origin(struct origin *origin)
+{
+    struct pool *pool = origin->pool;
+    pool->options.connections = 0; /* nobody is served any more */
+    while (origin->nqueued != 0) {
+        struct fetch *fetch = LIST_ENTRY(origin->queue.next, struct fetch, link);
+        bool is_last = origin->nqueued == 1 && origin->nconns == 0;
+        fetch_orphan(fetch); /* through cancel_queued */
+        if (is_last)
+            return;
+    }
+    while (origin->nconns != 0) {
+        bool is_last = origin->nconns == 1;
+        struct link *first = link_is_alone(&origin->busy) ? origin->idle.next : origin->busy.next;
+        struct client_conn *conn = LIST_ENTRY(first, struct client_conn, link);
+        if (conn->fetch != NULL)
+            fetch_orphan(conn->fetch);
+        else
+            client_conn_close(conn);
+        if (is_last)
+            return; /* with the last one the origin has gone */
+    }
+}
+
+void pool_free(struct pool *pool)
+{
+    if (pool == NULL)
+        return;
+    while (!link_is_alone(&pool->origins))
+        close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
+    tls_context_free(pool->tls);
+    free(pool);
+}

@@ -1,0 +1,44 @@
+/*
+ * pool.h - a client's connections, kept per origin and shared by all exchanges of a VM.
+ *
+ * An exchange takes an idle connection, else a new one, else (at the limit) its place in a queue
+ * that is served first come first served.
+ */
+#pragma once
+
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fetch;
+struct loop;
+struct pool;
+
+struct pool_options {
+    uint32_t connections; /* per origin, at least 1 */
+    uint32_t queue;       /* exchanges of an origin that may wait for a connection */
+    uint64_t idle_ms;     /* how long an unused connection is kept */
+    bool verify;          /* of TLS: the certificate and whose it is */
+    const char *ca_file;  /* NULL: the system's; borrowed during pool_new */
+    /* NULL: by network. Gives a connected descriptor for each connection, or -errno. */
+    int (*open_socket)(void *data);
+    void *open_data;
+};
+
+/* NULL with the reason, which can only be about ca_file. */
+struct pool *pool_new(struct loop *loop, const struct pool_options *options, struct fault *fault);
+/* Closes every connection; exchanges under way fail without on_change. */
+void pool_free(struct pool *pool);
+struct loop *pool_loop(const struct pool *pool);
+
+/* Open connections, idle ones among them, and exchanges that wait, over all origins. */
+struct pool_counts {
+    uint32_t connections;
+    uint32_t idle;
+    uint32_t queued;
+};
+struct pool_counts pool_count(const struct pool *pool);
+
+/* For fetch.c: finds a carrier or fails it (FETCH_FULL) without on_change. */
+void pool_submit(struct pool *pool, struct fetch *fetch);

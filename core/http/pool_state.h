@@ -1,0 +1,71 @@
+/*
+ * pool_state.h - origins and their connections. Private to this room.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/parser.h"
+#include "http/pool.h"
+#include "loop/deadline.h"
+
+struct dial;
+struct stream;
+struct tls_context;
+
+struct pool {
+    struct loop *loop;
+    struct pool_options options;
+    struct tls_context *tls; /* made at the first https, or at once for a ca_file */
+    struct deadline_queue *idle_deadlines;
+    struct link origins;
+};
+
+/* Lives while it has a connection or somebody waits. */
+struct origin {
+    struct link link;
+    struct pool *pool;
+    int scheme; /* enum url_scheme */
+    uint16_t port;
+    char *host;        /* lower case */
+    char *unix_path;   /* of http+unix, else NULL */
+    struct link idle;  /* connections, the last used first */
+    struct link busy;  /* the others, also those being made */
+    struct link queue; /* exchanges */
+    uint32_t nconns;
+    uint32_t nidle;
+    uint32_t nqueued;
+};
+
+/* An HTTP/1.1 connection: at most one exchange at a time. It is read from while idle as well, so
+ * that its end is noticed. */
+struct client_conn {
+    struct link link;      /* in its origin's idle or busy */
+    struct origin *origin; /* NULL: closing */
+    struct dial *dial;     /* while it is being made */
+    struct stream *stream;
+    struct fetch *fetch; /* NULL: idle */
+    size_t body_sent;    /* bytes of the request's body */
+    struct parser parser;
+    struct buf head; /* the beginning of a head that did not come in one read */
+    struct deadline idle_deadline;
+    uint64_t nserved;
+    uint8_t dialed_stage; /* enum fetch_stage: how far the dial came */
+    bool is_idle;
+    bool has_bytes; /* of the answer */
+    bool is_lost;   /* a write failed: what the server still says is read */
+};
+
+/* Begins a connection for this exchange. */
+void client_conn_dial(struct origin *origin, struct fetch *fetch);
+/* Sends the exchange on an idle one. */
+void client_conn_carry(struct client_conn *conn, struct fetch *fetch);
+/* At once; it leaves its origin. */
+void client_conn_close(struct client_conn *conn);
+
+/* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
+ * lost its connection and goes first. */
+void pool_conn_free(struct client_conn *conn);
+void pool_conn_gone(struct origin *origin);
+void pool_submit_again(struct pool *pool, struct fetch *fetch);
+struct tls_context *pool_tls(struct pool *pool);

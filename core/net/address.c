@@ -1,0 +1,40 @@
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+void address_set_port(struct address *address, uint16_t port)
+{
+    if (address->as.base.sa_family == AF_INET)
+        ((struct sockaddr_in *)&address->as.storage)->sin_port = htons(port);
+    else if (address->as.base.sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)&address->as.storage)->sin6_port = htons(port);
+}
+
+bool address_literal(struct address *address, const char *host, uint16_t port)
+{
+    struct sockaddr_in *four = (struct sockaddr_in *)&address->as.storage;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address->as.storage;
+    memset(address, 0, sizeof(*address));
+    if (inet_pton(AF_INET, host, &four->sin_addr) == 1)
+        address->as.base.sa_family = AF_INET;
+    else if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1)
+        address->as.base.sa_family = AF_INET6;
+    else
+        return false;
+    address_set_port(address, port);
+    return true;
+}
+
+bool address_unix(struct address *address, struct str path)
+{
+    struct sockaddr_un *local = &address->as.local;
+    memset(address, 0, sizeof(*address));
+    if (path.len == 0 || path.len >= sizeof(local->sun_path) ||
+        memchr(path.ptr, '\0', path.len) != NULL)
+        return false;
+    local->sun_family = AF_UNIX;
+    memcpy(local->sun_path, path.ptr, path.len);
+    return true;
+}

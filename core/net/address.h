@@ -1,0 +1,26 @@
+/*
+ * address.h - where a socket connects to: an IP address with its port, or the path of a Unix
+ * socket.
+ */
+#pragma once
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct address {
+    union {
+        struct sockaddr base;
+        struct sockaddr_storage storage;
+        struct sockaddr_un local;
+    } as;
+};
+
+/* "127.0.0.1" or "::1", without brackets. False when `host` is a name. */
+bool address_literal(struct address *address, const char *host, uint16_t port);
+/* False when the path is empty or too long for a socket. */
+bool address_unix(struct address *address, struct str path);
+void address_set_port(struct address *address, uint16_t port);

@@ -1,0 +1,43 @@
+/*
+ * dial.h - from the name of a server to a stream that is ready for use: resolves, connects (each
+ * address in turn), shakes hands if it is to be TLS.
+ *
+ * Freed by itself when it is done or cancelled.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dial;
+struct loop;
+struct stream;
+struct tls_context;
+
+enum dial_stage { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_SHAKING_HANDS, DIAL_STAGES };
+enum dial_error { DIAL_OK, DIAL_BAD_NAME, DIAL_REFUSED, DIAL_BAD_TLS };
+
+/* Borrowed until the dial is done. */
+struct dial_target {
+    const char *host; /* a name or a literal address; not used with the next two but for TLS */
+    uint16_t port;
+    const char *unix_path;          /* NULL: not a Unix socket */
+    int (*open_socket)(void *data); /* NULL: none. Gives a connected descriptor or -errno */
+    void *open_data;
+    struct tls_context *tls; /* NULL: plain */
+};
+
+struct dial_result {
+    struct stream *stream; /* to be taken over with stream_set_owner; NULL: it failed */
+    enum dial_error error;
+    const char *reason;            /* for people */
+    uint64_t took_us[DIAL_STAGES]; /* each stage that was gone through */
+};
+
+/* on_done is called once, from the loop, never from within this call. */
+struct dial *dial_start(struct loop *loop, const struct dial_target *target,
+                        void (*on_done)(void *owner, const struct dial_result *result),
+                        void *owner);
+/* Closes the socket at once; nothing is called any more. */
+void dial_cancel(struct dial *dial);
+enum dial_stage dial_stage(const struct dial *dial);

@@ -1,0 +1,477 @@
+/*
+ * moonloop.core.http. A pool and a fetch are userdata; a fetch keeps its pool and the body that it
+ * sends alive. Functions that wait return `true, ...` or `false, error`.
+ */
+#include "script/lib_http.h"
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "http/fetch.h"
+#include "http/method.h"
+#include "http/pool.h"
+#include "http/query.h"
+#include "script/task.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char pool_meta[] = "moonloop.core.http.pool";
+static const char fetch_meta[] = "moonloop.core.http.fetch";
+
+enum { BODY_PLACE = 1, POOL_PLACE }; /* in a fetch's environment */
+
+enum wanted { WANTS_HEAD, WANTS_CHUNK, WANTS_WHOLE };
+
+struct handle {
+    struct fetch *fetch; /* NULL: given up */
+    struct fetch_op *op; /* who waits */
+};
+
+struct fetch_op {
+    struct op op;
+    struct handle *handle;
+    int handle_ref; /* keeps it from the collector */
+    enum wanted wanted;
+    bool is_complete;
+};
+
+static struct str check_str(lua_State *L, int index)
+{
+    struct str text;
+    text.ptr = luaL_checklstring(L, index, &text.len);
+    return text;
+}
+
+/* ---- pools ---- */
+
+static int on_pool_gc(lua_State *L)
+{
+    struct pool **pool = luaL_checkudata(L, 1, pool_meta);
+    pool_free(*pool);
+    *pool = NULL;
+    return 0;
+}
+
+struct pool *http_push_pool(lua_State *L, const struct pool_options *options, struct fault *fault)
+{
+    struct pool **place = lua_newuserdata(L, sizeof(*place));
+    *place = NULL;
+    if (luaL_newmetatable(L, pool_meta) != 0) {
+        lua_pushcfunction(L, on_pool_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    *place = pool_new(vm_of(L)->loop, options, fault);
+    return *place;
+}
+
+/* pool(connections, queue, idle seconds, verify, ca_file or nil): a pool; or nil and why not */
+static int l_pool(lua_State *L)
+{
+    struct fault fault = {0};
+    struct pool_options options = {
+        .connections = (uint32_t)luaL_checkinteger(L, 1),
+        .queue = (uint32_t)luaL_checkinteger(L, 2),
+        .idle_ms = (uint64_t)(luaL_checknumber(L, 3) * 1000),
+        .verify = lua_toboolean(L, 4),
+        .ca_file = luaL_optstring(L, 5, NULL),
+    };
+    if (http_push_pool(L, &options, &fault) != NULL)
+        return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, fault.text);
+    return 2;
+}
+
+static struct pool *check_pool(lua_State *L, int index)
+{
+    struct pool **pool = luaL_checkudata(L, index, pool_meta);
+    luaL_argcheck(L, *pool != NULL, index, "the client is closed");
+    return *pool;
+}
+
+/* counts(pool): connections, idle ones, exchanges that wait */
+static int l_counts(lua_State *L)
+{
+    struct pool_counts counts = pool_count(check_pool(L, 1));
+    lua_pushinteger(L, counts.connections);
+    lua_pushinteger(L, counts.idle);
+    lua_pushinteger(L, counts.queued);
+    return 3;
+}
+
+/* ---- results ---- */
+
+static void push_taken_body(lua_State *L, struct fetch *fetch)
+{
+    size_t len = fetch->answer_body.len;
+    lua_pushlstring(L, len != 0 ? fetch->answer_body.ptr : "", len);
+    fetch_take_body(fetch, len);
+    if (fetch->stage == FETCH_DONE)
+        buf_deinit(&fetch->answer_body);
+}
+
+/* The URL as it may be shown: without user and password. */
+static void push_shown_url(lua_State *L, const struct fetch *fetch)
+{
+    struct str text = buf_str(&fetch->url_text), userinfo = fetch->url.userinfo;
+    if (!fetch->url.has_userinfo) {
+        lua_pushlstring(L, text.ptr, text.len);
+        return;
+    }
+    const char *rest = userinfo.ptr + userinfo.len + 1;
+    lua_pushlstring(L, text.ptr, (size_t)(userinfo.ptr - text.ptr));
+    lua_pushlstring(L, rest, (size_t)(text.ptr + text.len - rest));
+    lua_concat(L, 2);
+}
+
+static void push_failure(lua_State *L, const struct fetch *fetch)
+{
+    static const char *const codes[] = {"error",  "full",     "dns",       "refused", "tls",
+                                        "closed", "protocol", "too_large", "timeout"};
+    struct str method = method_name(fetch->method);
+    const char *stage = fetch_stage_text(fetch->failed_stage);
+    push_shown_url(L, fetch);
+    lua_pushlstring(L, method.ptr, method.len);
+    vm_push_error(L, codes[fetch->error], "%s %s: %s, %s", lua_tostring(L, -1), lua_tostring(L, -2),
+                  fetch->reason, stage);
+    lua_insert(L, -3);
+    lua_setfield(L, -3, "method");
+    lua_setfield(L, -2, "url");
+    lua_pushstring(L, stage);
+    lua_setfield(L, -2, "stage");
+}
+
+static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
+{
+    if (fetch_is_over(fetch))
+        return true;
+    return (wanted == WANTS_HEAD && fetch->answer_head.len != 0) ||
+           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0);
+}
+
+/* What the wait gives: see the functions that begin it. */
+static int push_results(lua_State *L, struct handle *handle, enum wanted wanted, int handle_ref)
+{
+    struct fetch *fetch = handle->fetch;
+    bool is_failed = fetch->stage == FETCH_FAILED;
+    lua_pushboolean(L, !is_failed);
+    if (is_failed) {
+        push_failure(L, fetch);
+        return 2;
+    }
+    if (wanted == WANTS_HEAD) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, handle_ref);
+        lua_pushinteger(L, fetch->message.status);
+        if (fetch->stage != FETCH_DONE)
+            return 3;
+        push_taken_body(L, fetch);
+        return 4;
+    }
+    if (wanted == WANTS_CHUNK && fetch->answer_body.len == 0)
+        return 1;
+    push_taken_body(L, fetch);
+    return 2;
+}
+
+/* ---- waiting ---- */
+
+static void release(struct op *op)
+{
+    struct fetch_op *wait = (struct fetch_op *)op;
+    struct handle *handle = wait->handle;
+    handle->op = NULL;
+    if (!wait->is_complete) { /* cancelled: its socket closes now */
+        fetch_free(handle->fetch);
+        handle->fetch = NULL;
+    }
+    luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
+    free(wait);
+}
+
+static void on_change(struct fetch *fetch)
+{
+    struct handle *handle = fetch->owner;
+    struct fetch_op *wait = handle->op;
+    if (wait == NULL || !is_satisfied(fetch, wait->wanted))
+        return;
+    int count = push_results(op_state(&wait->op), handle, wait->wanted, wait->handle_ref);
+    wait->is_complete = true;
+    op_complete(&wait->op, count);
+}
+
+/* The fetch is at `index`. */
+static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted wanted)
+{
+    lua_pushvalue(L, index);
+    int handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (is_satisfied(handle->fetch, wanted)) {
+        int count = push_results(L, handle, wanted, handle_ref);
+        luaL_unref(L, LUA_REGISTRYINDEX, handle_ref);
+        return count;
+    }
+    struct fetch_op *wait = MEM_NEW(struct fetch_op);
+    wait->op.release = release;
+    wait->handle = handle;
+    wait->handle_ref = handle_ref;
+    wait->wanted = wanted;
+    handle->op = wait;
+    return task_wait(L, &wait->op);
+}
+
+/* ---- fetches ---- */
+
+static int on_fetch_gc(lua_State *L)
+{
+    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    fetch_free(handle->fetch);
+    handle->fetch = NULL;
+    return 0;
+}
+
+/* A handle at the top of the stack, keeping the pool at 1 and the body at 5 alive. */
+static struct handle *push_handle(lua_State *L)
+{
+    struct handle *handle = lua_newuserdata(L, sizeof(*handle));
+    *handle = (struct handle){0};
+    if (luaL_newmetatable(L, fetch_meta) != 0) {
+        lua_pushcfunction(L, on_fetch_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, 5);
+    lua_rawseti(L, -2, BODY_PLACE);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, POOL_PLACE);
+    lua_setfenv(L, -2);
+    return handle;
+}
+
+static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char **reason)
+{
+    int count = (int)lua_objlen(L, index);
+    bool is_good = true;
+    for (int i = 1; i < count && is_good; i += 2) {
+        struct str name, value;
+        lua_rawgeti(L, index, i);
+        lua_rawgeti(L, index, i + 1);
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        value.ptr = lua_tolstring(L, -1, &value.len);
+        if (name.ptr == NULL || value.ptr == NULL) {
+            *reason = "a header field is not a string";
+            return false;
+        }
+        is_good = fetch_header(fetch, name, value, reason);
+        lua_pop(L, 2);
+    }
+    return is_good;
+}
+
+/* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none)
+ * Waits for the head: true, fetch, status and, when it is there, the whole body; or false, error.
+ * What cannot be sent: nil and why. */
+static int l_fetch(lua_State *L)
+{
+    const char *reason = NULL;
+    struct str body = {0};
+    task_check(L);
+    struct pool *pool = check_pool(L, 1);
+    struct str method = check_str(L, 2), url = check_str(L, 3);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    if (!lua_isnil(L, 5))
+        body = check_str(L, 5);
+    lua_Number timeout = luaL_checknumber(L, 6);
+    luaL_argcheck(L, timeout >= 0 && timeout < 1e9, 6, "expected seconds");
+    lua_settop(L, 6);
+    struct handle *handle = push_handle(L);
+    handle->fetch = fetch_new(pool, on_change, handle);
+    if (!fetch_request(handle->fetch, method, url, &reason) ||
+        !add_headers(L, 4, handle->fetch, &reason)) {
+        lua_pushnil(L);
+        lua_pushstring(L, reason);
+        return 2;
+    }
+    fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
+    return wait_for(L, 7, handle, WANTS_HEAD);
+}
+
+/* The handle of an answer that can be read from; raises otherwise. */
+static struct handle *check_handle(lua_State *L)
+{
+    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    if (handle->fetch == NULL) {
+        vm_push_error(L, "closed", "the answer was given up and cannot be read any more");
+        lua_error(L);
+    }
+    if (handle->op != NULL) {
+        vm_push_error(L, "misuse", "another task reads this answer");
+        lua_error(L);
+    }
+    return handle;
+}
+
+/* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
+static int l_chunk(lua_State *L)
+{
+    struct handle *handle = check_handle(L);
+    if (!is_satisfied(handle->fetch, WANTS_CHUNK))
+        task_check(L);
+    return wait_for(L, 1, handle, WANTS_CHUNK);
+}
+
+/* body(fetch, most bytes): waits; true and the rest of the body; or false, error */
+static int l_body(lua_State *L)
+{
+    struct handle *handle = check_handle(L);
+    lua_Number most = luaL_checknumber(L, 2);
+    luaL_argcheck(L, most >= 1 && most <= 9e15, 2, "expected bytes");
+    if (!fetch_is_over(handle->fetch))
+        task_check(L);
+    fetch_want_whole(handle->fetch, (uint64_t)most);
+    return wait_for(L, 1, handle, WANTS_WHOLE);
+}
+
+/* close(fetch): gives it up */
+static int l_close(lua_State *L)
+{
+    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    if (handle->op == NULL)
+        on_fetch_gc(L);
+    return 0;
+}
+
+static void push_lower(lua_State *L, struct str text)
+{
+    luaL_Buffer out;
+    luaL_buffinit(L, &out);
+    for (size_t i = 0; i < text.len; i++)
+        luaL_addchar(&out, (char)tolower((unsigned char)text.ptr[i]));
+    luaL_pushresult(&out);
+}
+
+/* headers(fetch): { name, value, ... } in order, names in lower case */
+static int l_headers(lua_State *L)
+{
+    const struct fetch *fetch = check_handle(L)->fetch;
+    const struct message *message = &fetch->message;
+    lua_createtable(L, (int)message->nheaders * 2, 0);
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct header_slice *header = &message->headers[i];
+        push_lower(L, (struct str){fetch->answer_head.ptr + header->name.at, header->name.len});
+        lua_rawseti(L, -2, (int)i * 2 + 1);
+        lua_pushlstring(L, fetch->answer_head.ptr + header->value.at, header->value.len);
+        lua_rawseti(L, -2, (int)i * 2 + 2);
+    }
+    return 1;
+}
+
+/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
+static int l_timing(lua_State *L)
+{
+    const struct fetch_timing *timing = &check_handle(L)->fetch->timing;
+    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
+                            timing->total};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i] != 0)
+            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
+        else
+            lua_pushnil(L);
+    }
+    return 5;
+}
+
+/* ---- URLs ---- */
+
+static void set_str(lua_State *L, const char *name, struct str text)
+{
+    lua_pushlstring(L, text.ptr != NULL ? text.ptr : "", text.len);
+    lua_setfield(L, -2, name);
+}
+
+/* parse(url): { scheme =, userinfo = or nil, shown = without userinfo }; or nil and what is wrong
+ */
+static int l_parse(lua_State *L)
+{
+    static const char *const schemes[] = {"http", "https", "http+unix"};
+    struct str text = check_str(L, 1);
+    struct url url;
+    struct url_error error;
+    if (url_parse(text, &url, &error) != 0) {
+        lua_pushnil(L);
+        lua_pushstring(L, error.reason);
+        return 2;
+    }
+    lua_createtable(L, 0, 3);
+    set_str(L, "scheme", str_of(schemes[url.scheme]));
+    if (url.has_userinfo)
+        set_str(L, "userinfo", url.userinfo);
+    return 1;
+}
+
+static int push_buf(lua_State *L, struct buf *buf)
+{
+    lua_pushlstring(L, buf->len != 0 ? buf->ptr : "", buf->len);
+    buf_deinit(buf);
+    return 1;
+}
+
+/* resolve(base, reference): an absolute URL, not checked; nil when base is none */
+static int l_resolve(lua_State *L)
+{
+    struct buf out = {0};
+    struct str base = check_str(L, 1), reference = check_str(L, 2);
+    if (url_resolve(&out, base, reference) == 0)
+        return push_buf(L, &out);
+    buf_deinit(&out);
+    return 0;
+}
+
+/* same_origin(a, b) */
+static int l_same_origin(lua_State *L)
+{
+    struct url a, b;
+    struct url_error error;
+    lua_pushboolean(L, url_parse(check_str(L, 1), &a, &error) == 0 &&
+                           url_parse(check_str(L, 2), &b, &error) == 0 && url_same_origin(&a, &b));
+    return 1;
+}
+
+/* encode(text): for a query string or a form */
+static int l_encode(lua_State *L)
+{
+    struct buf out = {0};
+    percent_add(&out, check_str(L, 1), PERCENT_FORM);
+    return push_buf(L, &out);
+}
+
+/* decode(text): percent-encoding, a plus stays one */
+static int l_decode(lua_State *L)
+{
+    struct str text = check_str(L, 1);
+    char *out = lua_newuserdata(L, text.len + 1);
+    lua_pushlstring(L, out, percent_decode(out, text, PERCENT_PLAIN));
+    return 1;
+}
+
+int luaopen_moonloop_core_http(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"pool", l_pool},
+                                         {"counts", l_counts},
+                                         {"fetch", l_fetch},
+                                         {"chunk", l_chunk},
+                                         {"body", l_body},
+                                         {"close", l_close},
+                                         {"headers", l_headers},
+                                         {"timing", l_timing},
+                                         {"parse", l_parse},
+                                         {"resolve", l_resolve},
+                                         {"same_origin", l_same_origin},
+                                         {"encode", l_encode},
+                                         {"decode", l_decode},
+                                         {NULL, NULL}};
+    vm_library(L, functions);
+    return 1;
+}

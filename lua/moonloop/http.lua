@@ -1,0 +1,208 @@
+--- The HTTP client: straight-line requests on pooled connections, TLS verified, one deadline for all of it.
+---
+--- An answer of any status is an answer. Failing to get one raises an error object: `refused`, `timeout`, `dns`,
+--- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
+
+local core = require("moonloop.core.http")
+local now = require("moonloop.core.task").now
+local request = require("moonloop.http.request")
+local response = require("moonloop.http.response")
+local errors = require("moonloop.util.errors")
+
+---@class moonloop.http.Options
+---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
+---@field query? table<string, string|number|boolean|(string|number|boolean)[]> added to the URL's own
+---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
+---@field json? any encoded as the body
+---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
+---@field body? string
+---@field redirects? integer how many are followed; 5
+---@field auth? string[] { user, password }
+---@field max_body? integer bytes that body() and json() take at most; 64 MiB
+
+---@class moonloop.http.Request: moonloop.http.Options
+---@field method? string "GET"
+---@field url string
+
+---@class moonloop.http.ClientOptions
+---@field base_url? string what URLs without a scheme are appended to
+---@field headers? table<string, string|number> for each request; its own win
+---@field timeout? number|false seconds; 30
+---@field connections? integer at most so many per origin; 32
+---@field queue? integer requests per origin that may wait for a connection; 1000
+---@field idle? number seconds that an unused connection is kept; 60
+---@field verify? boolean of TLS: the certificate and its name; true
+---@field ca_file? string PEM file with the authorities to trust instead of the system's
+
+local M = {}
+
+---@class moonloop.http.Client
+---@field private pool userdata
+---@field private options moonloop.http.ClientOptions
+local Client = { __name = "moonloop.http.Client" }
+Client.__index = Client
+
+local function exchange(client, wanted, deadline)
+    local left = 0
+    if deadline then
+        left = deadline - now()
+        if left <= 0 then
+            errors.raise("timeout", "%s %s: the time is up, after a redirect", wanted.method, wanted.url)
+        end
+    end
+    local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
+        wanted.body, left)
+    if ok == nil then
+        error(("http: %s %s: %s"):format(wanted.method, wanted.url, handle), 0)
+    elseif not ok then
+        error(handle, 0)
+    end
+    return response.new(handle, wanted, status, body)
+end
+
+---Sends a request and waits for the head of its answer.
+---@param options moonloop.http.Request
+---@return moonloop.http.Response
+function Client:request(options)
+    local wanted = request.new(options, self.options, 2)
+    local timeout = options.timeout
+    if timeout == nil then
+        timeout = self.options.timeout
+    end
+    local deadline = timeout and now() + timeout
+    local left = options.redirects or 5
+    while true do
+        local res = exchange(self, wanted, deadline)
+        local next_one = left > 0 and request.redirected(wanted, res) or nil
+        if next_one == nil then
+            local is_lost = (options.redirects or 5) > 0 and request.redirected(wanted, res)
+            if is_lost then
+                res:close()
+                errors.raise("protocol", "%s %s: more than %d redirects", wanted.method, wanted.url,
+                    options.redirects or 5)
+            end
+            return res
+        end
+        res:close()
+        wanted, left = next_one, left - 1
+    end
+end
+
+local function with(method, url, options)
+    if options ~= nil and type(options) ~= "table" then
+        error(("http: expected a table of options, got a %s"):format(type(options)), 3)
+    end
+    local all = { method = method, url = url }
+    for name, value in pairs(options or {}) do
+        if name == "method" or name == "url" then
+            error(("http: option %q is for request{} alone"):format(name), 3)
+        end
+        all[name] = value
+    end
+    return all
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:get(url, options)
+    return self:request(with("GET", url, options))
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:post(url, options)
+    return self:request(with("POST", url, options))
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:put(url, options)
+    return self:request(with("PUT", url, options))
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:patch(url, options)
+    return self:request(with("PATCH", url, options))
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:delete(url, options)
+    return self:request(with("DELETE", url, options))
+end
+
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function Client:head(url, options)
+    return self:request(with("HEAD", url, options))
+end
+
+---What the pool holds now.
+---@return { connections: integer, idle: integer, queued: integer }
+function Client:stats()
+    local connections, idle, queued = core.counts(self.pool)
+    return { connections = connections, idle = idle, queued = queued }
+end
+
+local CLIENT_OPTIONS = {
+    base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
+    queue = "number", idle = "number", verify = "boolean", ca_file = "string",
+}
+
+---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
+---@param options? moonloop.http.ClientOptions
+---@return moonloop.http.Client
+function M.client(options)
+    options = options or {}
+    request.check_options(options, CLIENT_OPTIONS, "http.client", 3)
+    local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
+    if connections < 1 or queue < 0 or idle <= 0 then
+        error("http.client: connections begin at 1, queue at 0, and idle is more than 0", 2)
+    end
+    local own = {
+        base_url = options.base_url, headers = options.headers,
+        timeout = options.timeout == nil and 30 or options.timeout,
+    }
+    local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file)
+    if not pool then
+        errors.raise("tls", "http.client: %s", reason)
+    end
+    return setmetatable({ pool = pool, options = own }, Client)
+end
+
+---A client over connections that something else opens; for moonloop.testing.
+---@param pool userdata
+---@param options moonloop.http.ClientOptions
+---@return moonloop.http.Client
+function M.client_on(pool, options)
+    return setmetatable({ pool = pool, options = options }, Client)
+end
+
+local shared = M.client()
+
+for _, name in ipairs({ "get", "post", "put", "patch", "delete", "head" }) do
+    M[name] = function(url, options)
+        return shared:request(with(name:upper(), url, options))
+    end
+end
+
+---@param options moonloop.http.Request
+---@return moonloop.http.Response
+function M.request(options)
+    return shared:request(options)
+end
+
+---What the shared client's pool holds now.
+---@return { connections: integer, idle: integer, queued: integer }
+function M.stats()
+    return shared:stats()
+end
+
+return M

@@ -1,0 +1,135 @@
+--- An answer: its head is here, its body comes as it is asked for.
+
+local core = require("moonloop.core.http")
+local errors = require("moonloop.util.errors")
+local json = require("moonloop.json")
+
+local M = {}
+
+---@class moonloop.http.Timing
+---@field dns? number seconds; each is nil when it did not happen
+---@field connect? number
+---@field tls? number
+---@field first_byte? number from the beginning
+---@field total? number from the beginning to the last byte; nil while the body comes
+
+---@class moonloop.http.Response
+---@field status integer
+---@field ok boolean 200 to 299
+---@field url string that answered, after redirects
+---@field headers table<string, string> any case; several fields of a name are joined by ", ". Iterates with
+---  names in lower case
+---@field timing moonloop.http.Timing
+---@field private handle userdata
+---@field private whole? string
+local Response = { __name = "moonloop.http.Response" }
+
+local function settle(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+local Headers = {
+    __name = "moonloop.http.Headers",
+    __index = function(self, name)
+        return type(name) == "string" and rawget(self, name:lower()) or nil
+    end,
+}
+
+local function make_headers(handle)
+    local headers, fields = {}, core.headers(handle)
+    for i = 1, #fields, 2 do
+        local name, before = fields[i], headers[fields[i]]
+        headers[name] = before and before .. ", " .. fields[i + 1] or fields[i + 1]
+    end
+    return setmetatable(headers, Headers)
+end
+
+function Response.__index(self, key)
+    if key == "headers" then
+        local headers = make_headers(rawget(self, "handle"))
+        rawset(self, key, headers)
+        return headers
+    elseif key == "timing" then
+        local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
+        return { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
+    end
+    return Response[key]
+end
+
+---@param handle userdata
+---@param wanted moonloop.http.Wanted
+---@param status integer
+---@param whole? string the body, when all of it is here
+---@return moonloop.http.Response
+function M.new(handle, wanted, status, whole)
+    return setmetatable({
+        handle = handle, status = status, ok = status >= 200 and status < 300, url = wanted.url, whole = whole,
+        max_body = wanted.max_body,
+    }, Response)
+end
+
+---Every value of a field that may come several times, such as Set-Cookie.
+---@param name string
+---@return string[]
+function Response:header_all(name)
+    local values, fields = {}, core.headers(self.handle)
+    for i = 1, #fields, 2 do
+        if fields[i] == name:lower() then
+            values[#values + 1] = fields[i + 1]
+        end
+    end
+    return values
+end
+
+---The whole body; waits for the rest of it. Raises `too_large` beyond max_body, and what fetching raises.
+---@return string
+function Response:body()
+    local whole = rawget(self, "whole")
+    if not whole then
+        if rawget(self, "is_streamed") then
+            error("body: chunks() has taken some of it already", 2)
+        end
+        whole = settle(core.body(self.handle, self.max_body))
+        self.whole = whole
+    elseif #whole > self.max_body then
+        errors.raise("too_large", "%s: the body is larger than max_body", self.url)
+    end
+    return whole
+end
+
+---The body decoded. Raises `json` as well.
+---@return any
+function Response:json()
+    return json.decode(self:body())
+end
+
+---Iterates over the body as it comes: `for chunk in res:chunks() do`. A server that is faster than the loop is
+---held back. Raises what fetching raises.
+---@return fun(): string?
+function Response:chunks()
+    local whole = rawget(self, "whole")
+    if whole then
+        return function()
+            local chunk = whole
+            whole = nil
+            return chunk ~= "" and chunk or nil
+        end
+    end
+    self.is_streamed = true
+    return function()
+        return (settle(core.chunk(self.handle)))
+    end
+end
+
+---Gives the rest of the body up; what was not read whole cannot be read any more.
+function Response:close()
+    if not rawget(self, "whole") then
+        local _ = self.headers, self.timing
+        core.close(self.handle)
+    end
+end
+
+return M
