@@ -17,7 +17,7 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.http", luaopen_moonloop_core_http);
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
-    vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
     vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
+    vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }
