@@ -32,7 +32,8 @@ local EXAMPLES = {
     },
     {
         file = "unblock.lua", path = "/unblock/thread", title = "One word moves it off the loop",
-        says = "A blocking handler as it is, with <code>run = \"thread\"</code> on its route.",
+        says = "A blocking handler as it is, with <code>run = \"thread\"</code> on its route: as many at once as"
+            .. " there are threads.",
         tries = { { "on the loop", six("/unblock/loop") }, { "on threads", six("/unblock/thread") } },
     },
     {

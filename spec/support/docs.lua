@@ -3,14 +3,16 @@
 ---   ```lua          a script for `moonloop run`; a line may end in `--> what it shows`
 ---   -- apps/x.lua   with such a first line: the file of that name. An app is loaded, a spec is run, a
 ---                   configuration is checked. Without one, code with `app:` in it is apps/index.lua.
----   ```sh           a shell script; localhost:8080 is the server of the apps so far
+---   ```sh           a shell script
 ---   ```text, json   behind sh: what that prints; in text, … stands for anything
+---   localhost:8080  anywhere: the server of the apps so far
 ---   norun           behind lua or sh: not run; of sh, the commands and flags have to exist all the same
 
 local assert = require("luassert")
 local cjson = require("cjson")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local socket = require("socket")
 local unistd = require("posix.unistd")
 
 local M = {}
@@ -78,8 +80,16 @@ local function add_requires(text)
     return head
 end
 
+local function free_port()
+    local listening = assert(socket.bind("127.0.0.1", 0))
+    local _, port = listening:getsockname()
+    listening:close()
+    return tonumber(port)
+end
+
 ---@class spec.Document
 ---@field dir string
+---@field address string of the server, once it runs
 local Document = {}
 Document.__index = Document
 
@@ -118,6 +128,7 @@ end
 
 function Document:run_lua(text)
     local path = text:match("^%-%- ([%w_%-%./]+%.lua)")
+    text = self:addressed(text, not path and not text:find("%f[%w_]app:"))
     if not path and text:find("%f[%w_]app:") then
         self:write_app("apps/index.lua", text)
     elseif not path then
@@ -129,6 +140,17 @@ function Document:run_lua(text)
         self:stop()
         expect_success(path:match("_spec%.lua$") and self:call("test", "--no-lint", path) or self:call("check"))
     end
+end
+
+---The text with the address of the server in it; starts that if it is to be asked now.
+function Document:addressed(text, is_asked)
+    if not text:find("localhost:8080", 1, true) then
+        return text
+    end
+    if is_asked and not self.site then
+        self.site = server.start({ dir = self.dir, bind = self.address })
+    end
+    return (text:gsub("localhost:8080", self.address))
 end
 
 function Document:stop()
@@ -174,11 +196,7 @@ function Document:run_shell(fence, following)
     if fence.is_norun then
         return
     end
-    local script = fence.text
-    if script:find("localhost:8080", 1, true) then
-        self.site = self.site or server.start({ dir = self.dir, env = self.env })
-        script = script:gsub("localhost:8080", self.site.host .. ":" .. self.site.port)
-    end
+    local script = self:addressed(fence.text, true)
     local result = process.run({ "sh", "-e", "-c", script }, { cwd = self.dir })
     expect_success(result)
     if following and (following.kind == "text" or following.kind == "json") then
@@ -190,7 +208,7 @@ end
 ---@param name string for messages
 ---@param text string
 function M.run(name, text)
-    local self = setmetatable({ dir = process.directory() }, Document)
+    local self = setmetatable({ dir = process.directory(), address = "127.0.0.1:" .. free_port() }, Document)
     process.make_directory(self.dir .. "/apps")
     assert(unistd.link(server.binary, self.dir .. "/moonloop", true))
     local fences = M.fences(text)
