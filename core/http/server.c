@@ -59,6 +59,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->body_deadlines = deadline_queue(loop, config->body_timeout_ms);
     server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
+    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     make_id_prefix(server);
     return server;
 }

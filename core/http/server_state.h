@@ -36,6 +36,7 @@ struct http_server {
     struct deadline_queue *body_deadlines;
     struct deadline_queue *keepalive_deadlines;
     struct deadline_queue *linger_deadlines;
+    struct deadline_queue *drain_deadlines;
     uint64_t next_id;
     char id_prefix[8];
     uint64_t requests; /* answered */
