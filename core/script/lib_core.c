@@ -4,6 +4,7 @@
 #include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_log.h"
+#include "script/lib_testing.h"
 #include "script/task.h"
 #include "script/vm.h"
 
@@ -13,5 +14,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.json", luaopen_moonloop_core_json);
     vm_preload(vm, "moonloop.core.http", luaopen_moonloop_core_http);
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);
+    vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
 }
