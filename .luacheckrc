@@ -9,4 +9,5 @@ ignore = { "581" } -- `not (x >= 0)` is also true for NaN
 exclude_files = { "spec/corpus/**", "build*/**", "bench/load/tmp/**", "bench/peers/**" }
 
 files["spec/"] = { std = "+busted", read_globals = { table = { fields = { "pack" } } } }
-files["lua/moonloop/util/coroutines.lua"] = { globals = { coroutine = { fields = { "resume", "wrap" } } } }
+files["lua/moonloop/coroutines.lua"] = { globals = { coroutine = { fields = { "resume", "wrap" } } } }
+files["lua/moonloop/guard.lua"] = { globals = { debug = { fields = { "sethook" } }, jit = { other_fields = true } } }

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from driver.peers import ALL_PEERS, ROOT, Launch
-from driver.probe import probe
+from driver.probe import probe, read_answer
 from driver.process import Server, ServerError, process_tree
 from driver.works import WORKS
 
-HELLO = WORKS[0]
+WORKS_BY_NAME = {work.name: work for work in WORKS if work.pipeline == 1}
 FIRST_PORT = 21250
 
 
@@ -20,17 +20,19 @@ def option_parser(name, description):
     names = [peer.name for peer in ALL_PEERS]
     parser = argparse.ArgumentParser(prog=f"bench/micro/{name}", description=description)
     parser.add_argument("--peer", choices=names, default="moonloop", help="measure another server (moonloop)")
+    parser.add_argument("--work", choices=WORKS_BY_NAME, default="hello", help="ask for something else (hello)")
     parser.add_argument("--moonloop", type=Path, default=ROOT / "build" / "moonloop", metavar="BINARY")
     return parser
 
 
 class Subject:
-    """A running server that answers hello. `prefix` goes before its command."""
+    """A running server that answers one work. `prefix` goes before its command."""
 
     def __init__(self, options, tmp, prefix=(), start_seconds=15):
         peer = next(peer for peer in ALL_PEERS if peer.name == options.peer)
+        self.work = WORKS_BY_NAME[options.work]
         self.port = FIRST_PORT + ALL_PEERS.index(peer)
-        launch = Launch(HELLO.name, self.port, Path(tmp), options.moonloop.absolute())
+        launch = Launch(self.work.name, self.port, Path(tmp), options.moonloop.absolute())
         reason = peer.skip_reason(launch)
         if reason:
             sys.exit(f"bench/micro: {peer.name}: {reason}")
@@ -38,7 +40,7 @@ class Subject:
         argv = [*prefix, *peer.command(launch)]
         self.server = Server(argv, core, Path(tmp) / "server.log")
         try:
-            self.server.wait_until(lambda: probe(self.port, HELLO), start_seconds)
+            self.server.wait_until(lambda: probe(self.port, self.work), start_seconds)
         except ServerError as error:
             self.server.stop()
             sys.exit(f"bench/micro: {peer.name}: {error}")
@@ -54,27 +56,25 @@ class Subject:
         return process_tree(self.server.pid)[1:] or [self.server.pid]
 
     def connect(self):
-        return Connection(self.port)
+        return Connection(self.port, self.work)
 
 
 class Connection:
-    """A keep-alive connection that asks for hello."""
+    """A keep-alive connection that asks for one work."""
 
-    def __init__(self, port):
+    def __init__(self, port, work):
+        self.work = work
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self.request = HELLO.request()
+        self.stream = self.socket.makefile("rb")
+        self.request = work.request()
 
     def ask(self):
-        """One request and its answer. Raises ServerError when that is not hello."""
+        """One request and its answer. Raises ServerError when that is not the right one."""
         self.socket.sendall(self.request)
-        answer = self.socket.recv(4096)
-        while not answer.endswith(HELLO.answer.encode()):
-            more = self.socket.recv(4096)
-            if not more:
-                raise ServerError(f"the connection was closed after {answer!r}")
-            answer += more
-        if not answer.startswith(b"HTTP/1.1 200 "):
-            raise ServerError(f"wrong answer: {answer!r}")
+        status, body, _ = read_answer(self.stream)
+        if status != 200 or not self.work.is_right(body):
+            raise ServerError(f"wrong answer: status {status}, body {body[:200]!r}")
 
     def close(self):
+        self.stream.close()
         self.socket.close()

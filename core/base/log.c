@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +35,10 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
  * serves. */
 static int open_stderr(void)
 {
+    struct stat info;
+    /* A file: what is printed past the log shall not overwrite it. */
+    if (fstat(STDERR_FILENO, &info) == 0 && S_ISREG(info.st_mode))
+        fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_APPEND);
     int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     return fd >= 0 ? fd : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 }

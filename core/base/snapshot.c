@@ -99,7 +99,8 @@ static struct snapshot *draft_seal(struct draft *draft, struct fault *fault)
 {
     struct buf buf = {0};
     size_t head_bytes = sizeof(struct head) + draft->count * sizeof(struct entry);
-    qsort(draft->files, draft->count, sizeof(*draft->files), compare_files);
+    if (draft->count != 0) /* qsort wants an array, even for nothing */
+        qsort(draft->files, draft->count, sizeof(*draft->files), compare_files);
     buf_reserve(&buf, head_bytes);
     buf.len = head_bytes;
     for (size_t i = 0; i < draft->count; i++) {

@@ -1,12 +1,13 @@
 /*
  * Bytes arrive in a buffer that all connections share. As long as requests are answered at once,
  * nothing is copied: the parts of a request point into that buffer and the answers gather in the
- * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the read
- * (half a head, what comes behind a request that waits) is copied to `pending`.
+ * server's `out` until the read is used up, then leave in one write. Whatever has to outlive the
+ * read (half a head, what comes behind a request that waits) is copied to `pending`.
  */
 #include "http/conn.h"
 
 #include "base/mem.h"
+#include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
@@ -73,7 +74,8 @@ void conn_flush(struct conn *conn, struct str body)
         stream_read_start(conn->stream);
     }
     out->len = 0;
-    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing && conn->waits != CONN_WAITS_SEND)
+    if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing &&
+        conn->waits != CONN_WAITS_SEND)
         wait_for(conn, CONN_WAITS_SEND);
 }
 
@@ -88,7 +90,8 @@ static bool is_rest_small(const struct conn *conn)
 
 bool conn_settle_close(struct conn *conn)
 {
-    if (conn->server->is_draining || (conn->is_parsing && !is_rest_small(conn)))
+    if (conn->server->is_draining || (conn->is_parsing && !is_rest_small(conn)) ||
+        conn->request->body_state > BODY_DONE)
         conn->is_last = true;
     return conn->is_last;
 }
@@ -124,8 +127,8 @@ void conn_answered(struct conn *conn)
     go_on(conn);
 }
 
-/* Answers what never reached a handler, and ends the connection: the place of the next request cannot
- * be known. */
+/* Answers what never reached a handler, and ends the connection: the place of the next request
+ * cannot be known. */
 static void refuse(struct conn *conn, uint16_t status, struct str reason)
 {
     struct buf *out = conn_out(conn);
@@ -156,10 +159,12 @@ static bool on_body(void *owner, char *bytes, size_t len)
     struct conn *conn = owner;
     struct request *request = conn->request;
     request->body_seen += len;
+    request->chunk_left -= request->chunk_left != 0 ? len : 0;
     conn->is_continue_due = false;
     if (conn->is_discarding)
         return true;
-    if (request->body_limit != 0 && request->body_seen > request->body_limit) {
+    if (conn->is_with_handler && request->body_limit != 0 &&
+        request->body_seen > request->body_limit) {
         request->body_state = BODY_TOO_LARGE;
         return false;
     }
@@ -179,9 +184,24 @@ static bool on_body(void *owner, char *bytes, size_t len)
     return true;
 }
 
+/* A chunk that passes the limit is refused before any of it has come. */
+static bool on_chunk(void *owner, uint64_t size)
+{
+    struct conn *conn = owner;
+    struct request *request = conn->request;
+    request->chunk_left = size;
+    if (conn->is_discarding || !conn->is_with_handler || request->body_limit == 0 ||
+        (request->body_seen <= request->body_limit &&
+         size <= request->body_limit - request->body_seen))
+        return true;
+    request->body_state = BODY_TOO_LARGE;
+    return false;
+}
+
 static void begin_request(struct conn *conn)
 {
     conn->request = server_get_request(conn->server);
+    conn->is_idle = false;
     conn->request->conn = conn;
     conn->request->is_transient = true;
     conn->is_parsing = true;
@@ -210,7 +230,7 @@ static bool check_head_size(struct conn *conn)
 {
     const struct config *config = conn->server->config;
     const struct message *message = &conn->request->message;
-    uint32_t line = message->nheaders != 0 ? message->headers[0].name.at
+    uint32_t line = message->nheaders != 0  ? message->headers[0].name.at
                     : message->is_head_done ? message->head_len
                                             : conn->parser.chunk_at;
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
@@ -225,36 +245,24 @@ static bool check_head_size(struct conn *conn)
     return true;
 }
 
-/* What RFC 9112 demands of a head and the parser does not see. */
-static bool check_framing(struct conn *conn)
+static bool check_head(struct conn *conn)
 {
-    const struct message *message = &conn->request->message;
-    const char *wrong = NULL;
-    if (message->version == 11 && message->nhosts == 0) /* 3.2 */
-        wrong = "the Host field is missing";
-    else if (message->nhosts > 1)
-        wrong = "more than one Host field";
-    else if (message->has_transfer_encoding && message->has_length) /* 6.1 */
-        wrong = "both Transfer-Encoding and Content-Length";
-    else if (message->has_transfer_encoding && message->version == 10) /* 6.1 */
-        wrong = "Transfer-Encoding in HTTP/1.0";
-    else if (message->has_transfer_encoding && !message->is_chunked)
-        wrong = "the last transfer coding is not chunked";
-    if (wrong != NULL)
-        refuse(conn, 400, str_of(wrong));
-    return wrong == NULL;
+    const char *why;
+    uint16_t status = head_check(conn->request, &why);
+    if (status != 0)
+        refuse(conn, status, str_of(why));
+    return status == 0;
 }
 
 static void dispatch(struct conn *conn)
 {
     struct http_server *server = conn->server;
     struct request *request = conn->request;
-    if (!check_head_size(conn) || !check_framing(conn))
+    if (!check_head_size(conn) || !check_head(conn))
         return;
     server_begin_request(server, request);
     if (!conn->is_parsing && request->body_state == BODY_COMING)
         request->body_state = BODY_DONE;
-    request_limit_body(request, request->body_limit);
     conn->is_last = !request->message.keeps_alive;
     conn->is_continue_due = request->message.wants_continue && request->message.version == 11 &&
                             conn->is_parsing && request->body_seen == 0;
@@ -279,33 +287,31 @@ static void tell_body(struct conn *conn)
 {
     struct http_server *server = conn->server;
     struct request *request = conn->request;
-    if (!request->is_body_wanted) {
-        hold_back_body(conn);
-        return;
+    if (request->is_body_wanted) {
+        request->is_body_wanted = false; /* until the handler asks again */
+        if (conn->waits == CONN_WAITS_BODY)
+            wait_for(conn, CONN_WAITS_NOT);
+        server->handler->on_body(server->handler->data, request);
     }
-    wait_for(conn, request->body_state == BODY_COMING ? CONN_WAITS_BODY : CONN_WAITS_NOT);
-    server->handler->on_body(server->handler->data, request);
-    if (conn->is_with_handler)
+    if (conn->is_with_handler && conn->request == request && !request->is_body_wanted)
         hold_back_body(conn);
 }
 
 static void on_message_failed(struct conn *conn)
 {
     struct request *request = conn->request;
-    bool is_head_done = request->message.is_head_done;
     conn->is_last = true;
-    if (!is_head_done) {
-        refuse_syntax(conn);
+    if (!request->message.is_head_done) {
+        if (check_head_size(conn))
+            refuse_syntax(conn);
         return;
     }
     if (request->body_state == BODY_COMING)
         request->body_state = BODY_MALFORMED;
     if (conn->is_with_handler)
         tell_body(conn);
-    else if (!conn->is_discarding && request->body_state == BODY_TOO_LARGE)
-        dispatch(conn); /* a route may answer before it looks at the body; the limit is told there */
     else if (!conn->is_discarding)
-        refuse_syntax(conn);
+        dispatch(conn); /* as if the head had come alone: the answer may not need the body */
 }
 
 /* Parses up to the end of one message and hands on what became complete; returns the bytes used. */
@@ -372,6 +378,12 @@ static void keep_rest(struct conn *conn, const char *bytes, size_t len)
         stream_read_stop(conn->stream);
 }
 
+static void start_idling(struct conn *conn)
+{
+    conn->is_idle = true;
+    wait_for(conn, CONN_WAITS_NEXT);
+}
+
 /* What is due when a batch is over and the connection goes on. */
 static void settle(struct conn *conn)
 {
@@ -384,8 +396,10 @@ static void settle(struct conn *conn)
     }
     if (conn->waits == CONN_WAITS_SEND || is_answering)
         return;
-    if (conn->request == NULL)
-        wait_for(conn, CONN_WAITS_NEXT);
+    if (conn->request == NULL && !conn->is_idle)
+        start_idling(conn);
+    else if (conn->request == NULL)
+        return; /* an empty line: time runs on */
     else if (conn->is_discarding)
         wait_for(conn, CONN_WAITS_BODY);
     else if (conn->waits != CONN_WAITS_HEAD) /* not restarted by each byte of a slow head */
@@ -435,9 +449,14 @@ static void go_on(struct conn *conn)
         stream_read_start(conn->stream);
 }
 
+void conn_make_room(struct conn *conn)
+{
+    stream_read_start(conn->stream);
+}
+
 void conn_read_body(struct conn *conn)
 {
-    if (conn->is_continue_due)
+    if (conn->is_continue_due && !conn->request->is_answer_begun)
         conn_send_continue(conn);
     if (conn->waits != CONN_WAITS_SEND)
         wait_for(conn, CONN_WAITS_BODY);
@@ -595,23 +614,20 @@ void conn_open(struct http_server *server, int fd)
     link_append(&server->conns, &conn->link);
     deadline_init(&conn->deadline);
     parser_init(&conn->parser, PARSER_REQUEST, on_body, conn);
+    conn->parser.on_chunk = on_chunk;
     server_conn_opened(server);
+    conn->is_idle = true; /* with less patience than between two requests */
     wait_for(conn, CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }
 
-/* The last answer is on its way: close once it has left, reading what the client still sends, because
- * closing over unread bytes would make the kernel throw the answer away. */
+/* The last answer is on its way: close once it has left, reading what the client still sends,
+ * because closing over unread bytes would make the kernel throw the answer away. */
 static void finish(struct conn *conn)
 {
-    bool is_input_used = !conn->is_parsing && conn->pending.len == 0;
     size_t queued_bytes = stream_queued_bytes(conn->stream);
     if (conn->request != NULL)
         release_request(conn);
-    if (queued_bytes == 0 && is_input_used && !conn->is_lingering) {
-        conn_close(conn);
-        return;
-    }
     if (!conn->is_lingering) {
         conn->is_lingering = true;
         buf_deinit(&conn->pending);
@@ -621,12 +637,16 @@ static void finish(struct conn *conn)
     wait_for(conn, queued_bytes != 0 ? CONN_WAITS_SEND : CONN_WAITS_END);
 }
 
+/* An idle client may have sent its next request already, and closing now would fail it. So it has
+ * half a second more: what comes is answered with Connection: close. */
 void conn_drain(struct conn *conn)
 {
-    if (conn->request == NULL && stream_queued_bytes(conn->stream) == 0 && !conn->is_lingering)
-        conn_close(conn);
-    else
+    if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;
+    } else {
+        conn->waits = CONN_WAITS_NEXT;
+        deadline_start(conn->server->drain_deadlines, &conn->deadline, on_deadline);
+    }
 }
 
 void conn_close(struct conn *conn)

@@ -1,9 +1,10 @@
 /*
- * conn.h - one client's connection: reads, cuts the bytes into requests, keeps limits and deadlines,
- * sends answers in the order of the requests.
+ * conn.h - one client's connection: reads, cuts the bytes into requests, keeps limits and
+ * deadlines, sends answers in the order of the requests.
  *
- * On its worker's loop thread; lives from accept until the stream's on_close. One request at a time is
- * with the handler; what a client sends meanwhile waits in `pending`, and beyond a mark in the kernel.
+ * On its worker's loop thread; lives from accept until the stream's on_close. One request at a time
+ * is with the handler; what a client sends meanwhile waits in `pending`, and beyond a mark in the
+ * kernel.
  */
 #pragma once
 
@@ -20,12 +21,13 @@ struct request;
 struct stream;
 
 enum {
-    CONN_PENDING_MAX = 64 * 1024,      /* bytes read ahead of the running request */
-    CONN_BODY_AHEAD_MAX = 256 * 1024,  /* body bytes that nobody has taken */
-    CONN_QUEUED_MAX = 256 * 1024,      /* answer bytes that the client has not taken */
-    CONN_BATCH_MAX = 64 * 1024,        /* answers of one batch before they are sent */
-    CONN_LINGER_MS = 2000,             /* for a client to read the last answer before we close */
-    CONN_DRAIN_BODY_MAX = 64 * 1024,   /* of a body nobody wanted, to keep the connection */
+    CONN_PENDING_MAX = 64 * 1024,     /* bytes read ahead of the running request */
+    CONN_BODY_AHEAD_MAX = 256 * 1024, /* body bytes that nobody has taken */
+    CONN_QUEUED_MAX = 256 * 1024,     /* answer bytes that the client has not taken */
+    CONN_BATCH_MAX = 64 * 1024,       /* answers of one batch before they are sent */
+    CONN_LINGER_MS = 2000,            /* for a client to read the last answer before we close */
+    CONN_DRAIN_MS = 500,               /* for a request that is under way when the server drains */
+    CONN_DRAIN_BODY_MAX = 64 * 1024,  /* of a body nobody wanted, to keep the connection */
 };
 
 struct conn {
@@ -35,16 +37,17 @@ struct conn {
     struct request *request; /* being read or answered; NULL between two */
     struct deadline deadline;
     struct parser parser;
-    struct buf pending; /* bytes that outlive the read that brought them */
+    struct buf pending;  /* bytes that outlive the read that brought them */
     size_t unsent_bytes; /* when the send deadline was last looked at */
     enum conn_waits {
-        CONN_WAITS_NOT,      /* no deadline: the handler has its own */
-        CONN_WAITS_HEAD,     /* for the rest of a head */
-        CONN_WAITS_BODY,     /* for the rest of a body that the handler wants */
-        CONN_WAITS_NEXT,     /* idle */
-        CONN_WAITS_SEND,     /* for the client to take what is queued */
-        CONN_WAITS_END,      /* lingering */
+        CONN_WAITS_NOT,  /* no deadline: the handler has its own */
+        CONN_WAITS_HEAD, /* for the rest of a head */
+        CONN_WAITS_BODY, /* for the rest of a body that the handler wants */
+        CONN_WAITS_NEXT, /* idle */
+        CONN_WAITS_SEND, /* for the client to take what is queued */
+        CONN_WAITS_END,  /* lingering */
     } waits;
+    bool is_idle;         /* between two requests: empty lines do not start its time anew */
     bool is_parsing;      /* the message of `request` is not complete */
     bool is_with_handler; /* on_request was called and the answer is not whole */
     bool is_discarding;   /* answered; the rest of its body is read and thrown away */
@@ -59,18 +62,20 @@ struct conn {
 void conn_open(struct http_server *server, int fd);
 /* Cuts it; a request with the handler is abandoned. */
 void conn_close(struct conn *conn);
-/* Ends it when idle, else after the answer under way. */
+/* Ends it when it stays idle for CONN_DRAIN_MS, else after its next answer. */
 void conn_drain(struct conn *conn);
 
 /* For request.c. */
 struct buf *conn_out(struct conn *conn);
 /* Whether the answer that is about to begin has to say Connection: close; settles the matter. */
 bool conn_settle_close(struct conn *conn);
-/* Sends what is in conn_out, then `body` without copying what the socket takes. In a batch and without
- * a body it waits for the end of the batch unless much has gathered. */
+/* Sends what is in conn_out, then `body` without copying what the socket takes. In a batch and
+ * without a body it waits for the end of the batch unless much has gathered. */
 void conn_flush(struct conn *conn, struct str body);
 /* The answer is whole and was flushed or is in conn_out; the request is given back. */
 void conn_answered(struct conn *conn);
 void conn_send_continue(struct conn *conn);
-/* The handler wants the body, or has taken some of it. */
+/* The handler waits for more of the body: the client's time runs. */
 void conn_read_body(struct conn *conn);
+/* Some of the body was taken: more of it may come. */
+void conn_make_room(struct conn *conn);

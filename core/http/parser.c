@@ -1,6 +1,7 @@
 #include "http/parser.h"
 
 #include "base/mem.h"
+#include "http/method.h"
 
 #include <llhttp.h>
 #include <stdlib.h>
@@ -92,6 +93,17 @@ static int on_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
+/* llhttp takes a request without a version for HTTP/0.9, which is not spoken either. */
+static int fail_version(struct parser *parser)
+{
+    static const char start[] = " HTTP/";
+    const struct slice *target = &parser->message->target;
+    const char *at = parser->chunk - parser->chunk_at + target->at + target->len;
+    parser->reason = "the request line has no version";
+    return fail(parser,
+                memcmp(at, start, sizeof(start) - 1) == 0 ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX);
+}
+
 /* RFC 9112, 6.3: answers that have no body whatever their fields say. */
 static bool is_bodiless(const llhttp_t *llhttp)
 {
@@ -106,27 +118,34 @@ static int on_headers_complete(llhttp_t *llhttp)
     bool has_no_body = parser->expects_no_body || is_bodiless(llhttp);
     if (has_no_body)
         llhttp->flags |= F_SKIPBODY; /* llhttp_should_keep_alive asks for it */
-    message->is_head_done = true;
     message->method = llhttp->method;
     message->status = llhttp->status_code;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
     message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
     message->is_chunked = (llhttp->flags & F_CHUNKED) != 0;
-    message->has_transfer_encoding = (llhttp->flags & F_TRANSFER_ENCODING) != 0;
     message->content_length = message->has_length ? llhttp->content_length : 0;
     message->is_upgrade = llhttp->upgrade != 0;
     message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
     if (message->version != 11 && message->version != 10)
-        return fail(parser, PARSER_BAD_VERSION);
-    llhttp->upgrade =
-        0;              /* the bytes behind are the next request unless someone takes the upgrade */
-    return has_no_body; /* 1 tells llhttp that none follows */
+        return llhttp->type == HTTP_REQUEST ? fail_version(parser)
+                                            : fail(parser, PARSER_BAD_VERSION);
+    message->is_head_done = true;
+    llhttp->upgrade = 0; /* what is behind is the next request unless someone takes the upgrade */
+    return has_no_body;  /* 1 tells llhttp that none follows */
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
     if (parser->on_body == NULL || parser->on_body(parser->owner, (char *)at, len))
+        return 0;
+    return fail(parser, PARSER_BODY_REFUSED);
+}
+
+static int on_chunk_header(llhttp_t *llhttp)
+{
+    struct parser *parser = llhttp->data;
+    if (parser->on_chunk == NULL || parser->on_chunk(parser->owner, llhttp->content_length))
         return 0;
     return fail(parser, PARSER_BODY_REFUSED);
 }
@@ -146,6 +165,7 @@ static const llhttp_settings_t settings = {
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
+    .on_chunk_header = on_chunk_header,
     .on_message_complete = on_message_complete,
 };
 
@@ -167,6 +187,7 @@ void parser_begin(struct parser *parser, struct message *message)
     parser->message = message;
     parser->chunk_at = 0;
     parser->error = PARSER_OK;
+    parser->reason = NULL;
     parser->is_in_value = false;
     parser->is_ended = false;
     parser->expects_no_body = false;
@@ -175,6 +196,28 @@ void parser_begin(struct parser *parser, struct message *message)
 void parser_expect_no_body(struct parser *parser)
 {
     parser->expects_no_body = true;
+}
+
+/* RFC 9110, 5.6.2 */
+static bool is_token_byte(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* A method that nobody knows, unless the byte that gave it away cannot be in one. */
+static enum parser_error method_error(const struct parser *parser)
+{
+    const char *stop = llhttp_get_error_pos((const llhttp_t *)parser->state);
+    return stop == NULL || is_token_byte((unsigned char)*stop) ? PARSER_BAD_METHOD
+                                                               : PARSER_BAD_SYNTAX;
+}
+
+/* "HTTP/3.0" is another version, "HTTP/x" is none. */
+static enum parser_error version_error(const struct parser *parser)
+{
+    const char *reason = llhttp_get_error_reason((const llhttp_t *)parser->state);
+    return strcmp(reason, "Invalid HTTP version") == 0 ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX;
 }
 
 /* Where llhttp stopped, and our own name for why. */
@@ -190,9 +233,11 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
         return PARSER_FAILED;
     switch (error) {
     case HPE_INVALID_METHOD:
-        parser->error = PARSER_BAD_METHOD;
+        parser->error = method_error(parser);
         break;
     case HPE_INVALID_VERSION:
+        parser->error = version_error(parser);
+        break;
     case HPE_PAUSED_H2_UPGRADE:
         parser->error = PARSER_BAD_VERSION;
         break;
@@ -201,6 +246,10 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
     case HPE_INVALID_TRANSFER_ENCODING:
     case HPE_INVALID_CHUNK_SIZE:
         parser->error = PARSER_BAD_FRAMING;
+        break;
+    case HPE_INVALID_CONSTANT: /* a method of RTSP or ICE before "HTTP/" */
+        parser->error =
+            llhttp_of(parser)->method >= HTTP_SOURCE ? PARSER_BAD_METHOD : PARSER_BAD_SYNTAX;
         break;
     default:
         parser->error = PARSER_BAD_SYNTAX;
@@ -221,10 +270,61 @@ static void note_header(struct message *message, uint32_t index, const char *bas
         str_equal_nocase(name, (struct str){"host", 4})) {
         message->nhosts += message->nhosts < 2;
         message->host = (int16_t)index;
+    } else if (name.len == 17 && str_equal_nocase(name, str_of("transfer-encoding"))) {
+        message->has_other_codings |=
+            message->has_transfer_encoding || !str_equal_nocase(value, str_of("chunked"));
+        message->has_transfer_encoding = true;
     } else if (name.len == 6 && (name.ptr[0] | 0x20) == 'e' &&
                str_equal_nocase(name, (struct str){"expect", 6})) {
         message->wants_continue = str_equal_nocase(value, str_of("100-continue"));
     }
+}
+
+/* What llhttp lets pass and RFC 9112 does not: blanks in places (3), lines that end without CR
+ * (2.2), folded fields (5.2), blanks before a colon and fields without a name (5.1). NULL when all
+ * is well. */
+static const char *check_lines(const struct message *message, const char *base, const char *end)
+{
+    static const char version[] = " HTTP/1.x\r\n";
+    const struct slice *target = &message->target;
+    const char *at = base + target->at + target->len;
+    if (target->at != method_name(message->method).len + 1 || at[0] != ' ' || at[9] != '\r' ||
+        at[10] != '\n')
+        return "malformed request line";
+    at += sizeof(version) - 1;
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct slice *name = &message->headers[i].name;
+        if (name->len == 0 || base + name->at != at || at[name->len] != ':' ||
+            at[name->len - 1] == ' ')
+            return "malformed header field";
+        at += name->len;
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (at == NULL || at[-1] != '\r')
+            return "a line ends without CR LF";
+        at++;
+    }
+    return at[0] == '\r' && at[1] == '\n' ? NULL : "a line ends without CR LF";
+}
+
+/* The head is complete. False when it is malformed all the same. */
+static bool finish_head(struct parser *parser, char *bytes, size_t len)
+{
+    struct message *message = parser->message;
+    const char *base = bytes - parser->chunk_at;
+    if (llhttp_of(parser)->type == HTTP_REQUEST) {
+        parser->reason = check_lines(message, base, bytes + len);
+        if (parser->reason != NULL) {
+            parser->error = PARSER_BAD_SYNTAX;
+            message->is_head_done = false;
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < message->nheaders; i++)
+        note_header(message, i, base);
+    struct slice last =
+        message->nheaders != 0 ? message->headers[message->nheaders - 1].value : message->target;
+    message->head_len = last.at + last.len;
+    return true;
 }
 
 enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used)
@@ -240,14 +340,8 @@ enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, s
         const char *stop = llhttp_get_error_pos(llhttp);
         *used = stop != NULL && stop >= bytes && stop <= bytes + len ? (size_t)(stop - bytes) : len;
     }
-    if (!was_head_done && message->is_head_done) {
-        const char *base = bytes - parser->chunk_at;
-        for (uint32_t i = 0; i < message->nheaders; i++)
-            note_header(message, i, base);
-        struct slice last = message->nheaders != 0 ? message->headers[message->nheaders - 1].value
-                                                   : message->target;
-        message->head_len = last.at + last.len;
-    }
+    if (!was_head_done && message->is_head_done && !finish_head(parser, bytes, len))
+        result = PARSER_FAILED;
     if (!message->is_head_done)
         parser->chunk_at += (uint32_t)*used;
     return result;
@@ -261,7 +355,9 @@ enum parser_result parser_finish(struct parser *parser)
 
 const char *parser_reason(const struct parser *parser)
 {
-    const char *reason = llhttp_get_error_reason((const llhttp_t *)parser->state);
+    const char *reason = parser->reason;
+    if (reason == NULL)
+        reason = llhttp_get_error_reason((const llhttp_t *)parser->state);
     return reason != NULL ? reason : "malformed message";
 }
 

@@ -1,9 +1,9 @@
 /*
  * parser.h - bytes to the parts of an HTTP/1 message, in both directions. llhttp behind it.
  *
- * Parts of the head are offsets from the message's first byte, so that whoever owns the bytes may move
- * them between two calls. Checks what RFC 9112 leaves no choice about; policy (limits, Host) is the
- * connection's.
+ * Parts of the head are offsets from the message's first byte, so that whoever owns the bytes may
+ * move them between two calls. Checks what RFC 9112 leaves no choice about; policy (limits, Host)
+ * is the connection's.
  */
 #pragma once
 
@@ -35,15 +35,16 @@ struct message {
     uint32_t head_len;    /* up to the end of the last field, known once is_head_done */
     uint64_t content_length;
     uint16_t status;
-    uint8_t method; /* enum http_method */
+    uint8_t method;  /* enum http_method */
     uint8_t version; /* 10 or 11 */
     uint8_t nhosts;  /* Host fields seen */
     int16_t host;    /* its place in headers, or -1 */
     bool is_head_done;
     bool has_length;
     bool is_chunked;
-    bool has_transfer_encoding;
-    bool wants_continue; /* Expect: 100-continue */
+    bool has_transfer_encoding; /* also when it is empty, or nonsense */
+    bool has_other_codings;     /* of several fields or codings, or of one that is not chunked */
+    bool wants_continue;        /* Expect: 100-continue */
     bool is_upgrade;
     bool keeps_alive;
 };
@@ -61,7 +62,7 @@ enum parser_error {
     PARSER_BAD_VERSION, /* not HTTP/1.0 or HTTP/1.1 */
     PARSER_BAD_FRAMING, /* lengths that contradict each other */
     PARSER_TOO_MANY_HEADERS,
-    PARSER_BODY_REFUSED, /* on_body said no */
+    PARSER_BODY_REFUSED, /* on_body or on_chunk said no */
 };
 
 struct parser {
@@ -69,12 +70,15 @@ struct parser {
     struct message *message;
     const char *chunk; /* what is being parsed now, and where in the message it begins */
     uint32_t chunk_at;
+    const char *reason; /* ours; NULL: llhttp's */
     enum parser_error error;
     bool is_in_value; /* of the last header */
     bool is_ended;
     bool expects_no_body;
     /* Body bytes, already without chunk framing. False refuses them. */
     bool (*on_body)(void *owner, char *bytes, size_t len);
+    /* A chunk of that many bytes begins. False refuses it. Optional: set after parser_init. */
+    bool (*on_chunk)(void *owner, uint64_t size);
     void *owner;
 };
 
@@ -87,10 +91,11 @@ void parser_init(struct parser *parser, enum parser_kind kind,
 void parser_begin(struct parser *parser, struct message *message);
 /* After parser_begin, for a response to HEAD: whatever its fields say, no body follows. */
 void parser_expect_no_body(struct parser *parser);
-/* The bytes go on where the last ones ended, and until the head is done they lie behind them in memory:
- * `bytes` minus what was fed before is the first byte of the message. */
+/* The bytes go on where the last ones ended, and until the head is done they lie behind them in
+ * memory: `bytes` minus what was fed before is the first byte of the message. */
 enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used);
-/* The peer has ended its side: PARSER_END when that ends the message, PARSER_FAILED when it cuts it. */
+/* The peer has ended its side: PARSER_END when that ends the message, PARSER_FAILED when it cuts
+ * it. */
 enum parser_result parser_finish(struct parser *parser);
 /* What is wrong, in the parser's own words: "Invalid character in Content-Length". */
 const char *parser_reason(const struct parser *parser);

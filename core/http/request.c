@@ -32,20 +32,47 @@ bool request_header(const struct request *request, struct str name, struct str *
     return false;
 }
 
+static bool is_prefix_nocase(struct str text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return text.len >= len && str_equal_nocase((struct str){text.ptr, len}, str_of(prefix));
+}
+
+bool request_authority(const struct request *request, struct str *authority)
+{
+    struct str target = request_slice(request, request->message.target);
+    size_t from = is_prefix_nocase(target, "http://")    ? 7
+                  : is_prefix_nocase(target, "https://") ? 8
+                                                         : 0;
+    size_t to = from;
+    if (from == 0)
+        return false;
+    while (to < target.len && target.ptr[to] != '/' && target.ptr[to] != '?')
+        to++;
+    *authority = (struct str){target.ptr + from, to - from};
+    return true;
+}
+
+bool request_host(const struct request *request, struct str *host)
+{
+    const struct message *message = &request->message;
+    if (request->base[message->target.at] != '/' && request_authority(request, host))
+        return true;
+    if (message->host < 0)
+        return false;
+    *host = request_slice(request, message->headers[message->host].value);
+    return true;
+}
+
 /* The target without scheme and authority. */
 static struct str origin_form(const struct request *request)
 {
-    struct str target = request_slice(request, request->message.target);
-    if (target.len == 0 || target.ptr[0] == '/')
+    struct str target = request_slice(request, request->message.target), authority;
+    if (target.len == 0 || target.ptr[0] == '/' || !request_authority(request, &authority))
         return target;
-    const char *end = target.ptr + target.len;
-    const char *scheme_end = memmem(target.ptr, target.len, "://", 3);
-    if (scheme_end == NULL)
-        return target;
-    for (const char *at = scheme_end + 3; at < end; at++)
-        if (*at == '/' || *at == '?')
-            return (struct str){at, (size_t)(end - at)};
-    return (struct str){"/", 1};
+    const char *rest = authority.ptr + authority.len;
+    size_t len = (size_t)(target.ptr + target.len - rest);
+    return len != 0 ? (struct str){rest, len} : (struct str){"/", 1};
 }
 
 struct str request_path(const struct request *request)
@@ -89,7 +116,8 @@ void request_detach(struct request *request)
 void request_limit_body(struct request *request, uint64_t bytes)
 {
     request->body_limit = bytes;
-    if (bytes != 0 && (request->message.content_length > bytes || request->body_seen > bytes))
+    if (bytes != 0 && (request->message.content_length > bytes || request->body_seen > bytes ||
+                       request->chunk_left > bytes - request->body_seen))
         request->body_state = BODY_TOO_LARGE;
 }
 
@@ -105,12 +133,12 @@ void request_take_body(struct request *request, size_t count)
     request_detach(request);
     buf_consume(&request->body_buf, count);
     if (request->body_state == BODY_COMING)
-        conn_read_body(request->conn);
+        conn_make_room(request->conn);
 }
 
 int64_t request_promised_length(const struct request *request)
 {
-    return request->message.has_length ? (int64_t)request->message.content_length
+    return request->message.has_length   ? (int64_t)request->message.content_length
            : request->message.is_chunked ? -1
                                          : 0;
 }
@@ -127,8 +155,8 @@ static void write_head(struct request *request, const struct answer *answer,
     struct http_server *server = conn->server;
     request->status = answer->status;
     request->is_answer_begun = true;
-    request->is_answer_silent = request->message.method == METHOD_HEAD ||
-                                is_bodyless(answer->status);
+    request->is_answer_silent =
+        request->message.method == METHOD_HEAD || is_bodyless(answer->status);
     bool closes = conn_settle_close(conn);
     struct response_head head = {
         .answer = answer,

@@ -1,6 +1,6 @@
 /*
- * request.h - one request being answered: the parts of its head, its body as far as it has come, and
- * the ways to answer it.
+ * request.h - one request being answered: the parts of its head, its body as far as it has come,
+ * and the ways to answer it.
  *
  * Lent by a connection to its http_handler from on_request until it is answered whole or abandoned;
  * afterwards the pointer is not used again. On the loop's thread.
@@ -21,9 +21,10 @@ enum { REQUEST_ID_BYTES = 16 };
 
 /* The server's user: who turns requests into answers. */
 struct http_handler {
-    /* The head is complete. Answer now or later. Not called again for this connection before that. */
+    /* The head is complete. Answer now or later. Not called again for this connection before that.
+     */
     void (*on_request)(void *data, struct request *request);
-    /* Only after request_want_body: more of the body is there, or its end, or its failure. */
+    /* Once after each request_want_body: more of the body is there, or its end, or its failure. */
     void (*on_body)(void *data, struct request *request);
     /* Only after an answer was begun: what was queued for the client has left. */
     void (*on_drain)(void *data, struct request *request);
@@ -49,29 +50,36 @@ struct request {
     struct str body_slice; /* a body that came whole in the same read; else body_buf has it */
     struct buf body_buf;
     uint64_t body_limit;
-    uint64_t body_seen;    /* bytes, also those that were taken already */
+    uint64_t body_seen;  /* bytes, also those that were taken already */
+    uint64_t chunk_left; /* at least so many bytes are still to come */
     enum body_state body_state;
     bool is_body_wanted; /* on_body is to be called */
     bool is_answer_begun;
     bool is_answer_chunked;
     bool is_answer_silent; /* HEAD, 204, 304: body bytes are dropped */
-    bool is_transient; /* base and body_slice point into a read buffer */
+    bool is_transient;     /* base and body_slice point into a read buffer */
     uint64_t answer_left;  /* bytes promised by Content-Length and not yet written */
-    uint16_t status; /* of the answer; 0: none yet */
+    uint16_t status;       /* of the answer; 0: none yet */
     char id[REQUEST_ID_BYTES];
 };
 
 struct answer {
-    uint16_t status;           /* 200..599 */
-    struct str content_type;   /* empty: none */
-    struct str fields;         /* more header lines, each "Name: value\r\n", already checked */
+    uint16_t status;         /* 200..599 */
+    struct str content_type; /* empty: none */
+    struct str fields;       /* more header lines, each "Name: value\r\n", already checked */
     struct str body;
 };
 
 struct str request_slice(const struct request *request, struct slice slice);
 /* The first field of that name (any case); false when there is none. */
 bool request_header(const struct request *request, struct str name, struct str *value);
-/* The path and the query of the target, raw; the absolute form (RFC 9112, 3.2.2) is reduced to them. */
+/* What an absolute target names as its authority; false for any other target. */
+bool request_authority(const struct request *request, struct str *authority);
+/* The host that is asked, with its port: of an absolute target (RFC 9112, 3.2.2), else the Host
+ * field. False when there is neither. */
+bool request_host(const struct request *request, struct str *host);
+/* The path and the query of the target, raw; the absolute form (RFC 9112, 3.2.2) is reduced to
+ * them. */
 struct str request_path(const struct request *request);
 struct str request_query(const struct request *request);
 /* What came so far and was not taken. */
@@ -81,7 +89,8 @@ struct str request_body(const struct request *request);
 void request_detach(struct request *request);
 /* A limit other than the server's. A body known to be beyond it is BODY_TOO_LARGE at once. */
 void request_limit_body(struct request *request, uint64_t bytes);
-/* From now on the body is read as it comes and on_body is called; sends 100 Continue if asked to. */
+/* From now on the body is read as it comes and on_body is called; sends 100 Continue if asked to.
+ */
 void request_want_body(struct request *request);
 /* The first `count` bytes of request_body were used; room for more. */
 void request_take_body(struct request *request, size_t count);

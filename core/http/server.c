@@ -4,6 +4,7 @@
  */
 #include "http/server.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/conn.h"
 #include "http/server_state.h"
@@ -58,6 +59,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->body_deadlines = deadline_queue(loop, config->body_timeout_ms);
     server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
+    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     make_id_prefix(server);
     return server;
 }
@@ -159,13 +161,23 @@ static void show_connections(struct http_server *server)
         atomic_store_explicit(&server->slot->connections, server->nconns, memory_order_relaxed);
 }
 
+static void pause_accepting(struct http_server *server)
+{
+    if (!server->is_full_said)
+        log_warn("%u connections are open, which is the limit; further clients wait until some close "
+                 "(max_connections, ulimit -n)",
+                 server->nconns);
+    server->is_full_said = true;
+    for (uint32_t i = 0; i < server->nlisteners; i++)
+        listener_pause(server->listeners[i]);
+}
+
 void server_conn_opened(struct http_server *server)
 {
     server->nconns++;
     show_connections(server);
     if (server->nconns >= server->max_conns)
-        for (uint32_t i = 0; i < server->nlisteners; i++)
-            listener_pause(server->listeners[i]);
+        pause_accepting(server);
 }
 
 void server_conn_closed(struct http_server *server)
@@ -175,6 +187,8 @@ void server_conn_closed(struct http_server *server)
     if (server->nconns == server->max_conns - 1)
         for (uint32_t i = 0; i < server->nlisteners; i++)
             listener_resume(server->listeners[i]);
+    if (server->nconns <= server->max_conns / 2) /* not each time it goes up and down at the limit */
+        server->is_full_said = false;
     finish_if_empty(server);
 }
 

@@ -26,6 +26,7 @@ struct http_server {
     struct link conns;
     uint32_t nconns;
     uint32_t max_conns; /* then accepting pauses */
+    bool is_full_said;  /* logged, until there is a lot of room again */
     struct request *spare_requests[SERVER_SPARE_REQUESTS];
     uint32_t nspare_requests;
     struct conn *batching;  /* whose read is on the stack; its answers are collected in `out` */
@@ -35,6 +36,7 @@ struct http_server {
     struct deadline_queue *body_deadlines;
     struct deadline_queue *keepalive_deadlines;
     struct deadline_queue *linger_deadlines;
+    struct deadline_queue *drain_deadlines;
     uint64_t next_id;
     char id_prefix[8];
     uint64_t requests; /* answered */

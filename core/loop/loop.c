@@ -1,13 +1,14 @@
 /*
- * One libuv loop with three handles of its own: the timer under the heap of exact timers, the tick of
- * the coarse deadlines, and the async handle that loop_wake uses. The first two run only while there
- * is something for them to do, and none keeps the loop alive by itself.
+ * One libuv loop with four handles of its own: timer and idle under the heap of exact timers, the
+ * tick of the coarse deadlines, and the async handle that loop_wake uses. All but the last run only
+ * while there is something for them to do, and none keeps the loop alive by itself.
  */
 #include "loop/loop.h"
 
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
+#include "loop/offload.h"
 #include "loop/uv_loop.h"
 
 #include <stdlib.h>
@@ -20,10 +21,12 @@ enum { DEADLINE_TICK_MS = 125, HTTP_DATE_BYTES = 29 };
 struct loop {
     uv_loop_t uv;
     uv_timer_t timer_handle;
+    uv_idle_t due_handle; /* for timers that are due: a uv_timer_t of 0 starves the sockets */
     uv_timer_t deadline_handle;
     uv_async_t wake_handle;
     struct timer_heap timers;
     struct deadline_queue *deadlines;
+    struct offload *offloads;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -37,6 +40,13 @@ struct fd_watch {
 static void on_timers_due(uv_timer_t *handle)
 {
     struct loop *loop = handle->data;
+    timers_run(loop, uv_now(&loop->uv));
+}
+
+static void on_due_now(uv_idle_t *handle)
+{
+    struct loop *loop = handle->data;
+    uv_idle_stop(handle);
     timers_run(loop, uv_now(&loop->uv));
 }
 
@@ -56,11 +66,13 @@ struct loop *loop_new(void)
     struct loop *loop = MEM_NEW(struct loop);
     ENSURE(uv_loop_init(&loop->uv) == 0);
     ENSURE(uv_timer_init(&loop->uv, &loop->timer_handle) == 0);
+    ENSURE(uv_idle_init(&loop->uv, &loop->due_handle) == 0);
     ENSURE(uv_timer_init(&loop->uv, &loop->deadline_handle) == 0);
     ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
     uv_unref((uv_handle_t *)&loop->wake_handle);
     uv_unref((uv_handle_t *)&loop->deadline_handle);
     loop->timer_handle.data = loop;
+    loop->due_handle.data = loop;
     loop->deadline_handle.data = loop;
     loop->wake_handle.data = loop;
     return loop;
@@ -77,13 +89,13 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    offloads_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
     ENSURE(uv_loop_close(&loop->uv) == 0);
     deadlines_free(loop);
-    free(loop->timers.timers);
-    free(loop->timers.starts);
+    free(loop->timers.places);
     free(loop);
 }
 
@@ -147,7 +159,7 @@ uint32_t loop_handles(const struct loop *loop)
 {
     uint32_t count = 0;
     uv_walk((uv_loop_t *)&loop->uv, count_handle, &count);
-    return count - 3; /* ours */
+    return count - 4 - offloads_count(loop); /* ours */
 }
 
 uv_loop_t *loop_uv(struct loop *loop)
@@ -160,6 +172,11 @@ struct timer_heap *loop_timers(struct loop *loop)
     return &loop->timers;
 }
 
+struct offload **loop_offloads(struct loop *loop)
+{
+    return &loop->offloads;
+}
+
 struct deadline_queue **loop_deadlines(struct loop *loop)
 {
     return &loop->deadlines;
@@ -168,11 +185,14 @@ struct deadline_queue **loop_deadlines(struct loop *loop)
 void loop_arm_timers(struct loop *loop, uint64_t due_ms)
 {
     uint64_t now_ms = uv_now(&loop->uv);
-    if (due_ms == 0)
+    if (due_ms == 0) {
         uv_timer_stop(&loop->timer_handle);
-    else
-        uv_timer_start(&loop->timer_handle, on_timers_due, due_ms > now_ms ? due_ms - now_ms : 0,
-                       0);
+        uv_idle_stop(&loop->due_handle);
+    } else if (due_ms <= now_ms) {
+        uv_idle_start(&loop->due_handle, on_due_now);
+    } else {
+        uv_timer_start(&loop->timer_handle, on_timers_due, due_ms - now_ms, 0);
+    }
 }
 
 void loop_arm_deadlines(struct loop *loop, bool is_on)

@@ -1,5 +1,5 @@
 /*
- * loop_parts.h - what a loop carries for timer.c and deadline.c. Private to this room.
+ * loop_parts.h - what a loop carries for timer.c, deadline.c and offload.c. Private to this room.
  */
 #pragma once
 
@@ -9,10 +9,16 @@
 struct loop;
 struct timer;
 struct deadline_queue;
+struct offload;
+
+struct timer_place {
+    uint64_t due_ms; /* beside the pointer, so that comparing touches no timer */
+    uint64_t start;  /* when it was started among all, to keep equals in order */
+    struct timer *timer;
+};
 
 struct timer_heap {
-    struct timer **timers; /* a 4-ary heap by due time, then by start */
-    uint64_t *starts;      /* beside each timer: when it was started, to keep equals in order */
+    struct timer_place *places; /* a 4-ary heap by due time, then by start */
     uint32_t count;
     uint32_t cap;
     uint64_t started;  /* how many ever */
@@ -21,6 +27,8 @@ struct timer_heap {
 
 struct timer_heap *loop_timers(struct loop *loop);
 struct deadline_queue **loop_deadlines(struct loop *loop);
+/* The first of its thread pools. */
+struct offload **loop_offloads(struct loop *loop);
 /* Sets the libuv timer under the heap; due_ms 0 stops it. */
 void loop_arm_timers(struct loop *loop, uint64_t due_ms);
 /* Starts or stops the tick that looks at the deadlines. */

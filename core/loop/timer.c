@@ -9,49 +9,47 @@
 
 enum { FANOUT = 4 };
 
-static bool is_before(const struct timer_heap *heap, uint32_t a, uint32_t b)
+static bool is_before(const struct timer_place *a, const struct timer_place *b)
 {
-    uint64_t due_a = heap->timers[a]->due_ms, due_b = heap->timers[b]->due_ms;
-    return due_a != due_b ? due_a < due_b : heap->starts[a] < heap->starts[b];
+    return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->start < b->start;
 }
 
-static void swap(struct timer_heap *heap, uint32_t a, uint32_t b)
+static void put(struct timer_heap *heap, uint32_t at, struct timer_place place)
 {
-    struct timer *timer = heap->timers[a];
-    uint64_t start = heap->starts[a];
-    heap->timers[a] = heap->timers[b];
-    heap->starts[a] = heap->starts[b];
-    heap->timers[b] = timer;
-    heap->starts[b] = start;
-    heap->timers[a]->place = a + 1;
-    heap->timers[b]->place = b + 1;
+    heap->places[at] = place;
+    place.timer->place = at + 1;
 }
 
-static void sift_up(struct timer_heap *heap, uint32_t at)
+/* Both move the hole at `at` to where `place` belongs, then fill it. */
+static void sift_up(struct timer_heap *heap, uint32_t at, struct timer_place place)
 {
-    while (at > 0 && is_before(heap, at, (at - 1) / FANOUT)) {
-        swap(heap, at, (at - 1) / FANOUT);
+    while (at > 0 && is_before(&place, &heap->places[(at - 1) / FANOUT])) {
+        put(heap, at, heap->places[(at - 1) / FANOUT]);
         at = (at - 1) / FANOUT;
     }
+    put(heap, at, place);
 }
 
-static void sift_down(struct timer_heap *heap, uint32_t at)
+static void sift_down(struct timer_heap *heap, uint32_t at, struct timer_place place)
 {
     for (;;) {
-        uint32_t first = at * FANOUT + 1, least = at;
-        for (uint32_t child = first; child < first + FANOUT && child < heap->count; child++)
-            if (is_before(heap, child, least))
+        uint32_t first = at * FANOUT + 1, least = first;
+        if (first >= heap->count)
+            break;
+        for (uint32_t child = first + 1; child < first + FANOUT && child < heap->count; child++)
+            if (is_before(&heap->places[child], &heap->places[least]))
                 least = child;
-        if (least == at)
-            return;
-        swap(heap, at, least);
+        if (!is_before(&heap->places[least], &place))
+            break;
+        put(heap, at, heap->places[least]);
         at = least;
     }
+    put(heap, at, place);
 }
 
 static void arm(struct loop *loop, struct timer_heap *heap)
 {
-    uint64_t due_ms = heap->count != 0 ? heap->timers[0]->due_ms : 0;
+    uint64_t due_ms = heap->count != 0 ? heap->places[0].due_ms : 0;
     /* One that is armed too early only wakes the loop for nothing: cheaper than re-arming each time. */
     if (due_ms == heap->armed_ms || (due_ms > heap->armed_ms && heap->armed_ms != 0))
         return;
@@ -66,15 +64,12 @@ void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
     timer_stop(loop, timer);
     if (heap->count == heap->cap) {
         heap->cap = heap->cap != 0 ? heap->cap * 2 : 64;
-        heap->timers = mem_grow(heap->timers, heap->cap * sizeof(*heap->timers));
-        heap->starts = mem_grow(heap->starts, heap->cap * sizeof(*heap->starts));
+        heap->places = mem_grow(heap->places, heap->cap * sizeof(*heap->places));
     }
     timer->due_ms = loop_now_ms(loop) + delay_ms;
     timer->on_due = on_due;
-    timer->place = heap->count + 1;
-    heap->timers[heap->count] = timer;
-    heap->starts[heap->count++] = heap->started++;
-    sift_up(heap, timer->place - 1);
+    heap->count++;
+    sift_up(heap, heap->count - 1, (struct timer_place){timer->due_ms, heap->started++, timer});
     arm(loop, heap);
 }
 
@@ -84,14 +79,14 @@ void timer_stop(struct loop *loop, struct timer *timer)
     if (timer->place == 0)
         return;
     uint32_t at = timer->place - 1;
-    ENSURE(at < heap->count && heap->timers[at] == timer);
-    if (at != heap->count - 1)
-        swap(heap, at, heap->count - 1);
-    heap->count--;
+    ENSURE(at < heap->count && heap->places[at].timer == timer);
+    struct timer_place last = heap->places[--heap->count];
     timer->place = 0;
     if (at < heap->count) {
-        sift_up(heap, at);
-        sift_down(heap, at);
+        if (at > 0 && is_before(&last, &heap->places[(at - 1) / FANOUT]))
+            sift_up(heap, at, last);
+        else
+            sift_down(heap, at, last);
     }
     if (heap->count == 0) { /* nothing may keep the loop alive */
         heap->armed_ms = 0;
@@ -104,13 +99,19 @@ bool timer_is_running(const struct timer *timer)
     return timer->place != 0;
 }
 
+uint32_t timers_running(struct loop *loop)
+{
+    return loop_timers(loop)->count;
+}
+
 void timers_run(struct loop *loop, uint64_t now_ms)
 {
     struct timer_heap *heap = loop_timers(loop);
     uint64_t last_start = heap->started; /* those started from here on wait for the next turn */
     heap->armed_ms = 0;
-    while (heap->count != 0 && heap->timers[0]->due_ms <= now_ms && heap->starts[0] < last_start) {
-        struct timer *timer = heap->timers[0];
+    while (heap->count != 0 && heap->places[0].due_ms <= now_ms &&
+           heap->places[0].start < last_start) {
+        struct timer *timer = heap->places[0].timer;
         timer_stop(loop, timer);
         timer->on_due(timer);
     }

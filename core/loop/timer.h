@@ -23,3 +23,5 @@ void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
 /* Harmless when it is not running. */
 void timer_stop(struct loop *loop, struct timer *timer);
 bool timer_is_running(const struct timer *timer);
+/* How many are running on this loop, for leak checks. */
+uint32_t timers_running(struct loop *loop);

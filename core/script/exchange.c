@@ -41,7 +41,8 @@ struct exchange *exchange_check(lua_State *L, int index)
         if (exchange->request != NULL && (lua_Number)exchange->serial == serial)
             return exchange;
     }
-    vm_push_error(L, "finished", "the request is finished: its req and res cannot be used any more");
+    vm_push_error(L, "finished",
+                  "the request is finished: its req and res cannot be used any more");
     lua_error(L);
     return NULL;
 }
@@ -100,9 +101,10 @@ static void end_exchange(struct exchange *exchange)
 
 /* ---- running Lua ---- */
 
-static void push_object(lua_State *L, struct exchange *exchange, int meta_ref)
+/* `nfields`: room for what will be kept in it. */
+static void push_object(lua_State *L, struct exchange *exchange, int meta_ref, int nfields)
 {
-    lua_createtable(L, 1, 0);
+    lua_createtable(L, 1, nfields);
     push_token(L, exchange);
     lua_rawseti(L, -2, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, meta_ref);
@@ -131,11 +133,11 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     task->exchange = exchange;
     task->exchange_serial = serial;
     if (route->wants >= 1)
-        push_object(co, exchange, generation->request_meta_ref);
+        push_object(co, exchange, generation->request_meta_ref, route->nfields);
     else
         lua_pushnil(co);
     if (route->wants >= 2)
-        push_object(co, exchange, generation->response_meta_ref);
+        push_object(co, exchange, generation->response_meta_ref, 0);
     else
         lua_pushnil(co);
     lua_rawgeti(co, LUA_REGISTRYINDEX, route->handler_ref);
@@ -149,8 +151,8 @@ static void run_handler(struct exchange *exchange, const struct route *route)
         deadline_start(route->deadlines, &exchange->deadline, on_overdue);
 }
 
-/* The error handler runs as a task of its own, with the same req and res. The failed coroutine holds
- * them, and the error on top. */
+/* The error handler runs as a task of its own, with the same req and res. The failed coroutine
+ * holds them, and the error on top. */
 static void run_failure(struct exchange *exchange, struct task *failed)
 {
     struct generation *generation = exchange->generation;
@@ -161,8 +163,8 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task->route = failed->route;
     task->exchange = exchange;
     task->exchange_serial = exchange->serial;
-    push_object(co, exchange, generation->request_meta_ref);
-    push_object(co, exchange, generation->response_meta_ref);
+    push_object(co, exchange, generation->request_meta_ref, 0);
+    push_object(co, exchange, generation->response_meta_ref, 0);
     lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
     task_push_failure(failed, co);
     lua_pushvalue(co, STACK_REQ);
@@ -238,19 +240,18 @@ static const struct task_owner handler_owner = {.on_end = on_handler_end};
 
 /* ---- from the server ---- */
 
-/* By llhttp's method number; -1: only routes for any method. */
-static const int8_t router_methods[METHOD_COUNT] = {
-    [0 ... METHOD_COUNT - 1] = -1,   [METHOD_GET] = ROUTER_GET,     [METHOD_HEAD] = ROUTER_HEAD,
-    [METHOD_POST] = ROUTER_POST,     [METHOD_PUT] = ROUTER_PUT,     [METHOD_PATCH] = ROUTER_PATCH,
-    [METHOD_DELETE] = ROUTER_DELETE, [METHOD_OPTIONS] = ROUTER_OPTIONS,
+/* By llhttp's method number, plus one; 0: only routes for any method. */
+static const uint8_t router_methods[METHOD_COUNT] = {
+    [METHOD_GET] = ROUTER_GET + 1,       [METHOD_HEAD] = ROUTER_HEAD + 1,
+    [METHOD_POST] = ROUTER_POST + 1,     [METHOD_PUT] = ROUTER_PUT + 1,
+    [METHOD_PATCH] = ROUTER_PATCH + 1,   [METHOD_DELETE] = ROUTER_DELETE + 1,
+    [METHOD_OPTIONS] = ROUTER_OPTIONS + 1,
 };
 
-static bool match_in(struct generation *generation, const struct router *router,
-                     const struct request *request, struct str path, struct route_match *match,
-                     uint32_t *allowed)
+static bool match_in(const struct router *router, const struct request *request, struct str path,
+                     struct route_match *match, uint32_t *allowed)
 {
-    int method = router_methods[request->message.method % METHOD_COUNT];
-    (void)generation;
+    int method = router_methods[request->message.method % METHOD_COUNT] - 1;
     if (router_match(router, method, path, match))
         return true;
     *allowed |= match->allowed;
@@ -259,22 +260,20 @@ static bool match_in(struct generation *generation, const struct router *router,
 
 /* Routers of a host first, then the one for any host. */
 static const struct host_router *find(struct generation *generation, const struct request *request,
-                                      struct str path, struct route_match *match,
-                                      uint32_t *allowed)
+                                      struct str path, struct route_match *match, uint32_t *allowed)
 {
     struct host_router *last = &generation->routers[generation->nrouters - 1];
-    if (generation->nrouters > 1 && request->message.host >= 0) {
-        struct str host = request_slice(request,
-                                        request->message.headers[request->message.host].value);
+    struct str host;
+    if (generation->nrouters > 1 && request_host(request, &host)) {
         const char *colon = host.len != 0 ? memrchr(host.ptr, ':', host.len) : NULL;
         if (colon != NULL && host.ptr[host.len - 1] != ']')
             host.len = (size_t)(colon - host.ptr);
         for (struct host_router *at = generation->routers; at != last; at++)
             if (str_equal_nocase(host, str_of(at->host)) &&
-                match_in(generation, at->router, request, path, match, allowed))
+                match_in(at->router, request, path, match, allowed))
                 return at;
     }
-    return match_in(generation, last->router, request, path, match, allowed) ? last : NULL;
+    return match_in(last->router, request, path, match, allowed) ? last : NULL;
 }
 
 /* "/hello" where only "/hello/" is known: relative links of its page would point elsewhere. */
@@ -353,6 +352,10 @@ static void on_request(void *data, struct request *request)
     uint32_t allowed = 0;
     if (generation == NULL) {
         answer_text(request, 503, "the server is stopping\n", (struct str){0});
+        return;
+    }
+    if (path.len == 1 && path.ptr[0] == '*') { /* OPTIONS * asks for the whole server */
+        answer_allowed(request, (1u << ROUTER_ANY) - 1);
         return;
     }
     if (find(generation, request, path, &match, &allowed) != NULL) {

@@ -51,6 +51,8 @@ struct exchange {
 struct route {
     int handler_ref;
     uint32_t number;
+    uint8_t nfields; /* parts of req that its handler asked for so far: 4 or 0. Tables that grow one by
+                        one cost more than room in advance */
     uint8_t wants; /* 0: no argument, 1: req, 2: req and res */
     bool runs_in_thread;
     uint32_t app; /* index in the generation's apps */

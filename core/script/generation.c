@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "script/generation_state.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct generations *generations_new(struct loop *loop, const struct config *conf
     all->loop = loop;
     all->config = config;
     all->slot = slot;
+    all->watchdog = watchdog_new(config);
     link_init(&all->retired);
     all->handler = exchange_handler(all);
     return all;
@@ -43,8 +45,10 @@ void generation_free(struct generation *generation)
 {
     if (generation == NULL)
         return;
-    if (generation->vm != NULL)
+    if (generation->vm != NULL) {
+        watchdog_leave(generation->vm);
         vm_free(generation->vm);
+    }
     for (size_t i = 0; i < generation->napps; i++) {
         free(generation->apps[i].name);
         free(generation->apps[i].mount);
@@ -105,6 +109,8 @@ struct generation *generation_build(struct generations *all, uint64_t number,
     if (generation->vm == NULL)
         goto fail;
     generation->vm->generation = generation;
+    if (!watchdog_join(all->watchdog, generation->vm, fault))
+        goto fail;
     vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);
     if (!load(generation, fault))
         goto fail;
@@ -204,6 +210,7 @@ void generation_commit(struct generations *all, struct generation *generation)
     all->current = generation;
     all->nalive++;
     generation->vm->slot = all->slot;
+    watchdog_favour(all->watchdog, generation->vm);
     name_routes(generation);
     show_alive(all);
     if (previous != NULL)
@@ -251,6 +258,7 @@ void generations_free(struct generations *all)
         cut(generation);
         generation_free(generation);
     }
+    watchdog_free(all->watchdog);
     buf_deinit(&all->scratch);
     buf_deinit(&all->fields);
     free(all);

@@ -45,10 +45,13 @@ struct generation {
     struct link link; /* in all->retired */
 };
 
+struct watchdog;
+
 struct generations {
     struct loop *loop;
     const struct config *config;
     struct scoreboard_slot *slot;
+    struct watchdog *watchdog;
     struct generation *current;
     struct link retired;
     uint32_t nalive;

@@ -1,9 +1,11 @@
 #include "script/lib_core.h"
 
 #include "script/exchange.h"
+#include "script/lib_host.h"
 #include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_log.h"
+#include "script/lib_offload.h"
 #include "script/lib_testing.h"
 #include "script/task.h"
 #include "script/vm.h"
@@ -14,6 +16,8 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.json", luaopen_moonloop_core_json);
     vm_preload(vm, "moonloop.core.http", luaopen_moonloop_core_http);
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);
-    vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
+    vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
+    vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
+    vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

@@ -6,6 +6,7 @@
 #include "http/method.h"
 #include "loop/deadline.h"
 #include "script/generation_state.h"
+#include "script/watchdog.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -186,12 +187,34 @@ static int l_add_file(lua_State *L)
     return 0;
 }
 
+/* guarded(fn, ...): calls code of an app while it is being loaded: true and what it gives, or false and
+ * the error, a string with its traceback. It is interrupted when it takes longer than block_limit. */
+static int l_guarded(lua_State *L)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (vm->current != NULL || L != vm->L)
+        return luaL_error(L, "guarded is for loading");
+    vm_slice_begins(vm, 0);
+    int status = vm_pcall(L, lua_gettop(L) - 1, LUA_MULTRET);
+    if (vm_slice_ends(vm))
+        status = watchdog_after_slice(vm, L, status);
+    if (status != 0) { /* the error alone */
+        lua_insert(L, 1);
+        lua_settop(L, 1);
+    }
+    lua_pushboolean(L, status == 0);
+    lua_insert(L, 1);
+    return lua_gettop(L);
+}
+
 int luaopen_moonloop_core_generation(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"files", l_files},         {"file", l_file},
                                          {"add_app", l_add_app},     {"fail_app", l_fail_app},
                                          {"add_route", l_add_route},
-                                         {"add_file", l_add_file},   {NULL, NULL}};
+                                         {"add_file", l_add_file},   {"guarded", l_guarded},
+                                         {NULL, NULL}};
     vm_library(L, functions);
     router_for(vm_of(L)->generation, NULL);
     return 1;

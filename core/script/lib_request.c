@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DECODE_ON_STACK_BYTES = 1024 };
+enum { DECODE_ON_STACK_BYTES = 1024, FIELDS_KEPT = 4 };
 
 static void push_str(lua_State *L, struct str text)
 {
@@ -38,6 +38,12 @@ static void push_decoded(lua_State *L, struct str text, bool needs_decoding, int
     char *large = lua_newuserdata(L, text.len); /* the collector's, should pushing raise */
     lua_pushlstring(L, large, percent_decode(large, text, mode));
     lua_remove(L, -2);
+}
+
+/* The handler of this route keeps parts of its req: the next one gets room for them at once. */
+static void note_use(struct exchange *exchange)
+{
+    ((struct route *)exchange->route)->nfields = FIELDS_KEPT;
 }
 
 static int l_method(lua_State *L)
@@ -61,20 +67,31 @@ static int l_target(lua_State *L)
     return 1;
 }
 
+/* The router has checked that a typed value is a number. */
+static void push_param(lua_State *L, struct str value, int kind, bool needs_decoding)
+{
+    uint64_t small;
+    if (kind == ROUTE_PARAM_INT && str_to_u64(value, &small)) {
+        lua_pushnumber(L, (lua_Number)small); /* without making a string of it first */
+        return;
+    }
+    push_decoded(L, value, needs_decoding, PERCENT_PLAIN);
+    if (kind == ROUTE_PARAM_INT || kind == ROUTE_PARAM_NUMBER) {
+        lua_pushnumber(L, lua_tonumber(L, -1));
+        lua_remove(L, -2);
+    }
+}
+
 static int l_params(lua_State *L)
 {
     struct exchange *exchange = exchange_check(L, 1);
     const struct route *route = exchange->route;
+    note_use(exchange);
     lua_createtable(L, 0, (int)exchange->nparams);
     for (uint32_t i = 0; i < exchange->nparams; i++) {
         struct str value = request_slice(exchange->request, exchange->params[i].value);
         push_str(L, router_param_name(route->router, (int32_t)route->number, i));
-        push_decoded(L, value, exchange->params[i].needs_decoding, PERCENT_PLAIN);
-        if (exchange->params[i].kind == ROUTE_PARAM_INT ||
-            exchange->params[i].kind == ROUTE_PARAM_NUMBER) {
-            lua_pushnumber(L, lua_tonumber(L, -1));
-            lua_remove(L, -2);
-        }
+        push_param(L, value, exchange->params[i].kind, exchange->params[i].needs_decoding);
         lua_rawset(L, -3);
     }
     return 1;
@@ -83,21 +100,23 @@ static int l_params(lua_State *L)
 /* query(token): the first value of each name */
 static int l_query(lua_State *L)
 {
+    struct exchange *exchange = exchange_check(L, 1);
     struct query_cursor cursor;
-    query_begin(&cursor, request_query(exchange_check(L, 1)->request));
-    lua_newtable(L);
-    while (query_next(&cursor)) {
+    query_begin(&cursor, request_query(exchange->request));
+    note_use(exchange);
+    lua_createtable(L, 0, 1);
+    for (bool is_first = true; query_next(&cursor); is_first = false) {
         push_decoded(L, cursor.name, cursor.needs_decoding, PERCENT_FORM);
-        lua_pushvalue(L, -1);
-        lua_rawget(L, -3);
-        bool is_new = lua_isnil(L, -1);
-        lua_pop(L, 1);
-        if (is_new) {
-            push_decoded(L, cursor.value, cursor.needs_decoding, PERCENT_FORM);
-            lua_rawset(L, -3);
-        } else {
-            lua_pop(L, 1);
+        if (!is_first) { /* a name that came before keeps its first value */
+            lua_pushvalue(L, -1);
+            lua_rawget(L, -3);
+            bool is_known = !lua_isnil(L, -1);
+            lua_pop(L, is_known ? 2 : 1);
+            if (is_known)
+                continue;
         }
+        push_decoded(L, cursor.value, cursor.needs_decoding, PERCENT_FORM);
+        lua_rawset(L, -3);
     }
     return 1;
 }
@@ -148,6 +167,16 @@ static int l_header(lua_State *L)
     return count != 0;
 }
 
+/* host(token): what the client asked for, with its port; nil under HTTP/1.0 without a Host */
+static int l_host(lua_State *L)
+{
+    struct str host;
+    if (!request_host(exchange_check(L, 1)->request, &host))
+        return 0;
+    push_str(L, host);
+    return 1;
+}
+
 static void push_lower(lua_State *L, struct str name)
 {
     char small[256];
@@ -164,8 +193,10 @@ static void push_lower(lua_State *L, struct str name)
 /* headers(token): all, by lower-case name */
 static int l_headers(lua_State *L)
 {
-    struct request *request = exchange_check(L, 1)->request;
+    struct exchange *exchange = exchange_check(L, 1);
+    struct request *request = exchange->request;
     const struct message *message = &request->message;
+    note_use(exchange);
     lua_createtable(L, 0, (int)message->nheaders);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         push_lower(L, request_slice(request, message->headers[i].name));
@@ -355,6 +386,7 @@ int luaopen_moonloop_core_request(lua_State *L)
         {"target", l_target},       {"params", l_params},
         {"query", l_query},         {"pairs", l_pairs},
         {"raw_query", l_raw_query}, {"header", l_header},
+        {"host", l_host},
         {"headers", l_headers},     {"cookies", l_cookies},
         {"id", l_id},               {"app", l_app},
         {"route", l_route},         {"peer", l_peer},

@@ -8,14 +8,15 @@
 #include "loop/loop.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define SECONDS_MAX (86400.0 * 366)
+#define SCOPE_NAME "moonloop.core.scope"
 
-/* Seconds from the stack as milliseconds, rounded up so that no sleep is too short. */
+enum { SPAWN_ARGS_MAX = 200 };
+
+/* Seconds from the stack as milliseconds of the loop's clock, rounded up. */
 static uint64_t check_ms(lua_State *L, int index)
 {
     lua_Number seconds = luaL_checknumber(L, index);
@@ -27,23 +28,16 @@ static uint64_t check_ms(lua_State *L, int index)
     return (uint64_t)ceil(seconds * 1000);
 }
 
-struct sleep_op {
-    struct op op;
-    struct timer timer;
-};
-
 static void sleep_release(struct op *op)
 {
-    struct sleep_op *sleep = (struct sleep_op *)op;
-    timer_stop(op->task->vm->loop, &sleep->timer);
-    free(sleep);
+    timer_stop(op->task->vm->loop, &((struct own_op *)op)->timer);
 }
 
 static void on_awake(struct timer *timer)
 {
-    struct sleep_op *sleep = LIST_ENTRY(timer, struct sleep_op, timer);
-    lua_pushboolean(op_state(&sleep->op), true);
-    op_complete(&sleep->op, 1);
+    struct own_op *own = LIST_ENTRY(timer, struct own_op, timer);
+    lua_pushboolean(op_state(&own->op), true);
+    op_complete(&own->op, 1);
 }
 
 /* sleep(seconds) */
@@ -51,45 +45,71 @@ static int l_sleep(lua_State *L)
 {
     struct vm *vm = task_check(L);
     uint64_t delay_ms = check_ms(L, 1);
-    struct sleep_op *sleep = MEM_NEW(struct sleep_op);
-    sleep->op.release = sleep_release;
-    timer_start(vm->loop, &sleep->timer, delay_ms, on_awake);
-    return task_wait(L, &sleep->op);
+    struct own_op *own = task_own_op(vm, sleep_release);
+    if (delay_ms != 0)
+        loop_update_time(vm->loop); /* the slice may have taken long: no sleep is too short */
+    timer_start(vm->loop, &own->timer, delay_ms, on_awake);
+    return task_wait(L, &own->op);
 }
 
-/* Where the caller of the caller's Lua shape stands. */
+static bool is_ours(const struct vm *vm, const lua_Debug *where)
+{
+    size_t len = strlen(vm->lua_dir);
+    return where->source[0] == '@' && strncmp(where->source + 1, vm->lua_dir, len) == 0 &&
+           where->source[len + 1] == '/';
+}
+
+/* Where the caller of moonloop's own Lua stands. */
 static void note_site(lua_State *L, struct task *task)
 {
     lua_Debug where;
-    for (int level = 1; lua_getstack(L, level, &where) != 0 && level < 8; level++) {
-        if (lua_getinfo(L, "Sl", &where) == 0 || where.currentline < 0 ||
-            strstr(where.source, "/moonloop/") != NULL)
+    for (int level = 1; level < 10 && lua_getstack(L, level, &where) != 0; level++) {
+        if (lua_getinfo(L, "S", &where) == 0 || *where.what == 'C' || is_ours(task->vm, &where))
             continue; /* our own shapes are no place a user would look */
-        snprintf(task->site, sizeof(task->site), "%s:%d", where.short_src, where.currentline);
+        lua_getinfo(L, "l", &where);
+        memcpy(task->site, where.short_src, sizeof(task->site));
+        task->site_line = where.currentline;
         return;
     }
 }
 
-/* spawn(handle, fn, ...): a child of the innermost scope of the running task. */
+static struct scope_box *check_box(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, SCOPE_NAME);
+}
+
+static int raise_left(lua_State *L)
+{
+    vm_push_error(L, "misuse", "the scope has been left already");
+    return lua_error(L);
+}
+
+/* spawn(handle, scope or nil, fn, ...): a child of that scope, else of the running task's
+ * innermost. */
 static int l_spawn(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
-    int nargs = lua_gettop(L) - 2;
+    int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
+    struct scope *home = lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    if (nargs > SPAWN_ARGS_MAX)
+        return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
     if (vm->current == NULL) {
         vm_push_error(L, "misuse", "spawn needs a running task to belong to");
         return lua_error(L);
     }
+    if (home == NULL && !lua_isnil(L, 2))
+        return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
     note_site(L, task);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
     task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    luaL_checkstack(task->co, nargs + 1, "too many arguments");
+    lua_checkstack(task->co, nargs + 1);
     lua_xmove(L, task->co, nargs + 1);
-    task_adopt(task, vm->current);
+    task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
     return 0;
 }
@@ -103,15 +123,6 @@ static struct task *handle_task(lua_State *L, int index)
     return task;
 }
 
-/* True when waiting for `task` would wait for oneself, directly or in a ring of waits. */
-static bool is_ring(struct task *waiter, struct task *task)
-{
-    for (struct scope *at = &waiter->root; at != NULL; at = at->parent)
-        if (at->owner == task)
-            return true;
-    return false;
-}
-
 /* wait(handle): true when it has ended. */
 static int l_wait(lua_State *L)
 {
@@ -121,11 +132,11 @@ static int l_wait(lua_State *L)
         return 1;
     }
     struct vm *vm = task_check(L);
-    if (is_ring(vm->current, task)) {
-        vm_push_error(L, "misuse", "a task cannot wait for itself or for one that it runs under");
+    if (task_is_ring(L, vm->current, task)) {
+        vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
         return lua_error(L);
     }
-    return task_wait(L, task_wait_for(task));
+    return task_wait(L, task_wait_for(vm, task));
 }
 
 /* cancel(handle, err) */
@@ -149,7 +160,7 @@ static int l_status(lua_State *L)
     return 1;
 }
 
-/* scope_enter(deadline or nil, fails_fast, is_shield) */
+/* scope_enter(deadline or nil, fails_fast, is_shield): a box for the functions below */
 static int l_scope_enter(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -158,74 +169,112 @@ static int l_scope_enter(lua_State *L)
         vm_push_error(L, "misuse", "a scope needs a running task");
         return lua_error(L);
     }
-    lua_pushlightuserdata(L, scope_enter(vm->current, deadline_ms, lua_toboolean(L, 2),
-                                         lua_toboolean(L, 3)));
+    struct scope_box *box = lua_newuserdata(L, sizeof(*box));
+    box->scope = NULL;
+    luaL_getmetatable(L, SCOPE_NAME);
+    lua_setmetatable(L, -2);
+    if (deadline_ms > 0)
+        loop_update_time(vm->loop);
+    box->scope = scope_enter(vm->current, deadline_ms, lua_toboolean(L, 2), lua_toboolean(L, 3));
+    box->scope->box = box;
     return 1;
 }
 
-static struct scope *check_scope(lua_State *L)
+static int l_box_gc(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TLIGHTUSERDATA);
-    return lua_touserdata(L, 1);
-}
-
-/* scope_cancel(scope, err) */
-static int l_scope_cancel(lua_State *L)
-{
-    struct scope *scope = check_scope(L);
-    lua_settop(L, 2);
-    scope_cancel(scope, L);
+    struct scope_box *box = lua_touserdata(L, 1);
+    if (box->scope != NULL)
+        box->scope->box = NULL;
     return 0;
 }
 
-struct join_op {
-    struct op op;
-    struct scope *scope;
-};
+/* The scope of a box, which only the task that entered it may leave. */
+static struct scope *check_own_scope(lua_State *L)
+{
+    struct scope *scope = check_box(L, 1)->scope;
+    if (scope == NULL) {
+        raise_left(L);
+        return NULL;
+    }
+    if (scope->owner != VM_UPVALUE(L)->current) {
+        vm_push_error(L, "misuse", "only the task that entered a scope can leave it");
+        lua_error(L);
+    }
+    return scope;
+}
+
+/* scope_cancel(scope, err): harmless on one that was left */
+static int l_scope_cancel(lua_State *L)
+{
+    struct scope *scope = check_box(L, 1)->scope;
+    lua_settop(L, 2);
+    if (scope != NULL)
+        scope_cancel(scope, L);
+    return 0;
+}
 
 static void join_release(struct op *op)
 {
-    struct join_op *join = (struct join_op *)op;
-    join->scope->join = NULL;
-    free(join);
+    ((struct own_op *)op)->joined->join = NULL;
 }
 
-/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. */
+/* A child that waits, in a ring, for the task that now waits for it: the scope ends with that. */
+static void cancel_ring(lua_State *L, struct scope *scope)
+{
+    for (struct link *at = scope->tasks.next; at != &scope->tasks; at = at->next) {
+        struct task *child = LIST_ENTRY(at, struct task, link);
+        if (child->status != TASK_WAITING || child->op != &child->own.op ||
+            child->own.awaited == NULL || !task_is_ring(L, scope->owner, child))
+            continue;
+        vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
+        scope_cancel(scope, L);
+        lua_pop(L, 1);
+        return;
+    }
+}
+
+/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. False and an
+ * error where it cannot wait; the scope has been left then. */
 static int l_scope_join(lua_State *L)
 {
-    struct scope *scope = check_scope(L);
+    struct scope *scope = check_own_scope(L);
+    scope_give_up_inner(scope);
     if (scope->ntasks == 0) {
         lua_pushboolean(L, true);
         return 1;
     }
     if (!lua_isyieldable(L)) {
-        vm_push_error(L, "misuse", "cannot wait for the children of a scope here: inside a callback "
-                                   "of a C function");
-        return lua_error(L);
+        lua_pushboolean(L, false);
+        task_refuse_wait(L);
+        return 2;
     }
-    struct join_op *join = MEM_NEW(struct join_op);
-    join->op.release = join_release;
-    join->op.is_shielded = true;
-    join->scope = scope;
-    scope->join = &join->op;
-    return task_wait(L, &join->op);
+    cancel_ring(L, scope);
+    struct own_op *own = task_own_op(VM_UPVALUE(L), join_release);
+    own->op.is_shielded = true;
+    own->joined = scope;
+    scope->join = &own->op;
+    return task_wait(L, &own->op);
 }
 
-/* scope_leave(scope): is_cancelled, reason or nil, first failure of a child or nil */
+/* scope_leave(scope): is_cancelled, reason, has_failure, first failure of a child */
 static int l_scope_leave(lua_State *L)
 {
-    struct scope *scope = check_scope(L);
+    struct scope *scope = check_own_scope(L);
+    if (scope->ntasks != 0)
+        return luaL_error(L, "a scope is left with tasks in it");
     lua_pushboolean(L, scope->is_cancelled);
-    if (scope->reason_ref != LUA_NOREF)
-        lua_rawgeti(L, LUA_REGISTRYINDEX, scope->reason_ref);
-    else
-        lua_pushnil(L);
-    if (scope->failure_ref != LUA_NOREF)
-        lua_rawgeti(L, LUA_REGISTRYINDEX, scope->failure_ref);
-    else
-        lua_pushnil(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->reason_ref);
+    lua_pushboolean(L, scope->has_failure);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->failure_ref);
     scope_leave(scope);
-    return 3;
+    return 4;
+}
+
+/* scope_give_up(scope): leaves it with whatever it holds, cancelled */
+static int l_scope_give_up(lua_State *L)
+{
+    scope_give_up(check_own_scope(L));
+    return 0;
 }
 
 /* now(): monotonic seconds */
@@ -251,6 +300,55 @@ static int l_wait_marker(lua_State *L)
     return 1;
 }
 
+/* can_wait(): whether a wait can leave the caller's coroutine */
+static int l_can_wait(lua_State *L)
+{
+    lua_pushboolean(L, lua_isyieldable(L));
+    return 1;
+}
+
+/* refuse_wait(): gives up the wait that an inner coroutine has begun: false, why */
+static int l_refuse_wait(lua_State *L)
+{
+    lua_pushboolean(L, false);
+    task_refuse_wait(L);
+    return 2;
+}
+
+/* coroutines(): the weak set of those that Lua must not resume */
+static int l_coroutines(lua_State *L)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, VM_UPVALUE(L)->coroutines_ref);
+    return 1;
+}
+
+/* counts(): a table for leak checks */
+static int l_counts(lua_State *L)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    lua_createtable(L, 0, 4);
+    lua_pushinteger(L, vm->ntasks);
+    lua_setfield(L, -2, "tasks");
+    lua_pushinteger(L, vm->nspare_tasks);
+    lua_setfield(L, -2, "spare");
+    lua_pushinteger(L, (lua_Integer)timers_running(vm->loop) - timer_is_running(&vm->ready_timer) -
+                           timer_is_running(&vm->empty_timer)); /* the scheduler's own */
+    lua_setfield(L, -2, "timers");
+    lua_pushinteger(L, loop_handles(vm->loop));
+    lua_setfield(L, -2, "handles");
+    return 1;
+}
+
+static void make_coroutines(lua_State *L, struct vm *vm)
+{
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    vm->coroutines_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 int luaopen_moonloop_core_task(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"sleep", l_sleep},
@@ -262,10 +360,19 @@ int luaopen_moonloop_core_task(lua_State *L)
                                          {"scope_cancel", l_scope_cancel},
                                          {"scope_join", l_scope_join},
                                          {"scope_leave", l_scope_leave},
+                                         {"scope_give_up", l_scope_give_up},
                                          {"now", l_now},
                                          {"is_task", l_is_task},
+                                         {"can_wait", l_can_wait},
+                                         {"refuse_wait", l_refuse_wait},
+                                         {"coroutines", l_coroutines},
+                                         {"counts", l_counts},
                                          {"wait_marker", l_wait_marker},
                                          {NULL, NULL}};
+    make_coroutines(L, vm_of(L));
+    luaL_newmetatable(L, SCOPE_NAME);
+    lua_pushcfunction(L, l_box_gc);
+    lua_setfield(L, -2, "__gc");
     vm_library(L, functions);
     return 1;
 }

@@ -1,11 +1,14 @@
 /*
- * moonloop.core.testing: the apps of a directory, loaded and served in this process without a port.
- * A connection is a socket pair: one end with the server's conn, the other with the client's pool.
+ * moonloop.core.testing: what lua/moonloop/testing.lua builds its client from. A host is what a
+ * worker has (generations, an HTTP server) on the loop of the spec's own VM. A connection to it is a
+ * socket pair: one end with the server's conn, the other with the pool of an HTTP client. So specs go
+ * the same way as requests do.
+ *
+ * A host lives as long as its userdata, or until it is closed.
  */
 #include "script/lib_testing.h"
 
 #include "base/config.h"
-#include "base/fault.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
 #include "http/conn.h"
@@ -16,141 +19,121 @@
 #include "script/vm.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-static const char apps_meta[] = "moonloop.core.testing.apps";
+#define HOST_NAME "moonloop.testing.Host"
 
-struct apps {
+struct host {
     struct config config;
-    struct generations *all;
+    struct generations *generations;
     struct http_server *server;
 };
 
-/* What `moonloop serve` has without options. */
-static void set_defaults(struct config *config)
+static int l_host_gc(lua_State *L)
 {
-    config->workers = 1;
-    config->threads = 1;
-    config->timeout_ms = 30 * 1000;
-    config->block_limit_ms = 1000;
-    config->header_timeout_ms = 10 * 1000;
-    config->body_timeout_ms = 30 * 1000;
-    config->keepalive_ms = 75 * 1000;
-    config->graceful_timeout_ms = 30 * 1000;
-    config->limit_request_line = 8190;
-    config->limit_request_header = 32 * 1024;
-    config->limit_request_fields = 100;
-    config->max_body = 1024 * 1024;
-    config->max_connections = 10000;
-    config->umask = -1;
-}
-
-static void close_apps(struct apps *apps)
-{
-    http_server_free(apps->server);
-    generations_free(apps->all);
-    config_deinit(&apps->config);
-    *apps = (struct apps){0};
-}
-
-static int on_apps_gc(lua_State *L)
-{
-    close_apps(luaL_checkudata(L, 1, apps_meta));
+    struct host *host = luaL_checkudata(L, 1, HOST_NAME);
+    if (host->server != NULL)
+        http_server_free(host->server);
+    if (host->generations != NULL)
+        generations_free(host->generations);
+    host->server = NULL;
+    host->generations = NULL;
+    config_deinit(&host->config);
     return 0;
 }
 
-static struct apps *push_apps(lua_State *L)
+static uint64_t number_field(lua_State *L, const char *name)
 {
-    struct apps *apps = lua_newuserdata(L, sizeof(*apps));
-    *apps = (struct apps){0};
-    if (luaL_newmetatable(L, apps_meta) != 0) {
-        lua_pushcfunction(L, on_apps_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return apps;
+    lua_getfield(L, 1, name);
+    double number = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return (uint64_t)number;
 }
 
-static int refuse(lua_State *L, const char *reason)
+static char *text_field(lua_State *L, const char *name)
 {
-    lua_pushnil(L);
-    lua_pushstring(L, reason);
-    return 2;
+    lua_getfield(L, 1, name);
+    char *text = mem_copy_text(luaL_checkstring(L, -1));
+    lua_pop(L, 1);
+    return text;
 }
 
-/* nil and what each app that did not load says. */
-static int refuse_broken(lua_State *L, const struct generation *generation)
+/* From the settled options at index 1: seconds, bytes and paths as cli/config.lua gives them. */
+static void read_config(lua_State *L, struct config *config)
 {
-    luaL_Buffer out;
-    luaL_buffinit(L, &out);
+    config->apps_dir = text_field(L, "apps_dir");
+    config->lua_dir = mem_copy_text(VM_UPVALUE(L)->lua_dir);
+    config->forwarded_allow_ips = text_field(L, "forwarded_allow_ips");
+    config->workers = config->threads = 1;
+    config->timeout_ms = (uint32_t)(number_field(L, "timeout") * 1000);
+    config->header_timeout_ms = (uint32_t)(number_field(L, "header_timeout") * 1000);
+    config->body_timeout_ms = (uint32_t)(number_field(L, "body_timeout") * 1000);
+    config->keepalive_ms = (uint32_t)(number_field(L, "keepalive") * 1000);
+    config->limit_request_line = (uint32_t)number_field(L, "limit_request_line");
+    config->limit_request_header = (uint32_t)number_field(L, "limit_request_header");
+    config->limit_request_fields = (uint32_t)number_field(L, "limit_request_fields");
+    config->max_connections = (uint32_t)number_field(L, "max_connections");
+    config->max_body = number_field(L, "max_body");
+    config->umask = -1;
+}
+
+/* Every app that does not load, as one text; "" when all do. */
+static void push_failures(lua_State *L, const struct generation *generation)
+{
+    luaL_Buffer text;
+    bool is_any = false;
+    luaL_buffinit(L, &text);
     for (size_t i = 0; i < generation_napps(generation); i++) {
         struct app_report report = generation_app(generation, i);
         if (report.is_ok)
             continue;
-        luaL_addlstring(&out, report.error.ptr, report.error.len);
-        luaL_addchar(&out, '\n');
+        if (is_any)
+            luaL_addchar(&text, '\n');
+        luaL_addlstring(&text, report.error.ptr, report.error.len);
+        is_any = true;
     }
-    luaL_pushresult(&out);
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
+    luaL_pushresult(&text);
 }
 
-static bool is_broken(const struct generation *generation)
-{
-    for (size_t i = 0; i < generation_napps(generation); i++)
-        if (!generation_app(generation, i).is_ok)
-            return true;
-    return false;
-}
-
-/* open(directory, is_dev): the apps, being served; or nil and why not */
+/* open(options) -> host, failures: the apps of options.apps_dir, served. Raises when none can be.
+ */
 static int l_open(lua_State *L)
 {
-    struct vm *vm = vm_of(L);
     struct fault fault = {0};
-    char path[PATH_MAX];
-    const char *directory = luaL_checkstring(L, 1);
-    if (realpath(directory, path) == NULL)
-        return refuse(L, strerror(errno));
-    struct apps *apps = push_apps(L);
-    set_defaults(&apps->config);
-    apps->config.apps_dir = mem_copy_text(path);
-    apps->config.lua_dir = mem_copy_text(vm->lua_dir);
-    apps->config.dev = lua_toboolean(L, 2);
-    struct snapshot *snapshot = snapshot_read(path, &fault);
-    if (snapshot == NULL)
-        return refuse(L, fault.text);
-    apps->all = generations_new(vm->loop, &apps->config, NULL);
-    struct generation *generation = generation_build(apps->all, 1, snapshot, &fault);
+    struct vm *vm = VM_UPVALUE(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    struct host *host = lua_newuserdata(L, sizeof(*host));
+    *host = (struct host){0};
+    luaL_getmetatable(L, HOST_NAME);
+    lua_setmetatable(L, -2);
+    read_config(L, &host->config);
+    host->generations = generations_new(vm->loop, &host->config, NULL);
+    struct snapshot *snapshot = snapshot_read(host->config.apps_dir, &fault);
+    struct generation *generation =
+        snapshot != NULL ? generation_build(host->generations, 1, snapshot, &fault) : NULL;
     if (generation == NULL)
-        return refuse(L, fault.text);
-    if (is_broken(generation)) {
-        int count = refuse_broken(L, generation);
-        generation_free(generation);
-        return count;
-    }
-    generation_commit(apps->all, generation);
-    apps->server = http_server_new(vm->loop, &apps->config, NULL, generations_handler(apps->all));
-    return 1;
+        return luaL_error(L, "%s", fault.text);
+    push_failures(L, generation);
+    generation_commit(host->generations, generation);
+    host->server =
+        http_server_new(vm->loop, &host->config, NULL, generations_handler(host->generations));
+    return 2;
 }
 
 static int open_socket(void *data)
 {
-    struct apps *apps = data;
+    struct host *host = data;
     int fds[2];
-    if (apps->server == NULL)
+    if (host->server == NULL)
         return -ECONNREFUSED;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
         return -errno;
-    conn_open(apps->server, fds[0]);
+    conn_open(host->server, fds[0]);
     return fds[1];
 }
 
-/* pool(apps): for moonloop.http. Keep the apps for as long. */
+/* pool(host): for moonloop.http. Keep the host for as long. */
 static int l_pool(lua_State *L)
 {
     struct fault fault = {0};
@@ -160,22 +143,20 @@ static int l_pool(lua_State *L)
         .idle_ms = 60 * 1000,
         .verify = true,
         .open_socket = open_socket,
-        .open_data = luaL_checkudata(L, 1, apps_meta),
+        .open_data = luaL_checkudata(L, 1, HOST_NAME),
     };
     ENSURE(http_push_pool(L, &options, &fault) != NULL);
     return 1;
 }
 
-/* close(apps): at once, whatever they are doing */
-static int l_close(lua_State *L)
-{
-    return on_apps_gc(L);
-}
-
 int luaopen_moonloop_core_testing(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"open", l_open}, {"pool", l_pool}, {"close", l_close}, {NULL, NULL}};
+        {"open", l_open}, {"pool", l_pool}, {"close", l_host_gc}, {NULL, NULL}};
+    luaL_newmetatable(L, HOST_NAME);
+    lua_pushcfunction(L, l_host_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
     vm_library(L, functions);
     return 1;
 }

@@ -1,5 +1,5 @@
 /*
- * lib_testing.h - moonloop.core.testing: the C half of lua/moonloop/testing.lua.
+ * lib_testing.h - moonloop.core.testing: apps served inside the process of their specs.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
  * task.h - tasks: pooled coroutines in a tree of scopes, and the one scheduler that resumes them.
  *
- * Every task was spawned in a scope (its home) and has a scope of its own (root); more are entered and
- * left while it runs. Cancelling a scope reaches all scopes below it except shielded ones; a task whose
- * innermost scope is cancelled has its wait interrupted, and every further wait raises until the scope
- * is left (level-triggered).
+ * Every task was spawned in a scope (its home) and has a scope of its own (root); more are entered
+ * and left while it runs. Cancelling a scope reaches all scopes below it except shielded ones; a
+ * task whose innermost scope is cancelled has its wait interrupted, and every further wait raises
+ * until the scope is left (level-triggered).
  *
  * A binding that waits does it in three steps, and every raise happens before anything is held:
  *   check    struct vm *vm = task_check(L);       raises outside a task, or in a cancelled one
@@ -24,13 +24,13 @@
 
 struct exchange;
 
-enum { TASK_SITE_BYTES = 96 };
+enum { TASK_SITE_BYTES = 60 };
 
 enum task_status {
-    TASK_READY,     /* new, or its wait is over */
+    TASK_READY, /* new, or its wait is over */
     TASK_RUNNING,
     TASK_WAITING,
-    TASK_ENDING,    /* its function has ended, its children have not */
+    TASK_ENDING, /* its function has ended, its children have not */
     TASK_DONE,
     TASK_FAILED,
     TASK_CANCELLED, /* failed because it was cancelled */
@@ -45,24 +45,41 @@ struct op {
 struct scope {
     struct scope *parent; /* NULL: a task that nobody spawned, or a detached one */
     struct task *owner;
-    struct link link;      /* in parent's scopes */
-    struct link scopes;    /* entered below this one */
-    struct link tasks;     /* whose home this is */
+    struct link link;   /* in parent's scopes */
+    struct link scopes; /* entered below this one */
+    struct link tasks;  /* whose home this is */
     uint32_t ntasks;
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
     int reason_ref;        /* why it was cancelled: an error value */
-    int failure_ref;       /* the first failure of a child, in a scope that fails fast */
+    int failure_ref;       /* fails fast: the first failure of a child; else: handles that failed */
+    struct scope_box *box; /* Lua's handle, which must not outlive this; NULL for none */
     bool is_cancelled;
     bool is_shield;
     bool fails_fast;
+    bool has_failure; /* failure_ref is set */
+};
+
+/* What Lua holds of a scope. */
+struct scope_box {
+    struct scope *scope; /* NULL once it was left */
 };
 
 /* What C wants to know of a task it started. */
 struct task_owner {
-    /* The function has ended: its results, or one error value, are the whole stack of task->co. With
-     * status TASK_FAILED or TASK_CANCELLED the coroutine's frames are still there for a traceback. */
+    /* The function has ended: its results, or one error value, are the whole stack of task->co.
+     * With status TASK_FAILED or TASK_CANCELLED the coroutine's frames are still there for a
+     * traceback. */
     void (*on_end)(struct task *task, enum task_status status);
+};
+
+/* The op of the commonest waits, inside the task: one task waits for one thing at a time. */
+struct own_op {
+    struct op op;
+    struct timer timer;   /* sleep */
+    struct link link;     /* wait: in the awaited task's waiters */
+    struct task *awaited; /* wait */
+    struct scope *joined; /* join */
 };
 
 struct task {
@@ -71,15 +88,16 @@ struct task {
     int co_ref;
     int handle_ref; /* the Lua handle, LUA_NOREF for none */
     struct task *next_spare;
-    struct link alive; /* in vm->alive */
-    struct link ready; /* in vm->ready */
-    struct link link;  /* in home->tasks */
-    struct link waiters; /* struct task_wait_op of those who wait for it */
+    struct link alive;   /* in vm->alive */
+    struct link ready;   /* in vm->ready */
+    struct link link;    /* in home->tasks */
+    struct link waiters; /* struct own_op of those who wait for it */
     struct scope root;
     struct scope *scope; /* innermost */
     struct scope *home;
     struct op *op; /* what it waits for */
-    int nargs;     /* for the next resume, on top of co's stack */
+    struct own_op own;
+    int nargs; /* for the next resume, on top of co's stack */
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
@@ -88,7 +106,8 @@ struct task {
     uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
     void *data;                     /* the owner's */
-    char site[TASK_SITE_BYTES];     /* "apps/a.lua:12" where it was spawned; "" for none */
+    int site_line;
+    char site[TASK_SITE_BYTES]; /* the file where it was spawned; "" for none */
 };
 
 /* Takes a task from the pool, without a home. Push the function and its arguments on task->co, then
@@ -96,17 +115,28 @@ struct task {
 struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data);
 /* Runs it now when nothing else runs in this VM, else as soon as that is over. */
 void task_start(struct task *task, int nargs);
-/* Makes it a child of the running task's innermost scope, before task_start. */
-void task_adopt(struct task *task, struct task *parent);
+/* Makes it a child of that scope, before task_start. */
+void task_adopt(struct task *task, struct scope *home);
 /* Cancels it with the error value on top of L's stack, which is popped. */
 void task_cancel(struct task *task, lua_State *L);
+/* Cancels all, and lets them run until they wait for something else: clean-up that is shielded. */
 void tasks_cancel_all(struct vm *vm, const char *code, const char *message);
+/* Frees what is left, without running any Lua: only before the VM is closed. */
+void tasks_kill_all(struct vm *vm);
 
 /* The VM, when the running code may wait; raises otherwise. */
 struct vm *task_check(lua_State *L);
 int task_wait(lua_State *L, struct op *op);
+/* Takes the running task's own op for the next task_wait. */
+struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op));
 /* An op that ends with `true` when that task has ended; for task_wait. */
-struct op *task_wait_for(struct task *task);
+struct op *task_wait_for(struct vm *vm, struct task *task);
+/* Whether `waiter` would wait for ever: pushes "a waits for b, ..." and answers true. */
+bool task_is_ring(lua_State *L, struct task *waiter, struct task *awaited);
+/* Gives up the wait that the running task has begun but cannot finish; pushes why. */
+void task_refuse_wait(lua_State *L);
+/* Pushes its name or "apps/a.lua:12". */
+void task_push_name(lua_State *L, const struct task *task);
 /* Where an op's results are pushed. */
 lua_State *op_state(struct op *op);
 /* Ends the wait with the nresults on top of op_state(): releases, then resumes, now or soon. */
@@ -115,6 +145,8 @@ void op_complete(struct op *op, int nresults);
 void op_fail(struct op *op, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Where it stands or has failed, and where it was spawned, as text on top of L. */
+void task_push_traceback(struct task *task, lua_State *L);
 /* The task's error value with a traceback across spawn sites, as an error object on top of L. */
 void task_push_failure(struct task *task, lua_State *L);
 
@@ -122,6 +154,11 @@ void task_push_failure(struct task *task, lua_State *L);
 struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fast, bool is_shield);
 /* The error value on top of L's stack is the reason; popped. Harmless on a cancelled scope. */
 void scope_cancel(struct scope *scope, lua_State *L);
+/* Its children must have ended; scopes inside it that nobody left are given up. */
 void scope_leave(struct scope *scope);
+/* Gives up the scopes inside it, without leaving it: their children become its own, cancelled. */
+void scope_give_up_inner(struct scope *scope);
+/* Leaves it whatever it holds: children go to the parent, cancelled. */
+void scope_give_up(struct scope *scope);
 
 int luaopen_moonloop_core_task(lua_State *L);

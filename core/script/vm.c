@@ -2,8 +2,10 @@
 
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "loop/offload.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
 #include <lualib.h>
@@ -139,6 +141,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     vm->loop = loop;
     vm->lua_dir = lua_dir;
     vm->config = config;
+    vm->slices = &vm->own_slices;
     link_init(&vm->ready);
     link_init(&vm->alive);
     vm->L = luaL_newstate();
@@ -151,6 +154,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.errors", "message", &vm->message_ref, fault) ||
         !keep_function(vm, "moonloop.coroutines", "install", &vm->install_ref, fault)) {
         vm_free(vm);
         return NULL;
@@ -167,7 +171,9 @@ void vm_free(struct vm *vm)
 {
     if (vm == NULL)
         return;
-    ENSURE(vm->ntasks == 0 && vm->current == NULL);
+    ENSURE(vm->current == NULL);
+    vm->on_empty = NULL;
+    tasks_kill_all(vm);
     timer_stop(vm->loop, &vm->ready_timer);
     timer_stop(vm->loop, &vm->empty_timer);
     while (vm->spare_tasks != NULL) {
@@ -176,21 +182,29 @@ void vm_free(struct vm *vm)
         free(task);
     }
     lua_close(vm->L);
+    free(vm->suspects);
+    offload_origin_unref(vm->origin);
     free(vm);
 }
 
 void vm_slice_begins(struct vm *vm, uint32_t route)
 {
-    atomic_store_explicit(&vm->slice, ++vm->nslices, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    slices->vm = vm;
+    atomic_store_explicit(&slices->running, ++slices->count, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, route, memory_order_relaxed);
+    if (vm->suspects != NULL)
+        watchdog_before_slice(vm, route);
 }
 
-void vm_slice_ends(struct vm *vm)
+bool vm_slice_ends(struct vm *vm)
 {
-    atomic_store_explicit(&vm->slice, 0, memory_order_relaxed);
+    struct slices *slices = vm->slices;
+    atomic_store_explicit(&slices->running, 0, memory_order_release);
     if (vm->slot != NULL)
         atomic_store_explicit(&vm->slot->running, 0, memory_order_relaxed);
+    return atomic_load_explicit(&slices->noticed, memory_order_relaxed) == slices->count;
 }
 
 static void on_empty_timer(struct timer *timer)

@@ -19,8 +19,20 @@
 struct config;
 struct generation;
 struct loop;
+struct offload_origin;
 struct scoreboard_slot;
 struct task;
+struct worker_vm;
+struct watchdog;
+
+/* A slice is one resume of a task, or the load of an app. One of these for all VMs of a thread; the
+ * watchdog's thread and its signal handler read it. */
+struct slices {
+    _Atomic uint64_t running; /* the number of the one that runs, 0 between two */
+    _Atomic uint64_t noticed; /* the number of one that has held the loop for long */
+    uint64_t count;
+    struct vm *vm; /* whose it is, while one runs */
+};
 
 enum { VM_SPARE_TASKS = 1024 };
 
@@ -32,6 +44,9 @@ struct vm {
     struct generation *generation; /* NULL outside a server */
     void *client;                  /* the HTTP client's, made at its first use; see lib_http.c */
 
+    struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
+    struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
+
     struct task *current; /* running now */
     struct link alive;    /* all tasks but the spare ones */
     struct link ready;    /* tasks that can go on, first come first served */
@@ -41,12 +56,15 @@ struct vm {
     uint32_t nspare_tasks;
     uint32_t ntasks; /* alive */
     int new_error_ref;  /* function(code, message) -> error object */
-    int wrap_error_ref; /* function(err, traceback) -> error object */
+    int wrap_error_ref; /* function(err, traceback, sites) -> error object */
+    int message_ref;    /* function(err) -> text for people */
+    int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */
 
-    /* For the watchdog thread: which slice runs, 0 between two. A slice is one resume of a task. */
-    _Atomic uint64_t slice;
-    uint64_t nslices;
+    struct slices *slices; /* the thread's */
+    struct slices own_slices;
+    struct watchdog *watchdog; /* NULL: nobody watches */
+    uint8_t *suspects; /* by route: runs to be traced line by line; NULL: none ever blocked */
     struct scoreboard_slot *slot; /* NULL outside a worker */
 
     /* Called from the loop once no task is left; see vm_when_empty. */
@@ -62,12 +80,13 @@ void vm_task_gone(struct vm *vm);
 
 /* For task.c: around each lua_resume. `route`: number plus one, 0 for none. */
 void vm_slice_begins(struct vm *vm, uint32_t route);
-void vm_slice_ends(struct vm *vm);
+/* True when it has held the loop for long: watchdog_after_slice must be called. */
+bool vm_slice_ends(struct vm *vm);
 
 /* `config` may be NULL. NULL with the reason in `fault` when moonloop's own Lua cannot be loaded. */
 struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *config,
                   struct fault *fault);
-/* No task may be alive any more; see tasks_cancel_all. */
+/* Tasks that are still alive are dropped without running; see tasks_cancel_all. */
 void vm_free(struct vm *vm);
 
 /* Calls the function below `nargs` arguments on the VM's main stack, outside any task: it cannot wait.

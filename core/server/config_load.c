@@ -60,7 +60,7 @@ static const struct option options[] = {
     MASTER_OPTION(group, KIND_TEXT),
     MASTER_OPTION(chdir, KIND_TEXT),
     OPTION(accesslog, KIND_TEXT),
-    MASTER_OPTION(errorlog, KIND_TEXT),
+    OPTION(errorlog, KIND_TEXT),
     MASTER_OPTION(certfile, KIND_TEXT),
     MASTER_OPTION(keyfile, KIND_TEXT),
     MASTER_OPTION(umask, KIND_INT),

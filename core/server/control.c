@@ -221,8 +221,7 @@ struct control *control_open(struct master_loop *loop, const struct config *conf
     int fd = listen_at(path);
     if (fd == -EADDRINUSE) {
         char *own = own_path(path);
-        log_warn("another server answers at %s; this one listens to `moonloop --control %s`", path,
-                 own);
+        log_warn("another server answers at %s; this one with `MOONLOOP_CONTROL=%s`", path, own);
         free(path);
         path = own;
         fd = listen_at(path);
@@ -248,6 +247,14 @@ void control_unlink(struct control *control)
 {
     if (control != NULL)
         unlink(control->path);
+}
+
+void control_hold_until_exit(struct control *control)
+{
+    struct control_client *client = NULL;
+    while (control != NULL && (client = control_next(control, client)) != NULL)
+        if (client->waits_for_end && fcntl(client->watch.fd, F_DUPFD_CLOEXEC, 3) < 0)
+            log_debug("a caller will see the end a little early");
 }
 
 void control_close(struct control *control)
@@ -284,7 +291,7 @@ static void explain_connect(const char *path, int error, struct fault *fault)
     if (error == ENOENT || error == ECONNREFUSED)
         fault_set(fault,
                   "no server answers at %s; start one with `moonloop serve`, or say where it "
-                  "is with --control or MOONLOOP_APPS",
+                  "is with MOONLOOP_APPS or MOONLOOP_CONTROL",
                   path);
     else
         fault_set(fault, "%s: %s", path, strerror(error));

@@ -44,6 +44,9 @@ char *control_path(const struct config *config);
  * taken and the log says so. NULL with the reason. */
 struct control *control_open(struct master_loop *loop, const struct config *config,
                              control_request_fn on_request, void *data, struct fault *fault);
+/* Callers who wait for the end shall see that of the process, not that of the socket: their
+ * connections outlive control_close. */
+void control_hold_until_exit(struct control *control);
 /* Closes; callers who wait see the end. The file goes with control_unlink. */
 void control_close(struct control *control);
 void control_unlink(struct control *control);

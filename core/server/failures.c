@@ -57,7 +57,7 @@ void failures_log(const struct failures *failures)
     for (size_t i = 0; i < failures->count; i++) {
         const struct failure *failure = &failures->list[i];
         struct str line = first_line(failure->error);
-        const char *rest = failure->error + line.len;
+        const char *rest = line.ptr[line.len] == '\n' ? line.ptr + line.len + 1 : "";
         struct log_field fields[] = {{"app", str_of(failure->app)}, {"traceback", str_of(rest)}};
         log_with(LOG_ERROR, fields, *rest != '\0' ? 2 : 1, "%.*s%s", (int)line.len, line.ptr,
                  failure->is_held_back ? " (its last good version goes on)" : "");

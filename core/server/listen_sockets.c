@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/host_address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ struct bind_address {
     int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
+    char reachable_url[URL_BYTES]; /* "" unless it is a bind to every address */
 };
 
 struct listen_sockets {
@@ -144,14 +146,27 @@ static uint16_t *port_of(struct sockaddr_storage *addr)
                                        : &((struct sockaddr_in *)addr)->sin_port;
 }
 
-static void make_tcp_url(struct bind_address *bind_address, bool is_tls)
+static bool is_every_address(const struct sockaddr_storage *addr)
 {
-    char host[INET6_ADDRSTRLEN];
-    bool is_v6 = bind_address->addr.ss_family == AF_INET6;
+    if (addr->ss_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+    return ((const struct sockaddr_in *)addr)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+static void make_tcp_urls(struct bind_address *bind_address, bool is_tls)
+{
+    char host[INET6_ADDRSTRLEN], reachable[HOST_ADDRESS_BYTES];
+    int family = bind_address->addr.ss_family;
+    const char *format = family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u";
+    const char *scheme = is_tls ? "https" : "http";
+    unsigned port = ntohs(*port_of(&bind_address->addr));
     getnameinfo((struct sockaddr *)&bind_address->addr, bind_address->addr_len, host, sizeof(host),
                 NULL, 0, NI_NUMERICHOST);
-    snprintf(bind_address->url, URL_BYTES, is_v6 ? "%s://[%s]:%u" : "%s://%s:%u",
-             is_tls ? "https" : "http", host, ntohs(*port_of(&bind_address->addr)));
+    snprintf(bind_address->url, URL_BYTES, format, scheme, host, port);
+    if (is_every_address(&bind_address->addr)) {
+        host_address(family, reachable);
+        snprintf(bind_address->reachable_url, URL_BYTES, format, scheme, reachable, port);
+    }
 }
 
 /* SO_REUSEPORT would let a second server of the same user share the port silently; so a socket
@@ -171,7 +186,7 @@ static int claim_tcp(struct bind_address *bind_address, bool is_tls, struct faul
         getsockname(fd, (struct sockaddr *)&bind_address->addr, &len);
     }
     close(fd);
-    make_tcp_url(bind_address, is_tls);
+    make_tcp_urls(bind_address, is_tls);
     return 0;
 }
 
@@ -372,4 +387,11 @@ const char *listen_sockets_url(const struct listen_sockets *sockets, uint32_t in
 {
     ENSURE(index < sockets->nbinds);
     return sockets->binds[index].url;
+}
+
+const char *listen_sockets_reachable_url(const struct listen_sockets *sockets, uint32_t index)
+{
+    ENSURE(index < sockets->nbinds);
+    const char *url = sockets->binds[index].reachable_url;
+    return *url != '\0' ? url : NULL;
 }

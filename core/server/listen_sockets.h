@@ -38,3 +38,5 @@ const int *listen_sockets_of_slot(const struct listen_sockets *sockets, uint32_t
 void listen_sockets_keep_slot(struct listen_sockets *sockets, uint32_t slot);
 /* "http://127.0.0.1:8080", "unix:/run/x.sock"; borrowed. */
 const char *listen_sockets_url(const struct listen_sockets *sockets, uint32_t index);
+/* Of a bind to every address (0.0.0.0, [::]): the URL that other machines use. Else NULL. */
+const char *listen_sockets_reachable_url(const struct listen_sockets *sockets, uint32_t index);

@@ -1,24 +1,13 @@
-#include "server/master.h"
+#include "server/master_state.h"
 
-#include "base/escape.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "server/background.h"
 #include "server/config_load.h"
-#include "server/control.h"
-#include "server/listen_sockets.h"
-#include "server/master_loop.h"
-#include "server/privileges.h"
-#include "server/reload.h"
-#include "server/slots.h"
 #include "server/status.h"
-#include "server/watch.h"
-#include "shared/scoreboard.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,30 +17,6 @@
 #include <unistd.h>
 
 enum { FORCE_EXTRA_MS = 3000, SHOWN_ROUTES = 40, SEATS = 2 * CONFIG_MAX_WORKERS };
-
-struct master {
-    struct config *config;
-    struct config_source source;
-    struct master_loop *loop;
-    struct master_watch signals;
-    struct master_timer force;
-    struct background *background;
-    struct privileges privileges;
-    struct scoreboard *board;
-    struct listen_sockets *sockets;
-    struct slots *slots;
-    struct reload *reload;
-    struct watch *watch;
-    struct control *control;
-    uint64_t started_ms;
-    int start_dir; /* relative paths of the command line start there */
-    bool is_announced;
-    bool is_stopping;
-    int exit_code;
-    char *problem; /* why it could not start */
-};
-
-static void stop(struct master *master);
 
 /* Slots' events */
 
@@ -80,7 +45,7 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
         return;
     master->problem = mem_copy_text(verdict);
     master->exit_code = 1;
-    stop(master);
+    master_stop(master);
 }
 
 static void on_gone(void *data, const struct child *child, const char *why)
@@ -120,8 +85,12 @@ static void announce(struct master *master)
     printf("moonloop %s serves %s with %u worker%s, pid %d\n", MOONLOOP_VERSION,
            master->config->apps_dir, nserving, nserving == 1 ? "" : "s", (int)getpid());
     for (uint32_t i = 0; i < listen_sockets_count(master->sockets); i++) {
-        printf("%s\n", listen_sockets_url(master->sockets, i));
-        log_info("listening on %s", listen_sockets_url(master->sockets, i));
+        const char *url = listen_sockets_url(master->sockets, i);
+        const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
+        printf("%s\n", url);
+        if (reachable_url != NULL)
+            printf("  other machines reach it at %s\n", reachable_url);
+        log_info("listening on %s", url);
     }
     if (reload_report(master->reload) != NULL)
         print_routes(reload_report(master->reload));
@@ -152,43 +121,7 @@ static void on_files_changed(void *data, bool is_outside)
 {
     struct master *master = data;
     if (!master->is_stopping)
-        reload_start(master->reload, is_outside);
-}
-
-static void answer_reload(struct control_client *client, enum reload_outcome outcome,
-                          const char *reason, const struct reload *reload)
-{
-    static const char *const names[] = {"committed", "partial", "refused"};
-    struct buf text = {0};
-    if (client->is_json) {
-        buf_printf(&text, "{\"outcome\":\"%s\",\"generation\":%llu,\"reason\":", names[outcome],
-                   (unsigned long long)reload_generation(reload));
-        escape_json(&text, str_of(reason));
-        buf_add_text(&text, ",\"failures\":");
-        failures_to_json(reload_failures(reload), &text);
-        buf_add_text(&text, "}\n");
-    } else {
-        failures_to_text(reload_failures(reload), &text);
-        buf_printf(&text, "%s: %s (generation %llu)\n", names[outcome], reason,
-                   (unsigned long long)reload_generation(reload));
-    }
-    control_answer(client, outcome == RELOAD_COMMITTED, buf_str(&text));
-    buf_deinit(&text);
-}
-
-static void on_reload_done(void *data, enum reload_outcome outcome, const char *reason)
-{
-    struct master *master = data;
-    struct control_client *next;
-    if (master->control == NULL)
-        return;
-    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
-         client = next) {
-        next = control_next(master->control, client);
-        if (client->waits_for_attempt != 0 &&
-            client->waits_for_attempt <= reload_attempts_ended(master->reload))
-            answer_reload(client, outcome, reason, master->reload);
-    }
+        reload_start(master->reload, is_outside ? RELOAD_SEEN_OUTSIDE : RELOAD_SEEN);
 }
 
 static void set_watching(struct master *master)
@@ -228,9 +161,8 @@ static void move_fixed_options(struct config *old, struct config *config)
     old->control = spare.control;
 }
 
-/* HUP. False with the reason when the new configuration cannot be used: then nothing has changed.
- */
-static bool reload_config(struct master *master, struct fault *fault)
+/* HUP */
+bool master_reload_config(struct master *master, struct fault *fault)
 {
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fchdir(master->start_dir) != 0)
@@ -274,7 +206,7 @@ static void on_force_due(struct master_timer *timer)
     slots_kill(master->slots);
 }
 
-static void stop(struct master *master)
+void master_stop(struct master *master)
 {
     master->is_stopping = true;
     master_timer_start(master->loop, &master->force,
@@ -291,7 +223,7 @@ static void on_stop_signal(struct master *master, int number)
     }
     log_info("SIG%s: stopping, requests have %.1f s", sigabbrev_np(number),
              (double)master->config->graceful_timeout_ms / 1000);
-    stop(master);
+    master_stop(master);
 }
 
 static void scale_by(struct master *master, int difference)
@@ -322,8 +254,8 @@ static void on_hup(struct master *master)
     if (master->is_stopping)
         return;
     log_info("SIGHUP: reading configuration and apps anew");
-    if (reload_config(master, &fault))
-        reload_start(master->reload, true);
+    if (master_reload_config(master, &fault))
+        reload_start(master->reload, RELOAD_ASKED);
 }
 
 static void on_signal(struct master_watch *watch)
@@ -367,101 +299,6 @@ static int open_signals(struct master *master)
     signal(SIGUSR2, SIG_IGN);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : master_watch_start(master->loop, &master->signals, fd, on_signal);
-}
-
-/* The control socket */
-
-static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
-{
-    char sentence[FAULT_TEXT_BYTES];
-    struct buf text = {0};
-    va_list args;
-    va_start(args, format);
-    vsnprintf(sentence, sizeof(sentence), format, args);
-    va_end(args);
-    if (client->is_json) {
-        buf_printf(&text, "{\"ok\":%s,\"message\":", is_ok ? "true" : "false");
-        escape_json(&text, str_of(sentence));
-        buf_add_text(&text, "}\n");
-    } else {
-        buf_printf(&text, "%s\n", sentence);
-    }
-    control_answer(client, is_ok, buf_str(&text));
-    buf_deinit(&text);
-}
-
-static void on_reload_request(struct master *master, struct control_client *client, bool is_waiting)
-{
-    struct fault fault = {0};
-    if (master->is_stopping) {
-        answer_text(client, false, "the server is stopping");
-        return;
-    }
-    if (!reload_config(master, &fault)) {
-        answer_text(client, false, "refused: %s", fault.text);
-        return;
-    }
-    if (!is_waiting)
-        answer_text(client, true, "reloading");
-    else /* before it starts: it may end in the same moment */
-        client->waits_for_attempt = reload_next_attempt(master->reload);
-    reload_start(master->reload, true);
-}
-
-static void on_scale_request(struct master *master, struct control_client *client, const char *text)
-{
-    struct fault fault = {0};
-    uint64_t count;
-    if (!str_to_u64(str_of(text), &count) || count > CONFIG_MAX_WORKERS)
-        count = 0;
-    if (master->is_stopping)
-        answer_text(client, false, "the server is stopping");
-    else if (slots_scale(master->slots, (uint32_t)count, &fault) < 0)
-        answer_text(client, false, "%s", fault.text);
-    else
-        answer_text(client, true, "workers: %u", (uint32_t)count);
-}
-
-static void answer_status(struct master *master, struct control_client *client, const char *what)
-{
-    struct buf text = {0};
-    struct status_source source = {master->config, master->sockets, master->slots, master->reload,
-                                   master->started_ms};
-    if (strcmp(what, "ps") == 0)
-        status_write_ps(&source, client->is_json, &text);
-    else if (strcmp(what, "routes") == 0)
-        status_write_routes(reload_report(master->reload), client->is_json, &text);
-    else
-        status_write(&source, client->is_json, &text);
-    control_answer(client, true, buf_str(&text));
-    buf_deinit(&text);
-}
-
-static void on_request(void *data, struct control_client *client, const char *const *words,
-                       size_t nwords)
-{
-    struct master *master = data;
-    const char *command = nwords > 0 ? words[0] : "";
-    if (strcmp(command, "status") == 0 || strcmp(command, "ps") == 0 ||
-        strcmp(command, "routes") == 0) {
-        answer_status(master, client, command);
-    } else if (strcmp(command, "reload") == 0) {
-        on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
-    } else if (strcmp(command, "scale") == 0 && nwords > 1) {
-        on_scale_request(master, client, words[1]);
-    } else if (strcmp(command, "stop") == 0) {
-        client->waits_for_end = true;
-        answer_text(client, true, "stopped");
-        log_info("asked to stop over the control socket");
-        if (!master->is_stopping)
-            stop(master);
-    } else {
-        answer_text(client, false, "the server does not know \"%s\"; is it of another version?",
-                    command);
-    }
 }
 
 /* Boot */
@@ -534,10 +371,10 @@ static bool boot(struct master *master, struct fault *fault)
     };
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
-    reload_on_done(master->reload, on_reload_done, master);
+    reload_on_done(master->reload, requests_reload_done, master);
     set_watching(master);
     struct fault control_fault = {0};
-    master->control = control_open(master->loop, config, on_request, master, &control_fault);
+    master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
     if (master->control == NULL)
         log_warn("%s; `moonloop status` and the like will not work", control_fault.text);
     return true;
@@ -555,6 +392,7 @@ static void master_free(struct master *master)
     watch_free(master->watch);
     reload_free(master->reload);
     listen_sockets_close(master->sockets);
+    control_hold_until_exit(master->control);
     control_close(master->control);
     scoreboard_free(master->board);
     master_timer_stop(&master->force);

@@ -3,17 +3,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "server/held_back.h"
 #include "server/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREPARE_TIMEOUT_MS = 10000 };
+enum { PREPARE_TIMEOUT_MS = 10000, BOOT_PATIENCE_MS = 1000 };
 
 struct attempt {
     bool is_running;
-    bool is_forced;
+    enum reload_cause cause;
     bool is_retried;  /* a worker died in it once already */
     bool is_hopeless; /* an app fails even with its last good files */
     uint64_t number;  /* of the generation that is built */
@@ -43,12 +44,12 @@ struct reload {
 
     struct attempt attempt;
     bool wants_another; /* asked for while one runs */
-    bool wants_forced;
+    enum reload_cause wanted_cause;
     uint64_t attempts_begun;
     uint64_t attempts_ended;
 };
 
-static void begin(struct reload *reload, bool is_forced);
+static void begin(struct reload *reload, enum reload_cause cause);
 
 struct reload *reload_new(struct master_loop *loop, const struct config *config,
                           struct fault *fault)
@@ -158,7 +159,7 @@ static void tell(struct reload *reload, enum reload_outcome outcome, const char 
     if (reload->on_done != NULL)
         reload->on_done(reload->on_done_data, outcome, reason);
     if (reload->wants_another)
-        begin(reload, reload->wants_forced);
+        begin(reload, reload->wanted_cause);
 }
 
 /* What the attempt found out stays for `status`. A disk whose apps failed need not be tried again
@@ -266,66 +267,24 @@ static void commit(struct reload *reload)
         is_whole ? "the new code is live" : "some apps did not load");
 }
 
+/* Workers that have been busy with the old code for long may never come to its end. */
+static void replace_booting(struct reload *reload)
+{
+    for (struct child *child = NULL; (child = slots_next(reload->slots, child)) != NULL;)
+        if (child->state == CHILD_BOOTING && child->prepared == 0 &&
+            child->started_ms + BOOT_PATIENCE_MS < master_now_ms())
+            child_kill(child, "still loads code that has changed since");
+}
+
 /* Nobody serves, so there is nobody to prove it and nobody to disturb: workers boot from it. */
 static void commit_unproven(struct reload *reload)
 {
     take_over_candidate(reload);
     report_free(reload->report);
     reload->report = NULL;
+    replace_booting(reload);
     slots_forgive(reload->slots);
     end(reload, RELOAD_COMMITTED, "no worker was serving; new ones start from the new code");
-}
-
-/* Whether app `name` loaded in the committed generation. */
-static bool has_good(const struct reload *reload, struct str name)
-{
-    const struct app_report *app = reload->report ? report_app(reload->report, name) : NULL;
-    return app != NULL && app->is_ok;
-}
-
-/* The app that a file is part of: "shop" for shop.lua and shop/init.lua, "" for shared ones. */
-static struct str app_of_file(struct str name)
-{
-    const char *slash = memchr(name.ptr, '/', name.len);
-    size_t len = slash != NULL ? (size_t)(slash - name.ptr) : name.len - strlen(".lua");
-    if (name.len == 0 || *name.ptr == '_')
-        len = 0;
-    return (struct str){name.ptr, len};
-}
-
-static bool is_held_back(const struct reload *reload, struct str app)
-{
-    const struct failure *failure = failures_find(&reload->attempt.failures, app);
-    return failure != NULL && failure->is_held_back;
-}
-
-/* Whether `a` has a file in its "" layer that `b` lacks or has otherwise, apps held back aside. */
-static bool has_news(const struct reload *reload, const struct snapshot *a,
-                     const struct snapshot *b)
-{
-    const struct str everyone = {"", 0};
-    for (size_t i = 0; i < snapshot_count(a); i++) {
-        struct snapshot_file file = snapshot_at(a, i), other;
-        if (file.layer.len > 0 || is_held_back(reload, app_of_file(file.name)))
-            continue;
-        if (!snapshot_find(b, everyone, file.name, &other) || !str_equal(file.bytes, other.bytes))
-            return true;
-    }
-    return false;
-}
-
-/* Marks the failed apps that have a good version. How many there are in all. */
-static size_t mark_held_back(struct reload *reload, struct str *names)
-{
-    size_t count = 0;
-    struct failures *failures = &reload->attempt.failures;
-    for (size_t i = 0; i < failures->count; i++) {
-        struct str name = str_of(failures->list[i].app);
-        failures->list[i].is_held_back = has_good(reload, name);
-        if (failures->list[i].is_held_back)
-            names[count++] = name;
-    }
-    return count;
 }
 
 /* The candidate without the apps that failed; built once more. */
@@ -334,7 +293,7 @@ static void hold_back(struct reload *reload)
     struct attempt *attempt = &reload->attempt;
     struct fault fault = {0};
     struct str *names = mem_zeroed((attempt->failures.count + 1) * sizeof(*names));
-    size_t count = mark_held_back(reload, names);
+    size_t count = held_back_mark(&attempt->failures, reload->report, names);
     struct snapshot *next = NULL;
     if (count > 0)
         next = snapshot_hold_back(attempt->disk, reload->committed, names, count, &fault);
@@ -350,8 +309,9 @@ static void hold_back(struct reload *reload)
     if (attempt->candidate != attempt->disk)
         snapshot_free(attempt->candidate);
     attempt->candidate = next;
-    if (!attempt->is_forced && !has_news(reload, attempt->disk, reload->committed) &&
-        !has_news(reload, reload->committed, attempt->disk))
+    if (attempt->cause != RELOAD_SEEN_OUTSIDE &&
+        !held_back_has_news(&attempt->failures, attempt->disk, reload->committed) &&
+        !held_back_has_news(&attempt->failures, reload->committed, attempt->disk))
         refuse(reload, count == 1 ? "the app that changed did not load"
                                   : "the apps that changed did not load");
     else
@@ -368,8 +328,9 @@ static void judge(struct reload *reload)
     }
     size_t to_hold_back = 0;
     for (size_t i = 0; i < attempt->failures.count; i++)
-        to_hold_back += !attempt->failures.list[i].is_held_back &&
-                        has_good(reload, str_of(attempt->failures.list[i].app));
+        to_hold_back +=
+            !attempt->failures.list[i].is_held_back &&
+            held_back_is_possible(reload->report, str_of(attempt->failures.list[i].app));
     if (to_hold_back > 0)
         hold_back(reload);
     else
@@ -395,7 +356,7 @@ static void on_candidate_built(struct reload *reload, struct report *report)
         return;
     }
     for (size_t i = 0; i < report->napps; i++)
-        if (!report->apps[i].is_ok && is_held_back(reload, report->apps[i].name))
+        if (!report->apps[i].is_ok && held_back_is(&attempt->failures, report->apps[i].name))
             attempt->is_hopeless = true;
     failures_add(&attempt->failures, report);
     if (attempt->report == NULL)
@@ -426,7 +387,8 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     if (child->state == CHILD_BOOTING && !report->is_built) {
         free(reload->refusal);
         reload->refusal = strndup(report->fault.ptr, report->fault.len);
-        log_error("worker %u cannot boot: %s", child_number(child), reload->refusal);
+        log_error("worker %u cannot boot: %.*s", child_number(child),
+                  (int)strcspn(reload->refusal, "\n"), reload->refusal);
         verdict = reload->report == NULL ? reload->refusal : NULL;
         report_free(report);
     } else if (child->state == CHILD_BOOTING && number == reload->number) {
@@ -474,14 +436,15 @@ void reload_on_gone(struct reload *reload, const struct child *child, const char
 }
 
 /* Reads the disk and starts. Nothing to do is a success. */
-static void begin(struct reload *reload, bool is_forced)
+static void begin(struct reload *reload, enum reload_cause cause)
 {
     struct attempt *attempt = &reload->attempt;
     struct fault fault = {0};
-    reload->wants_another = reload->wants_forced = false;
+    reload->wants_another = false;
+    reload->wanted_cause = RELOAD_SEEN;
     reload->attempts_begun++;
     attempt->is_running = true;
-    attempt->is_forced = is_forced;
+    attempt->cause = cause;
     attempt->started_ms = master_now_ms();
     attempt->disk = attempt->candidate = snapshot_read(reload->config->apps_dir, &fault);
     if (attempt->disk == NULL) {
@@ -490,11 +453,12 @@ static void begin(struct reload *reload, bool is_forced)
         return;
     }
     bool is_tried = reload->tried != NULL && snapshot_equal(attempt->disk, reload->tried);
-    if (!is_forced && is_tried) {
+    if (cause == RELOAD_SEEN && is_tried) {
         end_unchanged(reload);
         return;
     }
-    if (!is_forced && reload->report != NULL && snapshot_equal(attempt->disk, reload->committed)) {
+    if (cause == RELOAD_SEEN && reload->report != NULL &&
+        snapshot_equal(attempt->disk, reload->committed)) {
         failures_add(&attempt->failures, reload->report);
         end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,
             "nothing has changed");
@@ -504,14 +468,15 @@ static void begin(struct reload *reload, bool is_forced)
         commit_unproven(reload);
 }
 
-void reload_start(struct reload *reload, bool is_forced)
+void reload_start(struct reload *reload, enum reload_cause cause)
 {
     if (!reload->attempt.is_running) {
-        begin(reload, is_forced);
+        begin(reload, cause);
         return;
     }
     reload->wants_another = true;
-    reload->wants_forced = reload->wants_forced || is_forced;
+    if (cause > reload->wanted_cause)
+        reload->wanted_cause = cause;
 }
 
 uint64_t reload_next_attempt(const struct reload *reload)

@@ -41,9 +41,14 @@ void reload_use_watch(struct reload *reload, struct watch *watch);
 void reload_use_config(struct reload *reload, const struct config *config);
 void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data);
 
-/* Starts an attempt, or one more after the one that runs. `is_forced`: also when no file differs.
- */
-void reload_start(struct reload *reload, bool is_forced);
+enum reload_cause {
+    RELOAD_SEEN,         /* a change below the apps directory: nothing to do if no byte differs */
+    RELOAD_ASKED,        /* by a person or a signal: builds anew in any case */
+    RELOAD_SEEN_OUTSIDE, /* a file changed that the snapshot does not hold */
+};
+
+/* Starts an attempt, or one more after the one that runs. */
+void reload_start(struct reload *reload, enum reload_cause cause);
 /* The number of the attempt that reload_start would begin: the first to see the disk as it is now.
  */
 uint64_t reload_next_attempt(const struct reload *reload);

@@ -43,7 +43,8 @@ struct worker {
     uint64_t max_requests; /* with its jitter; 0: none */
     bool is_serving;
     bool is_draining;
-    bool has_asked; /* for a successor */
+    bool has_asked;  /* for a successor */
+    bool is_leaving; /* out of the loop */
     int exit_code;
 };
 
@@ -66,6 +67,8 @@ static void on_scripts_idle(void *data)
 static void on_connections_gone(void *data)
 {
     struct worker *worker = data;
+    if (worker->is_leaving)
+        return;
     generations_drain(worker->generations, on_scripts_idle, worker);
 }
 
@@ -301,7 +304,10 @@ static void close_worker(struct worker *worker)
     fd_watch_stop(worker->master_watch);
     fd_watch_stop(worker->signal_watch);
     forget_prepared(worker);
+    worker->is_leaving = true;
     http_server_free(worker->server);
+    loop_turn(
+        worker->loop); /* connections close in a turn, and their handlers' tasks before the VM */
     generations_free(worker->generations);
     loop_free(worker->loop);
     close(worker->signal_fd);

@@ -177,4 +177,14 @@ function M.compose(owner, handler)
     return handler
 end
 
+---The handler for paths that no route covers, with the app's middleware: answers 404 unless it says otherwise.
+---@param owner moonloop.App
+---@return function
+function M.compose_missing(owner)
+    return M.compose(owner, function(req, res)
+        local body, status, headers = owner.missing_handler(req, res)
+        return body, status or rawget(res, "status") or 404, headers
+    end)
+end
+
 return M

@@ -9,18 +9,30 @@ local M = {}
 ---Replaces `coroutine.resume` and `coroutine.wrap` of this VM. Once, before any user code is loaded.
 function M.install()
     local raw_resume, raw_yield, create = coroutine.resume, coroutine.yield, coroutine.create
-    local marker = core.wait_marker()
+    local marker, taken = core.wait_marker(), core.coroutines()
     local pass
 
     local function answer(co, ...)
+        taken[co] = nil
         return pass(co, raw_resume(co, ...))
     end
 
     function pass(co, ok, ...)
         if ok and (...) == marker then
+            if not core.can_wait() then
+                return answer(co, core.refuse_wait())
+            end
+            taken[co] = true -- until the answer is there, nobody else may resume it
             return answer(co, raw_yield(marker))
         end
         return ok, ...
+    end
+
+    local function resume(co, ...)
+        if co ~= nil and taken[co] then
+            return false, "cannot resume a coroutine that is a task or in which a task waits"
+        end
+        return pass(co, raw_resume(co, ...))
     end
 
     local function raise_or_return(ok, ...)
@@ -30,18 +42,18 @@ function M.install()
         error((...), 0)
     end
 
+    -- luacheck: push ignore 122 (the point of this file)
     ---@diagnostic disable-next-line: duplicate-set-field
-    function coroutine.resume(co, ...)
-        return pass(co, raw_resume(co, ...))
-    end
+    coroutine.resume = resume
 
     ---@diagnostic disable-next-line: duplicate-set-field
     function coroutine.wrap(fn)
         local co = create(fn)
         return function(...)
-            return raise_or_return(pass(co, raw_resume(co, ...)))
+            return raise_or_return(resume(co, ...))
         end
     end
+    -- luacheck: pop
 end
 
 return M

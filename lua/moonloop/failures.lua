@@ -26,7 +26,7 @@ end
 ---@return function failure (err, req, res, app_number, is_overdue, is_begun) -> body, status, headers
 function M.handler(apps, is_dev)
     return function(err, req, res, number, is_overdue, is_begun)
-        if not is_expected(err) then
+        if not is_expected(err) and not (type(err) == "table" and err.is_logged) then
             log.error(errors.message(err), { traceback = type(err) == "table" and err.traceback or nil })
         end
         if is_begun then

@@ -1,6 +1,7 @@
 --- The face of moonloop: `local moonloop = require("moonloop")`.
 
 local app = require("moonloop.app")
+local concurrency = require("moonloop.concurrency")
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
 
@@ -9,10 +10,18 @@ local M = {
     app = app.new,
     sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,
     timeout = task.timeout, shield = task.shield,
+    gather = concurrency.gather, map = concurrency.map,
+    race = concurrency.race, any = concurrency.any,
     try = errors.try,
+    offload = require("moonloop.offload").offload,
     json = require("moonloop.json"),
     log = require("moonloop.log"),
 }
+
+---The address by which other machines reach this one: what to tell colleagues, as a text. An IPv4 address where
+---there is a route for one, else an IPv6 address, else "127.0.0.1". Never waits; sends nothing.
+---@return string
+M.host_ip = require("moonloop.core.host").ip
 
 ---Leaves a handler from anywhere with an answer.
 ---@param status integer 200..599

@@ -3,6 +3,7 @@
 
 local core = require("moonloop.core.generation")
 local app_module = require("moonloop.app")
+local environment = require("moonloop.environment")
 local errors = require("moonloop.util.errors")
 
 local M = {}
@@ -24,80 +25,6 @@ function M.find_apps(files)
     return names, file_of
 end
 
-local function undeclared(verb)
-    return function(_, name)
-        error(("undeclared global %q is %s; put `local` before its first use"):format(tostring(name), verb), 2)
-    end
-end
-
----The globals of one app: what Lua offers, nothing of other apps, nothing undeclared.
-local function new_environment(require_function, loaded)
-    local env = {}
-    for name, value in pairs(_G) do
-        env[name] = value
-    end
-    env._G = env
-    env.require = require_function
-    env.package = setmetatable({ loaded = loaded }, { __index = package })
-    return setmetatable(env, { __index = undeclared("read"), __newindex = undeclared("written") })
-end
-
-local function candidates(app, module)
-    local path = module:gsub("%.", "/")
-    return {
-        app .. "/" .. path .. ".lua", app .. "/" .. path .. "/init.lua",
-        "_lib/" .. path .. ".lua", "_lib/" .. path .. "/init.lua",
-        path .. ".lua", path .. "/init.lua",
-    }
-end
-
----`require` as one app sees it: its own folder, then _lib, then the apps directory, then the system.
-local function new_require(name, shown_dir)
-    local loaded, env = setmetatable({}, { __index = package.loaded }), nil
-    local function load_file(module)
-        for _, file in ipairs(candidates(name, module)) do
-            local bytes = core.file(name, file)
-            if bytes then
-                local chunk, reason = loadstring(bytes, "@" .. shown_dir .. "/" .. file)
-                if not chunk then
-                    error(reason, 0)
-                end
-                return setfenv(chunk, env)
-            end
-        end
-    end
-    local loading = {}
-    local function app_require(module)
-        local value = rawget(loaded, module)
-        if value ~= nil then
-            return value
-        end
-        local chunk = type(module) == "string" and not module:match("^moonloop%f[.%z]") and load_file(module)
-        if not chunk then
-            if not package.loaded[module] and package.searchpath then
-                local path = package.searchpath(module, package.path)
-                if path and not path:find("^/usr/") then
-                    core.add_file(path)
-                end
-            end
-            return require(module)
-        end
-        if loading[module] then
-            error(("module %q is required in a ring"):format(module), 2)
-        end
-        loading[module] = true
-        value = chunk(module)
-        loading[module] = nil
-        if value == nil then
-            value = rawget(loaded, module)
-        end
-        loaded[module] = value == nil and true or value
-        return loaded[module]
-    end
-    env = new_environment(app_require, loaded)
-    return env
-end
-
 ---How many arguments a handler takes: 0, 1 (req) or 2 (req, res).
 local function wanted(handler)
     if type(handler) ~= "function" then
@@ -115,21 +42,46 @@ local function run_file(name, file, shown_dir)
     if not chunk then
         error(reason, 0)
     end
-    local app = setfenv(chunk, new_require(name, shown_dir))()
+    local app = setfenv(chunk, environment.new(name, shown_dir, core))()
     if getmetatable(app) ~= app_module.App then
         error(("%s/%s: the file has to end with `return app`, but returned a %s"):format(shown_dir, file,
             app == nil and "nil" or type(app)), 0)
     end
+    app.name, app.file = name, file
     return app
+end
+
+---The frames of an app's own files: those of this loader below them say nothing to a reader.
+local function own_frames(text)
+    local kept = {}
+    for line in text:gmatch("[^\n]+") do
+        if line:find("/moonloop/loader.lua", 1, true) or line:find("in function 'guarded'", 1, true) then
+            break
+        end
+        kept[#kept + 1] = line
+    end
+    while #kept > 1 and (kept[#kept]:match("^%s*%[C%]: in function 'error'$") or kept[#kept] == "stack traceback:") do
+        kept[#kept] = nil
+    end
+    return table.concat(kept, "\n")
 end
 
 local function describe(err)
     if errors.is(err) then
-        return err.message .. "\n" .. tostring(err.traceback)
+        return own_frames(err.message .. "\n" .. tostring(err.traceback))
     elseif type(err) ~= "string" then
         return errors.message(err)
     end
-    return debug.traceback(err, 2)
+    return own_frames(err)
+end
+
+---Calls a part of an app; one that does not end is interrupted, one that raises gives false and why.
+local function guarded(fn, ...)
+    local ok, value = core.guarded(fn, ...)
+    if ok then
+        return true, value
+    end
+    return false, describe(value)
 end
 
 local function mount_of(name, app)
@@ -139,13 +91,25 @@ local function mount_of(name, app)
     return name == "index" and "" or "/" .. name
 end
 
----What the server gets to know of a route.
-local function route_of(number, app, mount, route)
-    local handler = app_module.compose(route.owner, route.handler)
-    local run = route.options.run or app.options.run or "loop"
-    if run ~= "loop" then
-        handler = require("moonloop.offload").route(app, handler, run)
+---A handler that runs where the route or the app says. `index`: of the route in its app.
+local function placed(app, index, handler, run)
+    if run == "thread" then
+        return require("moonloop.thread_route").handler(app, index)
+    elseif run == "process" then
+        error("run = \"process\" comes with a later version; run = \"thread\" is there", 0)
     end
+    return handler
+end
+
+---What the server gets to know of a route.
+local function route_of(number, app, mount, index)
+    local route = app.routes[index]
+    local handler = app_module.compose(route.owner, route.handler)
+    local ok, placed_handler = pcall(placed, app, index, handler, route.options.run or app.options.run)
+    if not ok then
+        error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, placed_handler), 0)
+    end
+    handler = placed_handler
     return {
         app = number, method = route.method, pattern = mount .. route.pattern, source = route.source,
         wants = wanted(handler), host = app.options.host, timeout = route.options.timeout,
@@ -154,8 +118,8 @@ local function route_of(number, app, mount, route)
 end
 
 local function add_routes(number, app, mount)
-    for _, route in ipairs(app.routes) do
-        local ok, why = core.add_route(route_of(number, app, mount, route))
+    for index, route in ipairs(app.routes) do
+        local ok, why = core.add_route(route_of(number, app, mount, index))
         if not ok then
             error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, why), 0)
         end
@@ -164,10 +128,7 @@ local function add_routes(number, app, mount)
         core.add_route({
             app = number, method = "*", pattern = mount .. "/...", source = app.missing_source,
             wants = 2, not_found = true, host = app.options.host,
-            handler = app_module.compose(app, function(req, res)
-                local body, status, headers = app.missing_handler(req, res)
-                return body, status or rawget(res, "status") or 404, headers
-            end),
+            handler = placed(app, 0, app_module.compose_missing(app), app.options.run),
         })
     end
 end
@@ -193,12 +154,12 @@ return function(apps_dir, is_dev)
     local names, file_of = M.find_apps(core.files())
     local apps, failed = {}, {}
     for _, name in ipairs(names) do
-        local ok, app = xpcall(run_file, describe, name, file_of[name], shown_dir)
+        local ok, app = guarded(run_file, name, file_of[name], shown_dir)
         local mount = mount_of(name, ok and app or { options = {} })
         local number = core.add_app(name, mount)
         local failure = not ok and app
         if ok then
-            ok, failure = xpcall(add_routes, describe, number, app, mount)
+            ok, failure = guarded(add_routes, number, app, mount)
         end
         apps[number] = ok and app or {}
         if not ok then

@@ -28,17 +28,14 @@ local any_case = { __index = function(headers, name)
     return type(name) == "string" and rawget(headers, name:lower()) or nil
 end }
 
-for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route" }) do
+for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route",
+    "host" }) do
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
 
 function getters.headers(token)
     return setmetatable(core.headers(token), any_case)
-end
-
-function getters.host(token)
-    return core.header(token, "host")
 end
 
 function getters.scheme()
@@ -53,6 +50,9 @@ end
 local live = {
     deadline = core.deadline,
     cancelled = function(token)
+        if not token then -- a copy, on an offload thread
+            return require("moonloop.core.thread").is_cancelled()
+        end
         return not pcall(core.id, token)
     end,
 }
@@ -97,7 +97,7 @@ end
 ---@param name string
 ---@return string[]
 function methods:query_all(name)
-    local pairs_list, values = core.pairs(core.raw_query(self[1])), {}
+    local pairs_list, values = core.pairs(rawget(self, "raw_query") or core.raw_query(self[1])), {}
     for i = 1, #pairs_list, 2 do
         if pairs_list[i] == name then
             values[#values + 1] = pairs_list[i + 1]
@@ -114,11 +114,16 @@ function methods:body()
     if body then
         return body
     end
-    local token = self[1]
+    local token, parts = self[1], nil
     while check_body(core.body_state(token)) == "coming" do
         settle(core.wait_body(token))
+        parts = parts or {}
+        parts[#parts + 1] = core.take_body(token) -- what nobody takes holds the client back
     end
     body = core.take_body(token)
+    if parts then
+        body = table.concat(parts) .. body
+    end
     rawset(self, "whole_body", body)
     return body
 end
@@ -127,6 +132,14 @@ end
 ---@return fun(): string? chunks
 function methods:chunks()
     local token = self[1]
+    if not token then -- a copy, on an offload thread: it is all there
+        local whole = self:body()
+        return function()
+            local body = whole
+            whole = nil
+            return body ~= "" and body or nil
+        end
+    end
     return function()
         while core.body_length(token) == 0 do
             if check_body(core.body_state(token)) == "done" then
@@ -152,10 +165,18 @@ function methods:json()
     return value
 end
 
+local function content_type(req)
+    local token = req[1]
+    if token then
+        return core.header(token, "content-type")
+    end
+    return req.headers["content-type"]
+end
+
 ---The body as an urlencoded form: the first value of each name.
 ---@return table<string, string> fields
 function methods:form()
-    local kind = (core.header(self[1], "content-type") or ""):match("^%s*([^;%s]*)"):lower()
+    local kind = (content_type(self) or ""):match("^%s*([^;%s]*)"):lower()
     if kind ~= "application/x-www-form-urlencoded" then
         error(errors.new("unsupported", ("expected an urlencoded form, got content type %q"):format(kind),
             { status = 415 }), 0)

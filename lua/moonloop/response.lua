@@ -119,6 +119,9 @@ end
 ---Raises `closed` when the client has gone.
 ---@param chunk string
 function methods:write(chunk)
+    if not self[1] then
+        error("res:write: a handler that runs on a thread cannot stream; return the whole body", 2)
+    end
     settle(core.write(self[1], self, chunk))
 end
 

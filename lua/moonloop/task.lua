@@ -26,20 +26,23 @@ end
 M.now = core.now
 
 ---@class moonloop.Task
----@field name? string
+---@field name? string what it was spawned as
 ---@field state? "done"|"failed"|"cancelled" nil while it runs
+---@field err? any why it failed or was cancelled, once it has
 ---@field status string "ready", "running", "waiting", "done", "failed" or "cancelled"
 local Task = { __name = "moonloop.Task" }
 
----Waits for its end. Raises what it raised.
+---Waits for its end. Raises what it raised; `cancelled` when it was cancelled, or when the waiting scope is;
+---`deadlock`, with the ring, when the wait could never end.
 ---@return any ... what it returned
 function Task:wait()
-    if not self.state then
+    if not rawget(self, "state") then
         settle(core.wait(self))
     end
     if self.state == "done" then
         return unpack(self, 1, self.n)
     end
+    self.is_seen = true
     error(self.err, 0)
 end
 
@@ -57,16 +60,30 @@ function Task.__index(self, key)
     return Task[key]
 end
 
----Runs `fn(...)` as a task of the innermost scope, beginning when the running task next waits.
+local function new_task(what, scope, fn, ...)
+    local task = setmetatable({}, Task)
+    if type(fn) == "string" then
+        task.name = fn
+        if type((...)) ~= "function" then
+            error(what .. ": expected a function after the name, got " .. type((...)), 3)
+        end
+        core.spawn(task, scope, ...)
+    elseif type(fn) == "function" then
+        core.spawn(task, scope, fn, ...)
+    else
+        error(what .. ": expected a function, got " .. type(fn), 3)
+    end
+    return task
+end
+
+---Runs `fn(...)` as a task of the innermost scope, beginning when the running task next waits. Its failure is
+---raised by `wait`, and logged when nobody waits. Raises `misuse` outside of a task.
+---@overload fun(name: string, fn: function, ...: any): moonloop.Task
 ---@param fn function
----@param ... any
+---@param ... any at most 200
 ---@return moonloop.Task
 function M.spawn(fn, ...)
-    if type(fn) ~= "function" then
-        error("spawn: expected a function, got " .. type(fn), 2)
-    end
-    local task = setmetatable({}, Task)
-    core.spawn(task, fn, ...)
+    local task = new_task("spawn", nil, fn, ...)
     return task
 end
 
@@ -74,76 +91,116 @@ end
 local Scope = { __name = "moonloop.Scope" }
 Scope.__index = Scope
 
----Runs `fn(...)` as a task of this scope.
+---Runs `fn(...)` as a task of this scope, from any task while the scope is not left. Its failure ends the
+---scope. Raises `misuse` when the scope was left.
+---@overload fun(self: moonloop.Scope, name: string, fn: function, ...: any): moonloop.Task
+---@param fn function
+---@param ... any at most 200
 ---@return moonloop.Task
-function Scope.spawn(_, fn, ...)
-    return M.spawn(fn, ...)
+function Scope:spawn(fn, ...)
+    local task = new_task("scope:spawn", self[1], fn, ...)
+    return task
 end
 
----Cancels every task of the scope, its body included.
+---Cancels every task of the scope, its body included. Harmless when it was left.
 ---@param reason? string
 function Scope:cancel(reason)
-    if self[1] then
-        core.scope_cancel(self[1], errors.new("cancelled", reason or "the scope was cancelled"))
-    end
+    core.scope_cancel(self[1], errors.new("cancelled", reason or "the scope was cancelled"))
 end
 
 local function pack(...)
     return { n = select("#", ...), ... }
 end
 
----Enters, runs, waits for the children, leaves; the error that matters is raised.
-local function run_scope(deadline, fails_fast, is_shield, fn, ...)
-    local handle = core.scope_enter(deadline, fails_fast, is_shield)
-    local scope = setmetatable({ handle }, Scope)
-    local results = pack(pcall(fn, scope, ...))
-    if not results[1] then
-        core.scope_cancel(handle, results[2])
+---Runs in the frame that raised.
+local function on_error(err)
+    if errors.is(err) then
+        return err
     end
-    settle(core.scope_join(handle))
-    scope[1] = nil
-    local _, reason, failure = core.scope_leave(handle)
-    if failure ~= nil then
-        error(failure, 0)
-    elseif not results[1] then
-        error(results[2], 0)
-    elseif errors.is(reason, "timeout") then
-        error(reason, 0)
-    end
-    return results
+    return errors.wrap(err, (debug.traceback("", 2):gsub("^\n", "")))
 end
 
----Runs `fn(scope)` and waits for every task spawned in it.
----@param options? { deadline?: number } seconds for the whole scope
+local function cancel_children(handle, err)
+    local reason = errors.new("cancelled", "the scope was left by an error: " .. errors.message(err))
+    reason.cause = err
+    core.scope_cancel(handle, reason)
+end
+
+---Enters, runs `fn(scope, ...)`, waits for the children, leaves.
+---@param deadline? number seconds
+---@param fails_fast boolean a child that fails ends the scope
+---@param is_shield boolean
+---@return table results packed; [1] is whether `fn` ended well
+---@return any err what a caller should raise, nil when nothing failed
+---@return boolean is_cancelled
+function M.enclose(deadline, fails_fast, is_shield, fn, ...)
+    local handle = core.scope_enter(deadline, fails_fast, is_shield)
+    local results = pack(xpcall(fn, on_error, setmetatable({ handle }, Scope), ...))
+    if not results[1] then
+        cancel_children(handle, results[2])
+    end
+    local has_joined, why = core.scope_join(handle)
+    if not has_joined then
+        core.scope_give_up(handle)
+        error(why, 0)
+    end
+    local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
+    if has_failure then
+        return results, failure, is_cancelled
+    elseif not results[1] then
+        return results, results[2], is_cancelled
+    elseif errors.is(reason, "timeout") or errors.is(reason, "deadlock") then
+        return results, reason, is_cancelled
+    end
+    return results, nil, is_cancelled
+end
+
+local function finish(results, err)
+    if err ~= nil then
+        error(err, 0)
+    end
+    return unpack(results, 2, results.n)
+end
+
+---Runs `fn(scope)` and waits for every task spawned in it. The first failure, of the body or of a task,
+---cancels the rest and is raised; later ones are in its `others`. Raises `timeout` at the deadline.
+---@overload fun(fn: fun(scope: moonloop.Scope): any): any
+---@param options { deadline?: number } seconds for the whole scope, 0 to 31622400
 ---@param fn fun(scope: moonloop.Scope): any
 ---@return any ... what `fn` returned
 function M.scope(options, fn)
     if type(options) == "function" then
         options, fn = {}, options
     end
-    local results = run_scope(options.deadline, true, false, fn)
-    return unpack(results, 2, results.n)
+    if type(options) ~= "table" or type(fn) ~= "function" then
+        error("scope: expected a function, or options and a function", 2)
+    end
+    return finish(M.enclose(options.deadline, true, false, fn))
+end
+
+local function without_scope(_, fn, ...)
+    return fn(...)
 end
 
 ---Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout`. Nested ones only shorten.
----@param seconds number
+---@param seconds number 0 to 31622400
 ---@param fn function
 ---@return any ... what `fn` returned
 function M.timeout(seconds, fn, ...)
-    local results = run_scope(seconds, true, false, function(_, ...)
-        return fn(...)
-    end, ...)
-    return unpack(results, 2, results.n)
+    if type(seconds) ~= "number" or type(fn) ~= "function" then
+        error("timeout: expected seconds and a function", 2)
+    end
+    return finish(M.enclose(seconds, true, false, without_scope, fn, ...))
 end
 
 ---Runs `fn(...)` so that cancellation and deadlines from outside do not interrupt it: for clean-up.
 ---@param fn function
 ---@return any ... what `fn` returned
 function M.shield(fn, ...)
-    local results = run_scope(nil, true, true, function(_, ...)
-        return fn(...)
-    end, ...)
-    return unpack(results, 2, results.n)
+    if type(fn) ~= "function" then
+        error("shield: expected a function, got " .. type(fn), 2)
+    end
+    return finish(M.enclose(nil, true, true, without_scope, fn, ...))
 end
 
 return M

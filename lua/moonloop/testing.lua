@@ -1,5 +1,5 @@
---- Apps called from specs, in this process and without a port: the same code reads the requests and writes the
---- answers as in a server, over a pair of sockets instead of the network.
+--- Tests of apps: a client that calls them inside the process of the spec, on the road that every request
+--- takes, without a port. For `moonloop test`.
 ---
 ---     local client = require("moonloop.testing").client("apps")
 ---     it("greets", function() assert.equal("Hello, world!\n", client:get("/hello/").text) end)
@@ -8,79 +8,82 @@ local core = require("moonloop.core.testing")
 local http = require("moonloop.http")
 local json = require("moonloop.json")
 
-local M = {}
-
----@class moonloop.testing.Answer
+---@class moonloop.testing.Response
 ---@field status integer
----@field headers table<string, string> any case
+---@field headers table<string, string> by name in any case; several of one name have ", " between
 ---@field text string the body
----@field json any the body decoded; raises `json` when it is none
-local Answer = { __name = "moonloop.testing.Answer" }
+---@field private answer moonloop.http.Response
+local Response = { __name = "moonloop.testing.Response" }
+Response.__index = Response
 
-function Answer.__index(self, key)
-    if key == "json" then
-        local value = json.decode(self.text)
-        rawset(self, "json", value)
-        return value
-    end
-    return Answer[key]
+---The body, decoded. Raises `json` when it is none.
+---@return any
+function Response:json()
+    return json.decode(self.text)
 end
 
 ---Every value of a field that may come several times, such as Set-Cookie.
 ---@param name string
 ---@return string[]
-function Answer:header_all(name)
-    return self.response:header_all(name)
+function Response:header_all(name)
+    return self.answer:header_all(name)
 end
 
 ---@class moonloop.testing.Client
+---@field private host userdata
+---@field private http moonloop.http.Client
 local Client = { __name = "moonloop.testing.Client" }
 Client.__index = Client
 
----Sends a request and waits for the whole answer. Redirects are not followed unless asked for.
----@param options moonloop.http.Request url: the path, "/hello/?a=1"
----@return moonloop.testing.Answer
-function Client:request(options)
+local M = {}
+
+---Calls an app and waits for the whole answer. Redirects are not followed unless `redirects` says so.
+---Raises what moonloop.http raises: `closed` when the connection ends without an answer.
+---@param method string
+---@param target string path, with or without a query
+---@param options? moonloop.http.Options
+---@return moonloop.testing.Response
+function Client:request(method, target, options)
     local all = { redirects = 0 }
-    for name, value in pairs(options) do
+    for name, value in pairs(options or {}) do
         all[name] = value
     end
-    local res = self.http:request(all)
-    return setmetatable({ status = res.status, headers = res.headers, text = res:body(), response = res }, Answer)
+    all.method, all.url = method, target
+    local answer = self.http:request(all)
+    return setmetatable({
+        status = answer.status, headers = answer.headers, text = answer:body(), answer = answer,
+    }, Response)
 end
 
-for _, name in ipairs({ "get", "post", "put", "patch", "delete", "head" }) do
-    ---@param path string
-    ---@param options? moonloop.http.Options
-    ---@return moonloop.testing.Answer
-    Client[name] = function(self, path, options)
-        local all = { method = name:upper(), url = path }
-        for key, value in pairs(options or {}) do
-            all[key] = value
-        end
-        return self:request(all)
+for _, method in ipairs({ "get", "head", "options", "post", "put", "patch", "delete" }) do
+    Client[method] = function(self, target, options)
+        return self:request(method:upper(), target, options)
     end
 end
 
 ---Ends the apps; what they are doing is cancelled. Happens by itself when nobody holds the client any more.
 function Client:close()
-    core.close(self.apps)
+    core.close(self.host)
 end
 
----Loads the apps of a directory as a worker does. Raises, with file and line, when one of them does not load.
----@param apps_dir string
----@param options? { dev?: boolean } dev: error pages say what went wrong; false
+---Loads the apps of a directory as a worker would. Raises what is wrong when one does not load.
+---@param apps? string the apps directory; default "apps"
+---@param options? table<string, any> options of the server: timeout, max_body, ...
 ---@return moonloop.testing.Client
-function M.client(apps_dir, options)
-    if type(apps_dir) ~= "string" then
-        error("testing.client: expected the path of an apps directory, got a " .. type(apps_dir), 2)
+function M.client(apps, options)
+    local settled = require("moonloop.cli.config").defaults({ apps = apps or "apps" })
+    for name, value in pairs(options or {}) do
+        if settled[name] == nil then
+            error(("client: there is no option %q"):format(tostring(name)), 2)
+        end
+        settled[name] = value
     end
-    local apps, reason = core.open(apps_dir, options and options.dev or false)
-    if not apps then
-        error(("testing.client: %s: %s"):format(apps_dir, reason), 2)
+    local host, failures = core.open(settled)
+    if failures ~= "" then
+        error(failures, 0)
     end
     return setmetatable({
-        apps = apps, http = http.client_on(core.pool(apps), { base_url = "http://localhost", timeout = 30 }),
+        host = host, http = http.client_on(core.pool(host), { base_url = "http://testing", timeout = 30 }),
     }, Client)
 end
 

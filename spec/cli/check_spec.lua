@@ -76,6 +76,21 @@ describe("moonloop", function()
             assert.matches("apps/bad%.lua:2: no database", complaints('\nerror("no database")'))
         end)
 
+        it("finds the line where an app waits while it loads", function()
+            assert.matches("apps/bad%.lua:2: this waits",
+                complaints('local m = require("moonloop")\nm.sleep(1)\nreturn m.app()'))
+        end)
+
+        it("names the file when no line is to blame", function()
+            assert.matches("apps/bad%.lua: the file has to end with `return app`", complaints("return 1"))
+            assert.matches("apps/bad%.lua: ", complaints("error({})"))
+        end)
+
+        it("finds an app that is there twice", function()
+            assert.matches("apps/good/init%.lua: not loaded: apps/good%.lua is the same app",
+                complaints(GOOD, "good/init.lua"))
+        end)
+
         it("finds what is wrong with the configuration, together with the rest", function()
             command.write(dir .. "/moonloop.conf.lua", "return {\n  wrokers = 2,\n}")
             local out = complaints("oops = 1")
@@ -124,6 +139,7 @@ describe("moonloop", function()
             local result = call("routes")
             assert.equal(1, result.code)
             assert.matches("GET     /good/", result.out)
+            assert.not_matches("bad", result.out)
             assert.matches("app bad does not load: .*bad%.lua:1:", result.err)
         end)
     end)

@@ -46,8 +46,8 @@ function M.issue(directory, name, alternatives, options)
     options = options or {}
     local certificate, key = name .. ".pem", name .. ".key"
     if options.is_self_signed then
-        openssl(directory, append(with_key("req", "-x509"), "-keyout", key, "-out", certificate, "-subj", "/CN=" .. name,
-            "-addext", "subjectAltName=" .. alternatives, "-days", "2"))
+        openssl(directory, append(with_key("req", "-x509"), "-keyout", key, "-out", certificate,
+            "-subj", "/CN=" .. name, "-addext", "subjectAltName=" .. alternatives, "-days", "2"))
     else
         command.write(directory .. "/" .. name .. ".ext", "subjectAltName=" .. alternatives)
         openssl(directory, append(with_key("req"), "-keyout", key, "-out", name .. ".csr", "-subj", "/CN=" .. name))

@@ -31,13 +31,14 @@ local function scan_file(problems, path)
     local shown = M.shown_path(path)
     local text, reason = files.read(path)
     if not text then
-        add(problems, shown, 0, "cannot be read: " .. tostring(reason))
+        add(problems, shown, 0, "cannot be read: " .. reason:gsub("^.*: ", ""))
         return
     end
     local chunk, failure = loadstring(text, "=" .. shown)
     if not chunk then
-        local line, message = failure:sub(#shown + 1):match("^:(%d+): (.*)$")
-        add(problems, shown, tonumber(line) or 0, message or failure)
+        local rest = failure:sub(#shown + 1)
+        local line, message = rest:match("^:(%d+): (.*)$")
+        add(problems, shown, tonumber(line) or 0, message or rest:gsub("^:%s*", ""))
         return
     end
     for _, use in ipairs(globals.undeclared(chunk)) do
@@ -51,24 +52,52 @@ function M.scan(apps_dir)
     local problems = {}
     for _, path in ipairs(files.walk(apps_dir, ".lua")) do
         scan_file(problems, path)
+        local app = path:match("^(.*)/init%.lua$")
+        if app and files.exists(app .. ".lua") then
+            add(problems, M.shown_path(path), 0, ("not loaded: %s is the same app"):format(
+                M.shown_path(app .. ".lua")))
+        end
     end
     return problems
 end
 
----The first "FILE:LINE: message" in an error, and the file as printed. Errors name files from above the apps
----directory ("apps/shop.lua:3: ...").
----@return string? file
----@return integer? line
----@return string? message
-local function split_error(text, apps_dir)
-    local first = text:match("^[^\n]*")
+---A file that an error names: errors name files from above the apps directory ("apps/shop.lua").
+local function find_named(file, apps_dir)
+    local full = files.absolute(file, apps_dir:match("^(.*)/[^/]+$") or "/")
+    return files.exists(full) and full or files.absolute(file)
+end
+
+---The first place in one of the apps' own files that a traceback names.
+local function find_place(text, apps_dir)
+    for file, line in text:gmatch("([^%s:]+%.lua):(%d+):") do
+        local full = find_named(file, apps_dir)
+        if full:sub(1, #apps_dir + 1) == apps_dir .. "/" then
+            return full, tonumber(line)
+        end
+    end
+end
+
+---Where an app that does not load is at fault, and why.
+---@param report { name: string, error: string }
+---@param apps_dir string absolute
+---@return string file as printed
+---@return integer line 0: unknown
+---@return string message
+local function locate(report, apps_dir)
+    local first = report.error:match("^[^\n]*")
     local file, line, message = first:match("^(.-%.lua):(%d+): (.*)$")
     if not file then
-        return nil
+        file, message = first:match("^(.-%.lua): (.*)$")
     end
-    local parent = apps_dir:match("^(.*)/[^/]+$") or ""
-    local full = files.absolute(file, parent)
-    return M.shown_path(files.exists(full) and full or files.absolute(file)), tonumber(line), message
+    if file then
+        return M.shown_path(find_named(file, apps_dir)), tonumber(line) or 0, message
+    end
+    file, line = find_place(report.error, apps_dir)
+    if not file then
+        file = ("%s/%s.lua"):format(apps_dir, report.name)
+        file = files.exists(file) and file or ("%s/%s/init.lua"):format(apps_dir, report.name)
+    end
+    return M.shown_path(file), line or 0, first
 end
 
 ---Whether the scan has already said something about this line.
@@ -87,10 +116,8 @@ end
 local function add_reports(problems, reports, apps_dir)
     for _, report in ipairs(reports) do
         if not report.is_ok then
-            local file, line, message = split_error(report.error, apps_dir)
-            if not file then
-                add(problems, "app " .. report.name, 0, (report.error:match("^[^\n]*")))
-            elseif not is_known(problems, file, line) then
+            local file, line, message = locate(report, apps_dir)
+            if not is_known(problems, file, line) then
                 add(problems, file, line, message)
             end
         end

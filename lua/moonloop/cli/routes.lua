@@ -48,11 +48,26 @@ function M.json(routes)
     return "[" .. table.concat(list, ",") .. "]\n"
 end
 
+---An app that does not load answers with an error page, which is no route of its own.
+local function without_failed(routes, reports)
+    local is_failed, kept = {}, {}
+    for _, report in ipairs(reports) do
+        is_failed[report.name] = not report.is_ok
+    end
+    for _, route in ipairs(routes) do
+        if not is_failed[route.app] then
+            kept[#kept + 1] = route
+        end
+    end
+    return kept
+end
+
 ---@param options table the settled options
 ---@param reports { name: string, is_ok: boolean, error: string }[]
 ---@param routes moonloop.cli.Route[]
 ---@return integer exit_code 1 when an app could not be loaded, said on standard error
 function M.finish(options, reports, routes)
+    routes = without_failed(routes, reports)
     table.sort(routes, function(a, b)
         if a.pattern ~= b.pattern then
             return a.pattern < b.pattern

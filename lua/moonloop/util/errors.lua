@@ -5,6 +5,8 @@
 ---@field code string stable, for programs: "timeout", "cancelled", "closed", "refused", "full", ...
 ---@field message string for people
 ---@field traceback string where it was made
+---@field is_traced? boolean the traceback is the one of the raise, across spawn sites
+---@field is_logged? boolean whoever raised it has logged it
 local Error = {}
 Error.__index = Error
 Error.__name = "moonloop.Error"
@@ -67,16 +69,31 @@ function M.message(err)
     return "an error value of type " .. type(err)
 end
 
----An error value with the traceback of the task that it ended. Called by the scheduler.
+local function has_frames(traceback)
+    return type(traceback) == "string" and traceback:find("\n\t", 1, true) ~= nil
+end
+
+---An error value with the traceback of the code that it ended. Called by the scheduler and by scopes. The
+---first traceback stays: later ones would show where it was raised again.
 ---@param err any
----@param traceback string across spawn sites
----@return any err an error object for a string; other values as they are
-function M.wrap(err, traceback)
-    if type(err) == "string" then
-        return setmetatable({ code = "error", message = err, traceback = traceback, is_traced = true }, Error)
-    elseif M.is(err) and not err.is_traced then
-        err.traceback = traceback
+---@param traceback string
+---@param sites? string where its task was spawned, and the tasks above; once per error
+---@return any err an error object for a string or nil; other values as they are
+function M.wrap(err, traceback, sites)
+    if type(err) == "string" or err == nil then
+        err = setmetatable({ code = "error", message = err or "error(nil)", traceback = traceback,
+            is_traced = true }, Error)
+    elseif not M.is(err) then
+        return err
+    elseif not err.is_traced then
+        if not has_frames(err.traceback) then
+            err.traceback = traceback
+        end
         err.is_traced = true
+    end
+    if sites and sites ~= "" and not err.is_placed then
+        err.traceback = tostring(err.traceback) .. sites
+        err.is_placed = true
     end
     return err
 end

@@ -1,0 +1,98 @@
+/*
+ * offload.h - a pool of OS threads beside one loop: jobs go out through a bounded queue and come back
+ * to the loop's thread in batches.
+ *
+ * Knows nothing of what a job does. All functions are for the loop's thread, except those that say
+ * otherwise. Locks and atomics live here and nowhere else in this room.
+ *
+ * A thread whose job was cancelled and still runs after OFFLOAD_LOST_MS is given up: it is counted as
+ * lost, logged, and replaced, so that the pool keeps its size. It ends when its job does after all. At
+ * most as many threads as the pool has are lost at a time; beyond that the pool shrinks.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/str.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct offload;
+
+enum {
+    OFFLOAD_LABEL_BYTES = 96,
+    OFFLOAD_LOST_MS = 2000,
+    OFFLOAD_STOP_MS = 500, /* so long offload_free waits for busy threads */
+};
+
+enum offload_state { OFFLOAD_IDLE, OFFLOAD_QUEUED, OFFLOAD_RUNNING, OFFLOAD_ENDED };
+
+struct offload_job {
+    /* On the loop's thread, once the job has ended: it is the owner's again. */
+    void (*on_done)(struct offload_job *job);
+    /* Frees it when the pool goes away before anybody can hear of its end. On any thread. */
+    void (*drop)(struct offload_job *job);
+    char label[OFFLOAD_LABEL_BYTES]; /* what it is, for the log: "apps/a.lua:12" */
+
+    struct link link; /* the rest is the pool's */
+    uint8_t state;    /* enum offload_state; under the pool's lock */
+    bool is_lost;     /* its thread was given up */
+    atomic_bool is_cancelled;
+};
+
+/* What the threads of a pool do. */
+struct offload_kind {
+    /* On the new thread: what it keeps from job to job. */
+    void *(*open)(void *data);
+    void (*run)(void *state, struct offload_job *job);
+    void (*close)(void *state);
+    /* From the loop's thread, while `state` runs a job that was just cancelled: ends its waiting. */
+    void (*wake)(void *state);
+};
+
+struct offload_stats {
+    uint32_t size;    /* threads that there may be */
+    uint32_t threads; /* that there are; they start with the first jobs */
+    uint32_t busy;
+    uint32_t waiting; /* jobs in the queue */
+    uint32_t lost;    /* threads given up whose job still runs */
+    uint64_t jobs;    /* ended, ever */
+};
+
+/* The pool lives until loop_free, which stops it. `kind` and `data` are borrowed. */
+struct offload *offload_new(struct loop *loop, const char *name, uint32_t size, uint32_t max_waiting,
+                            const struct offload_kind *kind, void *data);
+struct offload *offload_find(struct loop *loop, const char *name); /* NULL: none */
+/* 0: it will be on_done's or drop's. -EAGAIN: as many jobs wait as may; another -errno: no thread could
+ * be started. */
+int offload_submit(struct offload *pool, struct offload_job *job);
+/* True: it had not begun, is out of the queue, and the owner's again. False: it runs on, or has ended;
+ * on_done is still to come. */
+bool offload_cancel(struct offload *pool, struct offload_job *job);
+/* On any thread. */
+bool offload_is_cancelled(struct offload_job *job);
+struct offload_stats offload_stats(struct offload *pool);
+/* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most for each; threads that are
+ * busy longer are left behind. */
+void offloads_free(struct loop *loop);
+uint32_t offloads_count(const struct loop *loop);
+
+/*
+ * What the jobs of one origin share, for as long as one of them, or a thread that was set up for them,
+ * is alive: the owner's data, and numbered bytes that threads fetch once instead of getting them with
+ * every job. On any thread, all of them.
+ */
+struct offload_origin;
+
+enum { OFFLOAD_MAX_BLOBS = 10000 };
+
+struct offload_origin *offload_origin_new(void *data, void (*free_data)(void *data));
+struct offload_origin *offload_origin_ref(struct offload_origin *origin);
+void offload_origin_unref(struct offload_origin *origin); /* NULL is fine */
+void *offload_origin_data(const struct offload_origin *origin);
+/* Its number, from 1; 0 when OFFLOAD_MAX_BLOBS are there already. */
+uint32_t offload_origin_put(struct offload_origin *origin, struct str bytes);
+/* Borrowed from the origin, never moved. Empty for a number that was not given. */
+struct str offload_origin_get(struct offload_origin *origin, uint32_t number);

@@ -1,0 +1,24 @@
+/*
+ * task_parts.h - what task.c, scope.c and task_wait.c share. Nobody else includes it.
+ */
+#pragma once
+
+#include "script/task.h"
+
+void scope_init(struct scope *scope, struct task *owner, struct scope *parent);
+/* Gives back the deadline and the references, and clears Lua's handle. */
+void scope_deinit(struct scope *scope);
+
+/* Goes on with it, now when nothing runs, else later; the nargs are on top of its stack. */
+void task_make_ready(struct task *task, int nargs);
+/* Ends its wait because its innermost scope is cancelled. Only queues: nothing runs meanwhile. */
+void task_interrupt(struct task *task);
+/* Sees to it that the queue runs in the next turn of the loop, unless it runs already. */
+void tasks_run_soon(struct vm *vm);
+
+/* The error on top of L's stack ends that scope, as its first failure; later ones hang on that. */
+void failure_end_scope(struct scope *home, lua_State *L);
+/* The handle below the error on top of L's stack is kept, for failures_tell. */
+void failure_hold(struct scope *home, lua_State *L);
+/* Logs the failures of the task's children that no wait has raised, and forgets them. */
+void failures_tell(struct task *task);

@@ -1,0 +1,299 @@
+/*
+ * Waiting: the check before, the yield, the end of an operation, and the search for rings of waits.
+ */
+#include "script/task_parts.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RING_STEPS = 10000, RING_NAMES = 8 };
+
+/* ---- before ---- */
+
+/* What to do instead, for the C functions that people meet. */
+static const struct blocker {
+    const char *library, *name, *way_out;
+} blockers[] = {
+    {"table", "sort", "table.sort: fetch what the comparison needs before sorting"},
+    {"string", "gsub",
+     "string.gsub: collect the values in a loop over string.gmatch first, then replace"},
+    {"_G", "require", "a file that is being loaded: wait in the handler, or in app:on_start"},
+    {"_G", "dofile", "a file that is being loaded: wait in a function that is called later"},
+    {"table", "foreach", "table.foreach: loop with pairs"},
+    {"table", "foreachi", "table.foreachi: loop with ipairs"},
+};
+
+/* The function on top of the stack. */
+static const struct blocker *find_blocker(lua_State *L)
+{
+    const struct blocker *end = blockers + sizeof(blockers) / sizeof(*blockers);
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    for (const struct blocker *at = blockers; at != end; at++) {
+        lua_getfield(L, -1, at->library);
+        lua_getfield(L, -1, at->name);
+        bool is_same = lua_rawequal(L, -1, -4) != 0;
+        lua_pop(L, 2);
+        if (is_same) {
+            lua_pop(L, 1);
+            return at;
+        }
+    }
+    lua_pop(L, 1);
+    return NULL;
+}
+
+/* The innermost C function that Lua called and that cannot be left by a wait. */
+static void push_blocker(lua_State *L)
+{
+    lua_Debug at;
+    for (int level = 1; lua_getstack(L, level, &at) != 0; level++) {
+        if (lua_getinfo(L, "Snf", &at) == 0)
+            continue;
+        const struct blocker *blocker = *at.what == 'C' ? find_blocker(L) : NULL;
+        lua_pop(L, 1);
+        if (blocker != NULL) {
+            lua_pushstring(L, blocker->way_out);
+            return;
+        }
+        if (*at.what == 'C' && at.name != NULL && strstr(at.name, "pcall") == NULL) {
+            lua_pushfstring(L, "a callback of %s, which is a C function: wait before or after it",
+                            at.name);
+            return;
+        }
+    }
+    lua_pushliteral(L, "a callback of a C function: wait before or after it");
+}
+
+static void push_unyieldable(lua_State *L)
+{
+    push_blocker(L);
+    vm_push_error(L, "misuse", "cannot wait inside %s", lua_tostring(L, -1));
+    lua_remove(L, -2);
+}
+
+/* An error, say the watchdog's, struck between the start of a wait in an inner coroutine and its
+ * yield to the task: the wait is still held and nobody waits. */
+static void drop_lost_wait(struct task *task)
+{
+    struct op *op = task->op;
+    task->op = NULL;
+    if (op != NULL)
+        op->release(op);
+}
+
+struct vm *task_check(lua_State *L)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    struct task *task = vm->current;
+    if (task == NULL) {
+        vm_push_error(L, "misuse",
+                      "this waits, and so needs a task: it was called while loading a "
+                      "file or outside of a handler");
+        lua_error(L);
+    }
+    if (!lua_isyieldable(L)) {
+        push_unyieldable(L);
+        lua_error(L);
+    }
+    drop_lost_wait(task);
+    if (task->scope->is_cancelled) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
+        lua_error(L);
+    }
+    return vm;
+}
+
+int task_wait(lua_State *L, struct op *op)
+{
+    struct task *task = VM_UPVALUE(L)->current;
+    ENSURE(task->op == NULL);
+    op->task = task;
+    task->op = op;
+    if (L == task->co)
+        return lua_yield(L, 0);
+    /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */
+    lua_pushlightuserdata(L, task->vm);
+    return lua_yield(L, 1);
+}
+
+void task_refuse_wait(lua_State *L)
+{
+    struct task *task = VM_UPVALUE(L)->current;
+    push_unyieldable(L);
+    if (task != NULL)
+        drop_lost_wait(task);
+}
+
+/* ---- after ---- */
+
+lua_State *op_state(struct op *op)
+{
+    return op->task->co;
+}
+
+void op_complete(struct op *op, int nresults)
+{
+    struct task *task = op->task;
+    task->op = NULL;
+    op->release(op);
+    task_make_ready(task, nresults);
+}
+
+/* The error is made on the VM's own stack: a suspended coroutine calls nothing. */
+void op_fail(struct op *op, const char *code, const char *format, ...)
+{
+    lua_State *L = op->task->vm->L, *co = op_state(op);
+    va_list args;
+    va_start(args, format);
+    const char *message = lua_pushvfstring(L, format, args);
+    va_end(args);
+    vm_push_error(L, code, "%s", message);
+    lua_pushboolean(co, false);
+    lua_xmove(L, co, 1);
+    lua_pop(L, 1);
+    op_complete(op, 2);
+}
+
+void task_interrupt(struct task *task)
+{
+    struct op *op = task->op;
+    if (task->status != TASK_WAITING || op == NULL || op->is_shielded)
+        return;
+    lua_pushboolean(task->co, false);
+    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    task->op = NULL;
+    op->release(op);
+    task->nargs = 2;
+    task->status = TASK_READY;
+    link_append(&task->vm->ready, &task->ready);
+}
+
+/* ---- for another task ---- */
+
+struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op))
+{
+    struct own_op *own = &vm->current->own;
+    drop_lost_wait(vm->current);
+    own->op.task = vm->current;
+    own->op.release = release;
+    own->op.is_shielded = false;
+    own->awaited = NULL;
+    own->joined = NULL;
+    return own;
+}
+
+static void wait_release(struct op *op)
+{
+    link_remove(&((struct own_op *)op)->link);
+}
+
+struct op *task_wait_for(struct vm *vm, struct task *task)
+{
+    struct own_op *own = task_own_op(vm, wait_release);
+    own->awaited = task;
+    link_append(&task->waiters, &own->link);
+    return &own->op;
+}
+
+void task_push_name(lua_State *L, const struct task *task)
+{
+    if (task->handle_ref != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
+        lua_pushliteral(L, "name");
+        lua_rawget(L, -2);
+        lua_remove(L, -2);
+        if (lua_isstring(L, -1))
+            return;
+        lua_pop(L, 1);
+    }
+    if (task->site[0] != '\0')
+        lua_pushfstring(L, "%s:%d", task->site, task->site_line);
+    else
+        lua_pushliteral(L, "the main task");
+}
+
+/* A walk over who waits for whom, a bounded number of steps: a ring that is longer goes unseen. */
+struct ring {
+    struct task *waiter;
+    int nsteps;
+    struct task *path[RING_NAMES];
+    int npath; /* also counts those that found no place in path */
+};
+
+static bool reaches(struct ring *ring, struct task *from);
+
+static bool reaches_child(struct ring *ring, struct scope *scope)
+{
+    for (struct link *at = scope->tasks.next; at != &scope->tasks; at = at->next)
+        if (reaches(ring, LIST_ENTRY(at, struct task, link)))
+            return true;
+    return false;
+}
+
+static bool reaches(struct ring *ring, struct task *from)
+{
+    int depth = ring->npath;
+    for (struct task *at = from; at != NULL && ++ring->nsteps < RING_STEPS;) {
+        if (ring->npath < RING_NAMES)
+            ring->path[ring->npath] = at;
+        ring->npath++;
+        if (at == ring->waiter)
+            return true;
+        struct own_op *own = at->op == &at->own.op ? &at->own : NULL;
+        if (at->status == TASK_ENDING || (own != NULL && own->joined != NULL)) {
+            struct scope *scope = at->status == TASK_ENDING ? &at->root : own->joined;
+            /* Recursion only where several are waited for: bounded, as each level has one such. */
+            if (ring->npath < 64 && reaches_child(ring, scope))
+                return true;
+            break;
+        }
+        at = own != NULL ? own->awaited : NULL;
+    }
+    ring->npath = depth;
+    return false;
+}
+
+static bool is_under(const struct task *waiter, const struct task *awaited)
+{
+    int steps = 0;
+    for (const struct scope *at = &waiter->root; at != NULL && steps < RING_STEPS;
+         at = at->parent, steps++)
+        if (at->owner == awaited)
+            return true;
+    return false;
+}
+
+bool task_is_ring(lua_State *L, struct task *waiter, struct task *awaited)
+{
+    struct ring ring = {.waiter = waiter};
+    if (awaited == waiter) {
+        task_push_name(L, waiter);
+        lua_pushliteral(L, " waits for itself");
+        lua_concat(L, 2);
+        return true;
+    }
+    if (is_under(waiter, awaited)) {
+        task_push_name(L, waiter);
+        lua_pushliteral(L, " waits for ");
+        task_push_name(L, awaited);
+        lua_pushliteral(L, ", which it runs under and which waits for it in the end");
+        lua_concat(L, 4);
+        return true;
+    }
+    if (!reaches(&ring, awaited))
+        return false;
+    task_push_name(L, waiter);
+    for (int i = 0; i < ring.npath && i < RING_NAMES; i++) {
+        lua_pushstring(L, i == 0 ? " waits for " : ", which waits for ");
+        task_push_name(L, ring.path[i]);
+        lua_concat(L, 3);
+    }
+    if (ring.npath > RING_NAMES) {
+        lua_pushliteral(L, ", and so on");
+        lua_concat(L, 2);
+    }
+    return true;
+}

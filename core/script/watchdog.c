@@ -1,0 +1,471 @@
+/*
+ * Three parties share little: the watchdog's thread reads slices.running and writes `noticed`,
+ * `seen_ms` and `struck`; the signal handler and the hook run on the loop thread, as everything
+ * else does. A strike is repeated at every look until its slice is over, because one can be lost:
+ * LuaJIT puts the hooks back as they were when it returns from a profiler callback.
+ */
+#include "script/watchdog.h"
+
+#include "base/config.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "script/generation_state.h"
+#include "script/task.h"
+
+#include <errno.h>
+#include <luajit.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    LOOK_MIN_MS = 10,
+    LOOK_MAX_MS = 100,
+    LOOKS_PER_LIMIT = 16,
+    NOTICE_MIN_MS = 100,
+    STACK_FOR_HOOK = 40,
+    SUSPECT_RUNS = 50, /* that long a route is traced after it has blocked */
+    PLACE_BYTES = 128,
+};
+
+/* The profiler's own timer would tick all the time; ours are sent one by one. */
+#define PROFILER_MODE "li1000000000"
+#define STRIKE_SIGNAL (SIGRTMIN + 5)
+
+/* The line that took the longest in the slice of a suspect. */
+struct block {
+    bool is_traced;
+    uint64_t since_ms; /* the last line began */
+    uint64_t held_ms;  /* the longest */
+    char line[PLACE_BYTES]; /* the last: "apps/hello.lua:12" */
+    char longest[PLACE_BYTES];
+};
+
+struct watchdog {
+    struct slices slices;
+    uint32_t limit_ms; /* 0: off */
+    uint32_t notice_ms;
+    uint32_t look_ms;
+    struct vm *compiled; /* the VM that the profiler watches */
+    struct block block;  /* while the slice of a suspect runs */
+    int error_ref;       /* of the error that the hook raises, in the VM whose slice runs */
+    bool is_hook_set;
+
+    pthread_t loop_thread;
+    pthread_t thread;
+    pthread_mutex_t lock; /* is_stopping */
+    pthread_cond_t wake;
+    bool is_stopping;
+    uint64_t looked_ms;       /* when that was */
+    _Atomic uint64_t struck;  /* the slice to interrupt */
+    _Atomic uint64_t seen;    /* the slice seen at the last look */
+    _Atomic uint64_t seen_ms; /* for how long `seen` has been running, at the last look */
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- the loop thread: hook and signal ---- */
+
+/* "apps/hello.lua:12: " of the innermost Lua function, or nothing. */
+static void push_place(lua_State *L)
+{
+    lua_Debug at;
+    for (int level = 0; lua_getstack(L, level, &at) != 0; level++) {
+        if (lua_getinfo(L, "Sl", &at) != 0 && at.currentline >= 0) {
+            lua_pushfstring(L, "%s:%d: ", at.short_src, at.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+/* The stack of a user's own coroutine ends at its first function: the task's goes below. */
+static void push_traceback(lua_State *L, struct vm *vm)
+{
+    if (vm->current == NULL || vm->current->co == L) {
+        if (vm->current != NULL)
+            task_push_traceback(vm->current, L);
+        else
+            luaL_traceback(L, L, NULL, 0);
+        return;
+    }
+    luaL_traceback(L, L, NULL, 0);
+    lua_pushliteral(L, "\nin a coroutine of\n");
+    task_push_traceback(vm->current, L);
+    lua_concat(L, 3);
+}
+
+static void make_error(lua_State *L, struct watchdog *watchdog)
+{
+    struct vm *vm = watchdog->slices.vm;
+    luaL_checkstack(L, STACK_FOR_HOOK, "cannot interrupt");
+    push_place(L);
+    vm_push_error(L, "blocked", "%sheld the loop for %f s without waiting (block_limit is %f s)",
+                  lua_tostring(L, -1),
+                  (double)atomic_load_explicit(&watchdog->seen_ms, memory_order_relaxed) / 1000,
+                  watchdog->limit_ms / 1000.0);
+    lua_remove(L, -2);
+    push_traceback(L, vm);
+    lua_setfield(L, -2, "traceback");
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, "is_traced");
+    watchdog->error_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* Runs before each instruction until the slice is over, so that no pcall keeps the error for
+ * itself. */
+static void on_hook(lua_State *L, lua_Debug *at)
+{
+    struct watchdog *watchdog = vm_of(L)->watchdog;
+    (void)at;
+    if (atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed) !=
+        atomic_load_explicit(&watchdog->struck, memory_order_relaxed))
+        return; /* between two slices; watchdog_after_slice is about to take it away */
+    if (watchdog->error_ref == LUA_NOREF)
+        make_error(L, watchdog);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, watchdog->error_ref);
+    lua_error(L);
+}
+
+/* On the loop thread, perhaps in the middle of anything: lua_sethook is made for that. It is taken
+ * away first, because LuaJIT only changes its dispatch tables when the hooks do. */
+static void on_strike(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    (void)number;
+    (void)context;
+    if (info->si_code != SI_QUEUE || info->si_pid != getpid())
+        return;
+    struct watchdog *watchdog = info->si_value.sival_ptr;
+    uint64_t running = atomic_load_explicit(&watchdog->slices.running, memory_order_acquire);
+    if (running != 0 && running == atomic_load_explicit(&watchdog->struck, memory_order_relaxed)) {
+        struct vm *vm = watchdog->slices.vm;
+        lua_sethook(vm->L, NULL, 0, 0);
+        lua_sethook(vm->L, on_hook, LUA_MASKCOUNT | LUA_MASKLINE, 1);
+        watchdog->is_hook_set = true;
+        if (vm == watchdog->compiled)
+            raise(SIGPROF);
+    }
+    errno = saved;
+}
+
+/* ---- the watchdog's thread ---- */
+
+static void strike(struct watchdog *watchdog, uint64_t slice)
+{
+    union sigval value = {.sival_ptr = watchdog};
+    atomic_store(&watchdog->struck, slice);
+    pthread_sigqueue(watchdog->loop_thread, STRIKE_SIGNAL, value);
+}
+
+/* Time that this thread did not get either (a suspended machine, SIGSTOP) is not held against
+ * anyone. */
+static void look(struct watchdog *watchdog)
+{
+    uint64_t running = atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed);
+    uint64_t now = now_ms(), passed = now - watchdog->looked_ms;
+    uint64_t held = 0;
+    watchdog->looked_ms = now;
+    if (running == 0 || running != atomic_load(&watchdog->seen)) {
+        atomic_store(&watchdog->seen, running);
+        atomic_store(&watchdog->seen_ms, 0);
+        return;
+    }
+    if (passed > 4 * (uint64_t)watchdog->look_ms)
+        passed = watchdog->look_ms;
+    held = atomic_load(&watchdog->seen_ms) + passed;
+    atomic_store(&watchdog->seen_ms, held);
+    if (held >= watchdog->notice_ms || held >= watchdog->limit_ms)
+        atomic_store(&watchdog->slices.noticed, running);
+    if (held >= watchdog->limit_ms)
+        strike(watchdog, running);
+}
+
+static void *watch(void *data)
+{
+    struct watchdog *watchdog = data;
+    pthread_mutex_lock(&watchdog->lock);
+    watchdog->looked_ms = now_ms();
+    while (!watchdog->is_stopping) {
+        uint64_t due = now_ms() + watchdog->look_ms;
+        struct timespec until = {.tv_sec = (time_t)(due / 1000),
+                                 .tv_nsec = (long)(due % 1000) * 1000000};
+        pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
+        look(watchdog);
+    }
+    pthread_mutex_unlock(&watchdog->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void install_signals(void)
+{
+    struct sigaction action = {.sa_sigaction = on_strike, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigset_t ours;
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGPROF);
+    sigaction(STRIKE_SIGNAL, &action, NULL);
+    signal(SIGPROF, SIG_IGN); /* one that comes while no profiler runs must not end the process */
+    sigemptyset(&ours);
+    sigaddset(&ours, STRIKE_SIGNAL);
+    sigaddset(&ours, SIGPROF);
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
+static void start_thread(struct watchdog *watchdog)
+{
+    pthread_condattr_t attributes;
+    sigset_t all, before;
+    watchdog->loop_thread = pthread_self();
+    pthread_mutex_init(&watchdog->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&watchdog->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    ENSURE(pthread_create(&watchdog->thread, NULL, watch, watchdog) == 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+struct watchdog *watchdog_new(const struct config *config)
+{
+    struct watchdog *watchdog = MEM_NEW(struct watchdog);
+    uint32_t limit = config->block_limit_ms, look_ms = limit / LOOKS_PER_LIMIT;
+    watchdog->error_ref = LUA_NOREF;
+    watchdog->limit_ms = limit;
+    watchdog->notice_ms = limit / 2 > NOTICE_MIN_MS ? limit / 2 : NOTICE_MIN_MS;
+    watchdog->look_ms = look_ms < LOOK_MIN_MS   ? LOOK_MIN_MS
+                        : look_ms > LOOK_MAX_MS ? LOOK_MAX_MS
+                                                : look_ms;
+    if (limit != 0) {
+        install_signals();
+        start_thread(watchdog);
+    }
+    return watchdog;
+}
+
+/* After the join no strike is on its way: one that was sent has been delivered with that call. */
+void watchdog_free(struct watchdog *watchdog)
+{
+    if (watchdog == NULL)
+        return;
+    ENSURE(watchdog->compiled == NULL);
+    if (watchdog->limit_ms != 0) {
+        pthread_mutex_lock(&watchdog->lock);
+        watchdog->is_stopping = true;
+        pthread_cond_signal(&watchdog->wake);
+        pthread_mutex_unlock(&watchdog->lock);
+        pthread_join(watchdog->thread, NULL);
+        pthread_cond_destroy(&watchdog->wake);
+        pthread_mutex_destroy(&watchdog->lock);
+    }
+    free(watchdog);
+}
+
+static void set_compiler(struct vm *vm, int mode)
+{
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | mode);
+}
+
+bool watchdog_join(struct watchdog *watchdog, struct vm *vm, struct fault *fault)
+{
+    if (watchdog->limit_ms == 0)
+        return true;
+    lua_getglobal(vm->L, "require");
+    lua_pushliteral(vm->L, "moonloop.guard");
+    if (!vm_call(vm, 1, 1, fault) || !vm_call(vm, 0, 0, fault))
+        return false;
+    vm->watchdog = watchdog;
+    vm->slices = &watchdog->slices;
+    set_compiler(vm, LUAJIT_MODE_OFF);
+    set_compiler(vm, LUAJIT_MODE_FLUSH);
+    return true;
+}
+
+static void on_tick(void *data, lua_State *L, int samples, int vmstate)
+{
+    (void)data;
+    (void)L;
+    (void)samples;
+    (void)vmstate;
+}
+
+/* Stopping the profiler throws away all compiled code: it has checks that would no longer be heard.
+ */
+static void stop_compiling(struct watchdog *watchdog)
+{
+    if (watchdog->compiled == NULL)
+        return;
+    set_compiler(watchdog->compiled, LUAJIT_MODE_OFF);
+    luaJIT_profile_stop(watchdog->compiled->L);
+    watchdog->compiled = NULL;
+}
+
+void watchdog_favour(struct watchdog *watchdog, struct vm *vm)
+{
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    if (watchdog->limit_ms == 0)
+        return;
+    stop_compiling(watchdog);
+    luaJIT_profile_start(vm->L, PROFILER_MODE, on_tick, NULL);
+    setitimer(ITIMER_PROF, &never, NULL);
+    watchdog->compiled = vm;
+    set_compiler(vm, LUAJIT_MODE_ON);
+}
+
+void watchdog_leave(struct vm *vm)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    if (watchdog != NULL && watchdog->compiled == vm)
+        stop_compiling(watchdog);
+}
+
+/* ---- suspects ---- */
+
+/* A call that blocks has returned before anybody can ask where it was made: a signal would cut it short.
+ * So a route that has blocked once has its next runs timed line by line. */
+static void suspect(struct vm *vm, uint32_t route)
+{
+    if (route == 0 || vm->generation == NULL || route > vm->generation->nroutes)
+        return;
+    if (vm->suspects == NULL)
+        vm->suspects = mem_zeroed(vm->generation->nroutes);
+    vm->suspects[route - 1] = SUSPECT_RUNS;
+}
+
+static void end_line(struct block *block, uint64_t now)
+{
+    if (block->line[0] != '\0' && now - block->since_ms > block->held_ms) {
+        block->held_ms = now - block->since_ms;
+        memcpy(block->longest, block->line, sizeof(block->line));
+    }
+    block->since_ms = now;
+}
+
+static void on_line(lua_State *L, lua_Debug *at)
+{
+    struct block *block = &vm_of(L)->watchdog->block;
+    end_line(block, now_ms());
+    if (lua_getinfo(L, "S", at) != 0)
+        snprintf(block->line, sizeof(block->line), "%s:%d", at->short_src, at->currentline);
+}
+
+void watchdog_before_slice(struct vm *vm, uint32_t route)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    if (route == 0 || route > vm->generation->nroutes || vm->suspects[route - 1] == 0)
+        return;
+    vm->suspects[route - 1]--;
+    watchdog->block = (struct block){.is_traced = true, .since_ms = now_ms()};
+    atomic_store(&watchdog->slices.noticed, watchdog->slices.count); /* look at it when it is over */
+    watchdog->is_hook_set = true;
+    lua_sethook(vm->L, on_line, LUA_MASKLINE, 0);
+}
+
+/* ---- after a slice ---- */
+
+/* Who it was, for the log; the number of fields. */
+static size_t describe(struct vm *vm, const struct task *task, struct log_field fields[5])
+{
+    const struct exchange *exchange = task != NULL ? task->exchange : NULL;
+    const struct generation *generation = vm->generation;
+    size_t count = 0;
+    if (exchange != NULL && exchange->serial == task->exchange_serial && exchange->request != NULL)
+        fields[count++] =
+            (struct log_field){"request_id", {exchange->request->id, REQUEST_ID_BYTES}};
+    if (task != NULL && generation != NULL && task->route != 0 &&
+        task->route <= generation->nroutes) {
+        const struct route *route = generation->routes[task->route - 1];
+        fields[count++] = (struct log_field){"app", str_of(generation->apps[route->app].name)};
+        fields[count++] = (struct log_field){"route", str_of(route->pattern)};
+        fields[count++] = (struct log_field){"handler", str_of(route->source)};
+    }
+    return count;
+}
+
+/* The error is on top of the stack. */
+static void log_interrupted(struct vm *vm, lua_State *co)
+{
+    struct log_field fields[5];
+    size_t count = describe(vm, vm->current, fields);
+    lua_getfield(co, -1, "traceback");
+    lua_getfield(co, -2, "message");
+    fields[count++] = (struct log_field){"traceback", str_of(lua_tostring(co, -2))};
+    log_with(LOG_ERROR, fields, count, "interrupted: %s", lua_tostring(co, -1));
+    lua_pop(co, 2);
+    lua_pushboolean(co, true);
+    lua_setfield(co, -2, "is_logged");
+}
+
+static void log_noticed(struct vm *vm, const struct block *block, uint64_t held_ms)
+{
+    struct log_field fields[5];
+    size_t count = describe(vm, vm->current, fields);
+    bool has_line = block->longest[0] != '\0';
+    log_with(LOG_WARN, fields, count,
+             "%s%sthe loop stood still for %.2f s: a call that blocks, or a long computation; use "
+             "moonloop.sleep, moonloop.offload or run = \"thread\"",
+             block->longest, has_line ? ": " : "", (double)held_ms / 1000);
+}
+
+/* A slice that was not interrupted, but noticed or traced. */
+static void after_long_slice(struct vm *vm)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    struct block *block = &watchdog->block;
+    uint64_t held_ms = 0;
+    if (atomic_load(&watchdog->seen) == watchdog->slices.count)
+        held_ms = atomic_load(&watchdog->seen_ms);
+    if (block->is_traced) {
+        end_line(block, now_ms());
+        if (block->held_ms > held_ms)
+            held_ms = block->held_ms;
+        else if (block->held_ms < held_ms / 2)
+            block->longest[0] = '\0'; /* many lines, none of which blocks */
+    }
+    if (held_ms < watchdog->notice_ms)
+        return;
+    log_noticed(vm, block, held_ms);
+    if (vm->current != NULL)
+        suspect(vm, vm->current->route);
+}
+
+int watchdog_after_slice(struct vm *vm, lua_State *co, int status)
+{
+    struct watchdog *watchdog = vm->watchdog;
+    int error_ref = watchdog->error_ref;
+    if (watchdog->is_hook_set)
+        lua_sethook(vm->L, NULL, 0, 0);
+    watchdog->is_hook_set = false;
+    watchdog->error_ref = LUA_NOREF;
+    if (error_ref == LUA_NOREF)
+        after_long_slice(vm);
+    watchdog->block.is_traced = false;
+    watchdog->block.longest[0] = '\0';
+    if (error_ref == LUA_NOREF)
+        return status;
+    if (status == 0)
+        lua_settop(co, 0); /* what it returned after catching the error */
+    luaL_checkstack(co, STACK_FOR_HOOK, NULL);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, error_ref);
+    luaL_unref(co, LUA_REGISTRYINDEX, error_ref);
+    if (vm->current != NULL) /* else it is loading, and whoever loads reports it */
+        log_interrupted(vm, co);
+    if (status == LUA_YIELD) { /* it has caught the error and waits: the next slice goes on */
+        lua_pop(co, 1);
+        return status;
+    }
+    return LUA_ERRRUN;
+}

@@ -1,0 +1,47 @@
+/*
+ * master_state.h - what master.c (life, signals) and requests.c (the control socket) share.
+ */
+#pragma once
+
+#include "server/background.h"
+#include "server/control.h"
+#include "server/listen_sockets.h"
+#include "server/master.h"
+#include "server/master_loop.h"
+#include "server/privileges.h"
+#include "server/reload.h"
+#include "server/slots.h"
+#include "server/watch.h"
+#include "shared/scoreboard.h"
+
+struct master {
+    struct config *config;
+    struct config_source source;
+    struct master_loop *loop;
+    struct master_watch signals;
+    struct master_timer force;
+    struct background *background;
+    struct privileges privileges;
+    struct scoreboard *board;
+    struct listen_sockets *sockets;
+    struct slots *slots;
+    struct reload *reload;
+    struct watch *watch;
+    struct control *control;
+    uint64_t started_ms;
+    int start_dir; /* relative paths of the command line start there */
+    bool is_announced;
+    bool is_stopping;
+    int exit_code;
+    char *problem; /* why it could not start */
+};
+
+/* master.c */
+void master_stop(struct master *master);
+/* False with the reason when the new configuration cannot be used: then nothing has changed. */
+bool master_reload_config(struct master *master, struct fault *fault);
+
+/* requests.c: for control_open and reload_on_done, with the master as data. */
+void requests_answer(void *data, struct control_client *client, const char *const *words,
+                     size_t nwords);
+void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);

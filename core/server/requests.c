@@ -1,0 +1,140 @@
+/*
+ * What `moonloop status`, `reload`, `stop` and the like are answered over the control socket.
+ */
+#include "base/escape.h"
+#include "base/log.h"
+#include "server/master_state.h"
+#include "server/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void answer_reload(struct control_client *client, enum reload_outcome outcome,
+                          const char *reason, const struct reload *reload)
+{
+    static const char *const names[] = {"committed", "partial", "refused"};
+    struct buf text = {0};
+    if (client->is_json) {
+        buf_printf(&text, "{\"outcome\":\"%s\",\"generation\":%llu,\"reason\":", names[outcome],
+                   (unsigned long long)reload_generation(reload));
+        escape_json(&text, str_of(reason));
+        buf_add_text(&text, ",\"failures\":");
+        failures_to_json(reload_failures(reload), &text);
+        buf_add_text(&text, "}\n");
+    } else {
+        failures_to_text(reload_failures(reload), &text);
+        buf_printf(&text, "%s: %s (generation %llu)\n", names[outcome], reason,
+                   (unsigned long long)reload_generation(reload));
+    }
+    control_answer(client, outcome == RELOAD_COMMITTED, buf_str(&text));
+    buf_deinit(&text);
+}
+
+void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason)
+{
+    struct master *master = data;
+    struct control_client *next;
+    if (master->control == NULL)
+        return;
+    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
+         client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_attempt != 0 &&
+            client->waits_for_attempt <= reload_attempts_ended(master->reload))
+            answer_reload(client, outcome, reason, master->reload);
+    }
+}
+
+static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void answer_text(struct control_client *client, bool is_ok, const char *format, ...)
+{
+    char sentence[FAULT_TEXT_BYTES];
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof(sentence), format, args);
+    va_end(args);
+    if (client->is_json) {
+        buf_printf(&text, "{\"ok\":%s,\"message\":", is_ok ? "true" : "false");
+        escape_json(&text, str_of(sentence));
+        buf_add_text(&text, "}\n");
+    } else {
+        buf_printf(&text, "%s\n", sentence);
+    }
+    control_answer(client, is_ok, buf_str(&text));
+    buf_deinit(&text);
+}
+
+static void on_reload_request(struct master *master, struct control_client *client, bool is_waiting)
+{
+    struct fault fault = {0};
+    if (master->is_stopping) {
+        answer_text(client, false, "the server is stopping");
+        return;
+    }
+    if (!master_reload_config(master, &fault)) {
+        answer_text(client, false, "refused: %s", fault.text);
+        return;
+    }
+    if (!is_waiting)
+        answer_text(client, true, "reloading");
+    else /* before it starts: it may end in the same moment */
+        client->waits_for_attempt = reload_next_attempt(master->reload);
+    reload_start(master->reload, RELOAD_ASKED);
+}
+
+static void on_scale_request(struct master *master, struct control_client *client, const char *text)
+{
+    struct fault fault = {0};
+    uint64_t count;
+    if (!str_to_u64(str_of(text), &count) || count > CONFIG_MAX_WORKERS)
+        count = 0;
+    if (master->is_stopping)
+        answer_text(client, false, "the server is stopping");
+    else if (slots_scale(master->slots, (uint32_t)count, &fault) < 0)
+        answer_text(client, false, "%s", fault.text);
+    else
+        answer_text(client, true, "workers: %u", (uint32_t)count);
+}
+
+static void answer_status(struct master *master, struct control_client *client, const char *what)
+{
+    struct buf text = {0};
+    struct status_source source = {master->config, master->sockets, master->slots, master->reload,
+                                   master->started_ms};
+    if (strcmp(what, "ps") == 0)
+        status_write_ps(&source, client->is_json, &text);
+    else if (strcmp(what, "routes") == 0)
+        status_write_routes(reload_report(master->reload), client->is_json, &text);
+    else
+        status_write(&source, client->is_json, &text);
+    control_answer(client, true, buf_str(&text));
+    buf_deinit(&text);
+}
+
+void requests_answer(void *data, struct control_client *client, const char *const *words,
+                     size_t nwords)
+{
+    struct master *master = data;
+    const char *command = nwords > 0 ? words[0] : "";
+    if (strcmp(command, "status") == 0 || strcmp(command, "ps") == 0 ||
+        strcmp(command, "routes") == 0) {
+        answer_status(master, client, command);
+    } else if (strcmp(command, "reload") == 0) {
+        on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
+    } else if (strcmp(command, "scale") == 0 && nwords > 1) {
+        on_scale_request(master, client, words[1]);
+    } else if (strcmp(command, "stop") == 0) {
+        client->waits_for_end = true;
+        answer_text(client, true, "stopped");
+        log_info("asked to stop over the control socket");
+        if (!master->is_stopping)
+            master_stop(master);
+    } else {
+        answer_text(client, false, "the server does not know \"%s\"; is it of another version?",
+                    command);
+    }
+}

@@ -1,0 +1,144 @@
+/*
+ * Births: a slot gets its worker, by a fork without exec. What is the master's alone is closed in
+ * the child before any worker code runs.
+ */
+#include "server/slots_state.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FORK_AGAIN_MS = 1000 };
+
+/* A place in the scoreboard that nobody writes. There are twice as many as workers at most. */
+static struct scoreboard_slot *take_seat(struct slots *slots)
+{
+    uint32_t count = scoreboard_count(slots->options.board);
+    for (uint32_t i = 0; i < count; i++) {
+        struct scoreboard_slot *seat = scoreboard_slot(slots->options.board, i);
+        bool is_taken = false;
+        for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+            is_taken = is_taken || child->seat == seat;
+        if (!is_taken)
+            return seat;
+    }
+    return NULL;
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the master tells us */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_worker(struct slots *slots, uint32_t index, int fd, struct worker_boot *boot)
+    __attribute__((noreturn));
+
+static void run_worker(struct slots *slots, uint32_t index, int fd, struct worker_boot *boot)
+{
+    static char role[32];
+    snprintf(role, sizeof(role), "worker %u", index + 1);
+    log_set_role(role);
+    for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+        close(child->watch.fd);
+    slots->options.events->on_fork(slots->options.data);
+    listen_sockets_keep_slot(slots->options.sockets, index);
+    reset_signals();
+    if (!privileges_take(slots->options.privileges)) {
+        log_error("cannot become user %s: %s", slots->config->user, strerror(errno));
+        exit(WORKER_EXIT_BOOT);
+    }
+    boot->master_fd = fd;
+    exit(worker_run(boot));
+}
+
+static struct child *add_child(struct slots *slots, uint32_t index, int fd)
+{
+    struct child *child = MEM_NEW(struct child);
+    child->slots = slots;
+    child->slot = index;
+    child->started_ms = master_now_ms();
+    master_timer_init(&child->kill);
+    master_watch_init(&child->watch);
+    master_watch_start(slots->options.loop, &child->watch, fd, slots_on_ready);
+    child->watch.fd = fd;
+    return child;
+}
+
+/* Into `current` when that is free, else as its successor. */
+void slot_fork(struct slots *slots, uint32_t index)
+{
+    struct slot *slot = &slots->slot[index];
+    int pair[2] = {-1, -1};
+    struct scoreboard_slot *seat = take_seat(slots);
+    if (seat == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        goto fail;
+    scoreboard_slot_clear(seat);
+    atomic_store(&seat->beat_ms, master_now_ms());
+    atomic_store(&seat->started_ms, master_now_ms());
+    struct worker_boot boot = {
+        .config = slots->config,
+        .board = slots->options.board,
+        .slot = seat,
+        .number = index + 1,
+        .listen_fds = listen_sockets_of_slot(slots->options.sockets, index),
+        .nlisten_fds = listen_sockets_count(slots->options.sockets),
+    };
+    slots->options.events->fill_boot(slots->options.data, &boot);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        goto fail;
+    if (pid == 0) {
+        close(pair[0]);
+        run_worker(slots, index, pair[1], &boot);
+    }
+    close(pair[1]);
+    struct child *child = add_child(slots, index, pair[0]);
+    child->pid = pid;
+    child->seat = seat;
+    atomic_store(&seat->pid, (int32_t)pid);
+    link_append(&slots->children, &child->link);
+    if (slot->current == NULL)
+        slot->current = child;
+    else
+        slot->successor = child;
+    return;
+
+fail:
+    log_error("cannot start worker %u: %s; trying again", index + 1,
+              seat == NULL ? "no place in the scoreboard" : strerror(errno));
+    if (pair[0] >= 0) {
+        close(pair[0]);
+        close(pair[1]);
+    }
+    slot_fork_later(slot, FORK_AGAIN_MS);
+}
+
+static void on_respawn_due(struct master_timer *timer)
+{
+    struct slot *slot = LIST_ENTRY(timer, struct slot, respawn);
+    uint32_t index = (uint32_t)(slot - slot->slots->slot);
+    bool needs_one = slot->current == NULL || slot->current->is_recycling || slot->is_rolling;
+    if (!slot->is_retired && !slot->slots->is_stopping && needs_one && slot->successor == NULL)
+        slot_fork(slot->slots, index);
+}
+
+void slot_fork_later(struct slot *slot, uint64_t delay_ms)
+{
+    master_timer_start(slot->slots->options.loop, &slot->respawn, delay_ms, on_respawn_due);
+}

@@ -1,0 +1,156 @@
+/*
+ * Deaths: who has ended and why, what the slot does about it, and who has to be killed because its
+ * loop is stuck.
+ */
+#include "server/slots_state.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    YOUNG_MS = 5000, /* a worker that dies younger than this makes the slot wait */
+    BACK_OFF_FIRST_MS = 1000,
+    BACK_OFF_MAX_MS = 30000,
+    LOOK_MS = 500,        /* how often stuck workers are looked for */
+    BEAT_SLACK_MS = 2000, /* a healthy worker's beat is up to a second old, and a little late */
+    ROUTES_BYTES = 512,
+};
+
+void child_free(struct child *child)
+{
+    int fd = child->watch.fd;
+    master_watch_stop(child->slots->options.loop, &child->watch);
+    master_timer_stop(&child->kill);
+    link_remove(&child->link);
+    close(fd);
+    free(child);
+}
+
+static void on_look(struct master_timer *timer);
+
+void slots_look(struct slots *slots)
+{
+    master_timer_start(slots->options.loop, &slots->look, LOOK_MS, on_look);
+}
+
+/* Stuck in one long call into C: the timer that beats every second has not had its turn. */
+static void on_look(struct master_timer *timer)
+{
+    struct slots *slots = LIST_ENTRY(timer, struct slots, look);
+    uint64_t now = master_now_ms(), limit_ms = slots->config->timeout_ms;
+    for (struct child *child = NULL; limit_ms != 0 && (child = slots_next(slots, child)) != NULL;) {
+        uint64_t beat = atomic_load(&child->seat->beat_ms);
+        if (beat + limit_ms + BEAT_SLACK_MS >= now)
+            continue;
+        char why[96];
+        snprintf(why, sizeof(why), "has held its loop for %.1f s (timeout %.1f s)",
+                 (double)(now - beat) / 1000, (double)limit_ms / 1000);
+        child_kill(child, why);
+    }
+    slots_look(slots);
+}
+
+/* Closes the sockets of slots that were scaled away and have nobody left, from the end. */
+void slots_drop_retired(struct slots *slots)
+{
+    for (;;) {
+        uint32_t last = listen_sockets_nslots(slots->options.sockets);
+        if (last == 0 || !slots->slot[last - 1].is_retired)
+            return;
+        for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+            if (child->slot == last - 1)
+                return;
+        listen_sockets_drop_slot(slots->options.sockets);
+    }
+}
+
+/* Logs why a worker ended. True when nobody had asked it to. */
+static bool log_exit(struct slots *slots, struct child *child, int status, const char *why)
+{
+    char routes[ROUTES_BYTES];
+    uint64_t oom_kills = oom_kill_count();
+    bool is_oom = oom_kills > slots->oom_kills && WIFSIGNALED(status);
+    bool is_left = child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    slots->oom_kills = oom_kills;
+    if (is_left || child->is_doomed) {
+        log_debug("worker %u (pid %d) has left: %s", child_number(child), (int)child->pid, why);
+        return child->is_doomed && child->state != CHILD_DRAINING;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_BOOT)
+        return true; /* the reason came with its report */
+    scoreboard_slot_describe(child->seat, routes, sizeof(routes));
+    struct log_field fields[] = {{"routes", str_of(routes)}};
+    log_with(LOG_ERROR, fields, 1, "worker %u (pid %d) died: %s%s", child_number(child),
+             (int)child->pid, why, is_oom ? "; out of memory: the cgroup's limit was reached" : "");
+    return true;
+}
+
+static void refill(struct slots *slots, uint32_t index, bool is_crash, uint64_t age_ms)
+{
+    struct slot *slot = &slots->slot[index];
+    slot->deaths = is_crash && age_ms < YOUNG_MS ? slot->deaths + 1 : 0;
+    if (slot->deaths <= 1) {
+        slot_fork(slots, index);
+        return;
+    }
+    uint32_t doublings = slot->deaths - 2 < 5 ? slot->deaths - 2 : 5;
+    uint64_t delay_ms = (uint64_t)BACK_OFF_FIRST_MS << doublings;
+    if (delay_ms > BACK_OFF_MAX_MS)
+        delay_ms = BACK_OFF_MAX_MS;
+    log_warn("worker %u died %u times in a row just after its start: waiting %.0f s", index + 1,
+             slot->deaths, (double)delay_ms / 1000);
+    slot_fork_later(slot, delay_ms);
+}
+
+static void on_exit_of(struct slots *slots, struct child *child, int status)
+{
+    struct note note;
+    char why[128];
+    /* What it said last may still wait in the socket. */
+    while (note_receive(child->watch.fd, &note) == 1) {
+        slots_on_note(child, &note);
+        if (note.fd >= 0)
+            close(note.fd);
+    }
+    exit_describe(status, why, sizeof(why));
+    bool is_crash = log_exit(slots, child, status, why);
+    uint32_t index = child->slot;
+    uint64_t age_ms = master_now_ms() - child->started_ms;
+    struct slot *slot = &slots->slot[index];
+    bool leaves_gap = slot->current == child || slot->successor == child;
+    slots->crashes += is_crash;
+    if (slot->current == child) {
+        slot->current = slot->successor;
+        slot->successor = NULL;
+    } else if (slot->successor == child) {
+        slot->successor = NULL;
+    }
+    link_remove(&child->link);
+    atomic_store(&child->seat->pid, 0);
+    slots->options.events->on_gone(slots->options.data, child, why);
+    child_free(child);
+    slots_drop_retired(slots);
+    if (leaves_gap && slot->current == NULL && !slot->is_retired && !slots->is_stopping)
+        refill(slots, index, is_crash, age_ms);
+    else if (leaves_gap && slot->current != NULL && slot->successor == NULL && !slots->is_stopping)
+        slot_fork_later(slot,
+                        BACK_OFF_FIRST_MS); /* the replacement failed: again, if still wanted */
+}
+
+void slots_reap(struct slots *slots)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+            if (child->pid == pid) {
+                on_exit_of(slots, child, status);
+                break;
+            }
+    if (slots->is_stopping && link_is_alone(&slots->children))
+        slots->options.events->on_empty(slots->options.data);
+}

@@ -1,0 +1,124 @@
+--- Handlers with `run = "thread"`: both ends. On the loop: the request is copied, its body read before. On the
+--- thread: the app is loaded from the bytes of the same generation, once for each VM; the handler with its
+--- middleware gets a req and a res with the same methods; what it answers is copied back.
+
+local app_module = require("moonloop.app")
+
+local M = {}
+
+-- ---- on the loop ----
+
+local FIELDS = {
+    "method", "path", "target", "query", "params", "cookies", "host", "scheme", "remote_addr", "id", "app",
+    "route", "deadline",
+}
+
+local function copy_of(req)
+    local core = require("moonloop.core.request")
+    local copy = { whole_body = req:body() }
+    for _, name in ipairs(FIELDS) do
+        copy[name] = req[name]
+    end
+    copy.headers = core.headers(req[1])
+    copy.raw_query = core.raw_query(req[1])
+    return copy
+end
+
+---A handler for the loop that has route `index` of the app (0: its not_found handler) run on a thread.
+---@param app moonloop.App
+---@param index integer
+---@return function
+function M.handler(app, index)
+    local offload = require("moonloop.offload")
+    local route = app.routes[index]
+    local spec = {
+        app = app.name, file = app.file, index = index,
+        method = route and route.method, pattern = route and route.pattern,
+        label = route and route.source or app.missing_source,
+    }
+    return function(req, res)
+        local reply = offload.run_route(spec, copy_of(req))
+        rawset(res, "status", reply.status)
+        rawset(res, "headers", reply.headers)
+        rawset(res, "body", reply.body)
+        return unpack(reply, 1, reply.n)
+    end
+end
+
+-- ---- on the thread ----
+
+local apps = {} -- by name, as long as the VM
+
+local function load_app(spec, new_env)
+    local core = require("moonloop.core.thread")
+    local shown_dir = core.apps_dir():match("[^/]+$")
+    local chunk = assert(loadstring(core.file(spec.app, spec.file), "@" .. shown_dir .. "/" .. spec.file))
+    local app = setfenv(chunk, new_env(spec.app))()
+    apps[spec.app] = { app = app, handlers = {} }
+    return apps[spec.app]
+end
+
+local function load_handler(loaded, spec)
+    local app = loaded.app
+    local handler
+    if spec.index == 0 then
+        handler = app_module.compose_missing(app)
+    else
+        local route = app.routes[spec.index]
+        if not route or route.method ~= spec.method or route.pattern ~= spec.pattern then
+            error(("%s: %s %s is not among the routes when a thread loads the app: registration must not depend on "
+                .. "time or chance"):format(spec.file, spec.method, spec.pattern), 0)
+        end
+        handler = app_module.compose(route.owner, route.handler)
+    end
+    loaded.handlers[spec.index] = handler
+    return handler
+end
+
+local any_case = { __index = function(headers, name)
+    return type(name) == "string" and rawget(headers, name:lower()) or nil
+end }
+
+local function request_of(copy)
+    copy.context = {}
+    setmetatable(copy.headers, any_case)
+    return setmetatable(copy, require("moonloop.request"))
+end
+
+local function has_type(headers)
+    for name in pairs(type(headers) == "table" and headers or {}) do
+        if type(name) == "string" and name:lower() == "content-type" then
+            return true
+        end
+    end
+    return false
+end
+
+---What goes back. A table becomes JSON here, off the loop.
+local function reply_of(res, ...)
+    local reply = { n = select("#", ...), ... }
+    reply.status, reply.headers, reply.body = rawget(res, "status"), rawget(res, "headers"), rawget(res, "body")
+    if type(reply[1]) == "table" then
+        reply[1] = require("moonloop.json").encode(reply[1])
+        if not has_type(reply[3]) and not has_type(reply.headers) then
+            reply.headers = reply.headers or {}
+            reply.headers["Content-Type"] = "application/json"
+        end
+    end
+    return reply
+end
+
+---@param new_env fun(app: string): table
+---@param spec table
+---@param copy table
+---@return table reply
+function M.run(new_env, spec, copy)
+    local log = require("moonloop.log")
+    log.set_context({ request_id = copy.id, app = copy.app, route = copy.route })
+    local loaded = apps[spec.app] or load_app(spec, new_env)
+    local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
+    local res = setmetatable({}, require("moonloop.response"))
+    return reply_of(res, handler(request_of(copy), res))
+end
+
+return M

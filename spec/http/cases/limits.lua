@@ -1,0 +1,38 @@
+--- Heads and bodies beyond a limit. The server of these cases has limit_request_line 200,
+--- limit_request_header 1000, limit_request_fields 10 and max_body 4096.
+
+local function line(bytes)
+    return "GET /" .. ("x"):rep(bytes - #"GET / HTTP/1.1") .. " HTTP/1.1\r\n"
+end
+
+local function fields(count)
+    return "GET /good HTTP/1.1\r\nHost: a\r\n" .. ("X: y\r\n"):rep(count - 1) .. "\r\n"
+end
+
+local function post(bytes)
+    return ("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"):format(bytes, ("x"):rep(bytes))
+end
+
+return {
+    { "a request line at the limit", keeps = true, answers = { 404 }, request = line(200) .. "Host: a\r\n\r\n" },
+    { "a request line beyond the limit", rfc = "9110 15.5.15", answers = { 414 },
+        request = line(201) .. "Host: a\r\n\r\n" },
+    { "a request line of 100 KB", rfc = "9110 15.5.15", answers = { 414 }, big = true,
+        request = line(100 * 1024) .. "Host: a\r\n\r\n" },
+    { "a request line without an end", rfc = "9110 15.5.15", answers = { 414 }, request = "GET /" .. ("x"):rep(300) },
+    { "as many fields as allowed", keeps = true, answers = { 200 }, request = fields(10) },
+    { "too many fields", rfc = "6585 5", answers = { 431 }, request = fields(11) },
+    { "fields that are too long", rfc = "6585 5", answers = { 431 },
+        request = "GET /good HTTP/1.1\r\nHost: a\r\nX: " .. ("y"):rep(1000) .. "\r\n\r\n" },
+    { "a name that is too long", rfc = "6585 5", answers = { 431 },
+        request = "GET /good HTTP/1.1\r\nHost: a\r\n" .. ("y"):rep(1100) .. ": y\r\n\r\n" },
+    { "a body at the limit", keeps = true, answers = { 200 }, bodies = { "4096" }, request = post(4096) },
+    { "a body beyond the limit", rfc = "9110 15.5.14", answers = { 413 }, request = post(4097) },
+    { "a body beyond the limit that nobody reads", rfc = "9110 15.5.14", answers = { 413 },
+        request = (post(4097):gsub("/count", "/good")) },
+    { "a route with a larger limit of its own", keeps = true, answers = { 200 }, bodies = { "5000" },
+        request = (post(5000):gsub("/count", "/large")) },
+    { "a route with a smaller limit of its own", answers = { 413 }, request = (post(11):gsub("/count", "/small")) },
+    { "a route at a smaller limit of its own", keeps = true, answers = { 200 }, bodies = { "10" },
+        request = (post(10):gsub("/count", "/small")) },
+}

@@ -1,0 +1,222 @@
+--- Processes for specs: starts them, waits for what they do, and ends them by their id.
+---
+---     local child = process.spawn({ "sleep", "5" })
+---     process.wait_for("the file", function() return process.read(path) end)
+---     child:kill("TERM")
+---     local how, code = child:wait()
+---
+--- Everything that was spawned and every directory that was made is gone after process.clean(), which
+--- belongs into after_each.
+
+local fcntl = require("posix.fcntl")
+local posix_signal = require("posix.signal")
+local socket = require("socket")
+local stdlib = require("posix.stdlib")
+local unistd = require("posix.unistd")
+local wait = require("posix.sys.wait")
+
+local M = {}
+
+local DEADLINE = 10
+
+---@class spec.Process
+---@field pid integer
+---@field out_path string where its standard output goes
+---@field err_path string
+local Process = {}
+Process.__index = Process
+
+local children, directories = {}, {}
+
+---Calls `probe` until it returns something true, which is the result; fails after `seconds` (10).
+---@param what string what is waited for, for the message
+---@param probe fun(): any
+---@param seconds? number
+function M.wait_for(what, probe, seconds)
+    local give_up = socket.gettime() + (seconds or DEADLINE)
+    while true do
+        local result = probe()
+        if result then
+            return result
+        end
+        if socket.gettime() > give_up then
+            error(("waited %g s in vain for %s"):format(seconds or DEADLINE, what), 2)
+        end
+        socket.sleep(0.005)
+    end
+end
+
+---The bytes of a file, or nil.
+---@param path string
+---@return string?
+function M.read(path)
+    local file = io.open(path, "rb")
+    if not file then
+        return nil
+    end
+    local bytes = file:read("*a")
+    file:close()
+    return bytes
+end
+
+---Replaces a file the way editors do: a new one under another name, renamed over the old one.
+---@param path string its directories are made
+---@param bytes string
+function M.write(path, bytes)
+    M.make_directory(path:match("^(.*)/"))
+    local temporary = path:gsub("[^/]*$", ".%0.new")
+    local file = assert(io.open(temporary, "wb"))
+    file:write(bytes)
+    file:close()
+    assert(os.rename(temporary, path))
+end
+
+---@param path string
+function M.make_directory(path)
+    if not unistd.access(path) then
+        M.make_directory(path:match("^(.*)/"))
+        assert(require("posix.sys.stat").mkdir(path))
+    end
+end
+
+---A new empty directory.
+---@return string absolute
+function M.directory()
+    local path = assert(stdlib.mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/moonloop-spec-XXXXXX"))
+    directories[#directories + 1] = path
+    return path
+end
+
+local function exec(words, options)
+    local out = fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_APPEND
+    unistd.dup2(assert(fcntl.open("/dev/null", fcntl.O_RDONLY)), 0)
+    unistd.dup2(assert(fcntl.open(options.out, out, 384)), 1)
+    unistd.dup2(assert(fcntl.open(options.err, out, 384)), 2)
+    for fd = 3, 255 do
+        if fd ~= options.keep_fd then
+            unistd.close(fd)
+        end
+    end
+    for name, value in pairs(options.env or {}) do
+        stdlib.setenv(name, value or nil)
+    end
+    if options.cwd then
+        assert(unistd.chdir(options.cwd))
+    end
+    unistd.execp(words[1], { unpack(words, 2) })
+end
+
+---Starts a process. Its output goes to files.
+---@param words string[] the program and its arguments
+---@param options? { cwd?: string, env?: table<string, string|false>, keep_fd?: integer }
+---@return spec.Process
+function M.spawn(words, options)
+    options = options or {}
+    local dir = M.directory()
+    local self = setmetatable({ out_path = dir .. "/out", err_path = dir .. "/err" }, Process)
+    io.stdout:flush()
+    local pid = assert(unistd.fork())
+    if pid == 0 then
+        pcall(exec, words, {
+            out = self.out_path, err = self.err_path, env = options.env, cwd = options.cwd,
+            keep_fd = options.keep_fd,
+        })
+        unistd._exit(127)
+    end
+    self.pid = pid
+    children[#children + 1] = self
+    return self
+end
+
+---What it has printed so far.
+function Process:out()
+    return M.read(self.out_path) or ""
+end
+
+---What it has complained of so far.
+function Process:err()
+    return M.read(self.err_path) or ""
+end
+
+---@return boolean
+function Process:is_alive()
+    if not self.how then
+        local pid, how, code = wait.wait(self.pid, wait.WNOHANG)
+        if pid == self.pid and how ~= "running" then
+            self.how, self.code = how, code
+        end
+    end
+    return self.how == nil
+end
+
+---Waits for its end.
+---@param seconds? number
+---@return string how "exited" or "killed"
+---@return integer code exit code or number of the signal
+function Process:wait(seconds)
+    M.wait_for("the end of process " .. self.pid, function()
+        return not self:is_alive()
+    end, seconds)
+    return self.how, self.code
+end
+
+---@param signal string "TERM", "KILL", ...
+function Process:kill(signal)
+    if self:is_alive() then
+        M.kill(self.pid, signal)
+    end
+end
+
+---@param pid integer
+---@param signal string
+function M.kill(pid, signal)
+    assert(posix_signal.kill(pid, posix_signal["SIG" .. signal]))
+end
+
+---Whether there is a process with this id, of anybody. A zombie counts as gone.
+---@param pid integer
+---@return boolean
+function M.exists(pid)
+    local state = (M.read("/proc/" .. pid .. "/stat") or ""):match("^%d+ %b() (%a)")
+    return state ~= nil and state ~= "Z"
+end
+
+---Runs to the end.
+---@param words string[]
+---@param options? table as of spawn
+---@return { code: integer, out: string, err: string }
+function M.run(words, options)
+    local child = M.spawn(words, options)
+    local _, code = child:wait(60)
+    return { code = code, out = child:out(), err = child:err() }
+end
+
+local function remove(path)
+    local stat = require("posix.sys.stat")
+    local info = stat.lstat(path)
+    if info and stat.S_ISDIR(info.st_mode) ~= 0 then
+        for name in require("posix.dirent").files(path) do
+            if name ~= "." and name ~= ".." then
+                remove(path .. "/" .. name)
+            end
+        end
+        unistd.rmdir(path)
+    else
+        unistd.unlink(path)
+    end
+end
+M.remove = remove
+
+---Kills what still runs and removes all directories.
+function M.clean()
+    for _, child in ipairs(children) do
+        child:kill("KILL")
+        child:wait()
+    end
+    for _, path in ipairs(directories) do
+        remove(path)
+    end
+    children, directories = {}, {}
+end
+
+return M
