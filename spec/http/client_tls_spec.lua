@@ -85,6 +85,16 @@ describe("https", function()
         plain:stop()
     end)
 
+    it("has the handshake under its deadline", function()
+        local listener = require("socket").bind("127.0.0.1", 0) -- never accepts
+        local _, port = listener:getsockname()
+        local ok, err = pcall(client.get, client, ("https://127.0.0.1:%d/"):format(port), { timeout = 0.05 })
+        assert.is_false(ok)
+        assert.equal("timeout", err.code)
+        assert.equal("in the TLS handshake", err.stage)
+        listener:close()
+    end)
+
     it("closes the socket of a task that is cancelled", function()
         pcall(moonloop.timeout, 0.05, function()
             client:get(good.url .. "/hang")
