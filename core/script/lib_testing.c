@@ -1,8 +1,8 @@
 /*
  * moonloop.core.testing: what lua/moonloop/testing.lua builds its client from. A host is what a
- * worker has (generations, an HTTP server) on the loop of the spec's own VM. A connection to it is a
- * socket pair: one end with the server's conn, the other with the pool of an HTTP client. So specs go
- * the same way as requests do.
+ * worker has (generations, an HTTP server) on the loop of the spec's own VM. A connection to it is
+ * a socket pair: one end with the server's conn, the other with the pool of an HTTP client. So
+ * specs go the same way as requests do.
  *
  * A host lives as long as its userdata, or until it is closed.
  */
