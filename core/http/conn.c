@@ -113,7 +113,7 @@ static void release_request(struct conn *conn)
 
 void conn_answered(struct conn *conn)
 {
-    server_end_request(conn->server, conn->request->status);
+    server_end_request(conn->server, conn->request, conn->request->status);
     conn->is_with_handler = false;
     if (conn->is_parsing && !conn->is_last) {
         conn->is_discarding = true;
@@ -145,7 +145,7 @@ static void refuse(struct conn *conn, uint16_t status, struct str reason)
     };
     conn->is_last = true;
     conn->server->in_flight++;
-    server_end_request(conn->server, status);
+    server_end_request(conn->server, conn->request, status);
     response_head_write(out, &head);
     buf_add_str(out, reason);
     buf_add_char(out, '\n');
@@ -658,7 +658,7 @@ void conn_close(struct conn *conn)
     deadline_stop(&conn->deadline);
     if (conn->is_with_handler) {
         conn->is_with_handler = false;
-        server_end_request(conn->server, 0);
+        server_end_request(conn->server, conn->request, 0);
         handler->on_abandon(handler->data, conn->request);
     }
     stream_close(conn->stream);

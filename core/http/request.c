@@ -181,6 +181,7 @@ void request_answer(struct request *request, const struct answer *answer)
             buf_add_str(conn_out(conn), answer->body);
         else
             later = answer->body;
+        request->answer_bytes = answer->body.len;
     }
     conn_flush(conn, later);
     conn_answered(conn);
@@ -214,6 +215,7 @@ int request_write(struct request *request, struct str bytes)
         return -EMSGSIZE;
     if (request->answer_left != UINT64_MAX)
         request->answer_left -= bytes.len;
+    request->answer_bytes += bytes.len;
     if (request->is_answer_chunked)
         buf_printf(out, "%zx\r\n", bytes.len);
     if (bytes.len > BODY_COPIED_MAX) {
@@ -254,7 +256,7 @@ void request_end(struct request *request)
 void request_abort(struct request *request)
 {
     struct conn *conn = request->conn;
-    server_end_request(conn->server, 0);
+    server_end_request(conn->server, request, 0);
     conn->is_with_handler = false;
     stream_reset(conn->stream);
     conn_close(conn);

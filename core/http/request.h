@@ -58,6 +58,8 @@ struct request {
     bool is_answer_chunked;
     bool is_answer_silent; /* HEAD, 204, 304: body bytes are dropped */
     bool is_transient;     /* base and body_slice point into a read buffer */
+    uint64_t answer_bytes; /* of the body, written so far */
+    uint64_t began_us;     /* only while there is an access log */
     uint64_t answer_left;  /* bytes promised by Content-Length and not yet written */
     uint16_t status;       /* of the answer; 0: none yet */
     char id[REQUEST_ID_BYTES];

@@ -1,11 +1,12 @@
 /*
- * Connections come and go here; what they do is conn.c. Accepting pauses at max_connections, so that
- * further clients wait in the kernel's queue instead of being refused.
+ * Connections come and go here; what they do is conn.c. Accepting pauses at max_connections, so
+ * that further clients wait in the kernel's queue instead of being refused.
  */
 #include "http/server.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/access_log.h"
 #include "http/conn.h"
 #include "http/server_state.h"
 #include "loop/deadline.h"
@@ -19,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SPARE_DESCRIPTORS = 64, BODY_KEPT_BYTES = 16 * 1024 };
+enum { SPARE_DESCRIPTORS = 64, BODY_KEPT_BYTES = 16 * 1024, STATUS_CLIENT_LEFT = 499 };
 
 static const char hex[] = "0123456789abcdef";
 
@@ -60,6 +61,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
     server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
+    server->access_log = access_log_open(loop, config);
     make_id_prefix(server);
     return server;
 }
@@ -76,8 +78,8 @@ int http_server_listen(struct http_server *server, int fd)
 {
     if (server->nlisteners == SERVER_MAX_LISTENERS)
         return -ENOSPC;
-    server->listeners[server->nlisteners++] = listener_open(server->loop, fd, &listener_events,
-                                                            server);
+    server->listeners[server->nlisteners++] =
+        listener_open(server->loop, fd, &listener_events, server);
     return 0;
 }
 
@@ -107,6 +109,7 @@ static void finish_if_empty(struct http_server *server)
         message_deinit(&server->spare_requests[i]->message);
         free(server->spare_requests[i]);
     }
+    access_log_close(server->access_log);
     buf_deinit(&server->out);
     buf_deinit(&server->side_out);
     free(server);
@@ -140,6 +143,11 @@ void http_server_free(struct http_server *server)
     finish_if_empty(server);
 }
 
+void http_server_reopen_log(struct http_server *server)
+{
+    access_log_reopen(server->access_log);
+}
+
 uint32_t http_server_connections(const struct http_server *server)
 {
     return server->nconns;
@@ -164,9 +172,10 @@ static void show_connections(struct http_server *server)
 static void pause_accepting(struct http_server *server)
 {
     if (!server->is_full_said)
-        log_warn("%u connections are open, which is the limit; further clients wait until some close "
-                 "(max_connections, ulimit -n)",
-                 server->nconns);
+        log_warn(
+            "%u connections are open, which is the limit; further clients wait until some close "
+            "(max_connections, ulimit -n)",
+            server->nconns);
     server->is_full_said = true;
     for (uint32_t i = 0; i < server->nlisteners; i++)
         listener_pause(server->listeners[i]);
@@ -187,7 +196,8 @@ void server_conn_closed(struct http_server *server)
     if (server->nconns == server->max_conns - 1)
         for (uint32_t i = 0; i < server->nlisteners; i++)
             listener_resume(server->listeners[i]);
-    if (server->nconns <= server->max_conns / 2) /* not each time it goes up and down at the limit */
+    if (server->nconns <=
+        server->max_conns / 2) /* not each time it goes up and down at the limit */
         server->is_full_said = false;
     finish_if_empty(server);
 }
@@ -230,13 +240,17 @@ void server_begin_request(struct http_server *server, struct request *request)
     for (int i = REQUEST_ID_BYTES - 1; i >= 8; i--, number >>= 4)
         request->id[i] = hex[number & 15];
     server->in_flight++;
+    if (server->access_log != NULL)
+        request->began_us = access_log_now_us();
     if (server->slot != NULL)
         atomic_store_explicit(&server->slot->in_flight, server->in_flight, memory_order_relaxed);
 }
 
-void server_end_request(struct http_server *server, uint16_t status)
+void server_end_request(struct http_server *server, const struct request *request, uint16_t status)
 {
     struct scoreboard_slot *slot = server->slot;
+    if (server->access_log != NULL)
+        access_log_add(server->access_log, request, status != 0 ? status : STATUS_CLIENT_LEFT);
     server->in_flight--;
     server->requests++;
     server->errors += status >= 500;

@@ -13,6 +13,7 @@
 
 enum { SERVER_MAX_LISTENERS = 32, SERVER_SPARE_REQUESTS = 256 };
 
+struct access_log;
 struct deadline_queue;
 struct listener;
 
@@ -21,6 +22,7 @@ struct http_server {
     const struct config *config;
     struct scoreboard_slot *slot; /* NULL outside a worker */
     const struct http_handler *handler;
+    struct access_log *access_log; /* NULL: off */
     struct listener *listeners[SERVER_MAX_LISTENERS];
     uint32_t nlisteners;
     struct link conns;
@@ -55,4 +57,5 @@ void server_conn_closed(struct http_server *server);
 /* Numbers and counts a request whose head is complete; the second takes the status it was answered
  * with, 0 when it was abandoned. */
 void server_begin_request(struct http_server *server, struct request *request);
-void server_end_request(struct http_server *server, uint16_t status);
+void server_end_request(struct http_server *server, const struct request *request,
+                        uint16_t status);

@@ -92,6 +92,8 @@ static bool load(struct generation *generation, struct fault *fault)
     generation->response_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_getfield(L, -1, "failure");
     generation->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, -1, "lives");
+    generation->lives_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pop(L, 1);
     return true;
 }
@@ -182,10 +184,51 @@ static void tell_if_idle(struct generations *all)
     on_idle(all->on_idle_data);
 }
 
+static void push_life(struct generation *generation, lua_State *L, const char *name)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, generation->lives_ref);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
+
+/* Runs the apps' on_start or on_stop functions as a task, so that they may wait. */
+static void run_life(struct generation *generation, const char *name)
+{
+    struct task *task = task_new(generation->vm, NULL, NULL);
+    push_life(generation, task->co, name);
+    task_start(task, 0);
+}
+
+/* What app:state holds goes from one VM to the next as bytes. */
+static void hand_over_states(struct generation *from, struct generation *to)
+{
+    struct fault fault = {0};
+    push_life(from, from->vm->L, "save");
+    if (!vm_call(from->vm, 0, 1, &fault)) {
+        log_error("the state of the apps is lost: %s", fault.text);
+        return;
+    }
+    size_t len;
+    const char *bytes = lua_tolstring(from->vm->L, -1, &len);
+    if (bytes != NULL && len != 0) {
+        push_life(to, to->vm->L, "restore");
+        lua_pushlstring(to->vm->L, bytes, len);
+        if (!vm_call(to->vm, 1, 0, &fault))
+            log_error("the state of the apps is lost: %s", fault.text);
+    }
+    lua_pop(from->vm->L, 1);
+}
+
 static void on_retired_empty(void *data)
 {
     struct generation *generation = data;
     struct generations *all = generation->all;
+    if (generation->nactive == 0 && !generation->is_stopped) {
+        generation->is_stopped = true;
+        run_life(generation, "stop");
+        vm_when_empty(generation->vm, on_retired_empty, generation);
+        return;
+    }
     if (generation->nactive != 0) { /* a request without a task: wait for the next chance */
         vm_when_empty(generation->vm, on_retired_empty, generation);
         return;
@@ -213,6 +256,9 @@ void generation_commit(struct generations *all, struct generation *generation)
     watchdog_favour(all->watchdog, generation->vm);
     name_routes(generation);
     show_alive(all);
+    if (previous != NULL)
+        hand_over_states(previous, generation);
+    run_life(generation, "start");
     if (previous != NULL)
         retire(previous);
 }

@@ -41,7 +41,9 @@ struct generation {
     int request_meta_ref;
     int response_meta_ref;
     int failure_ref; /* function(err, traceback, req, res, app_index) -> body, status, headers */
+    int lives_ref; /* { start, stop, save, restore } of lua/moonloop/lives.lua */
     bool is_retired;
+    bool is_stopped; /* on_stop has been run */
     struct link link; /* in all->retired */
 };
 

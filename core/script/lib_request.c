@@ -1,14 +1,15 @@
 /*
- * moonloop.core.request: the parts of a request, each made when Lua first asks for it, and the ways to
- * stream an answer. All take the token of the req or res; functions that wait return `true, ...` or
- * `false, error`.
+ * moonloop.core.request: the parts of a request, each made when Lua first asks for it, and the ways
+ * to stream an answer. All take the token of the req or res; functions that wait return `true, ...`
+ * or `false, error`.
  */
 #include "script/exchange.h"
 
 #include "base/mem.h"
+#include "http/forwarded.h"
 #include "http/method.h"
+#include "http/server.h"
 #include "http/query.h"
-#include "net/stream.h"
 #include "http/conn.h"
 #include "script/answer.h"
 #include "script/generation_state.h"
@@ -185,8 +186,8 @@ static void push_lower(lua_State *L, struct str name)
         return;
     }
     for (size_t i = 0; i < name.len; i++)
-        small[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20)
-                                                            : name.ptr[i];
+        small[i] =
+            name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] | 0x20) : name.ptr[i];
     lua_pushlstring(L, small, name.len);
 }
 
@@ -255,9 +256,18 @@ static int l_route(lua_State *L)
 
 static int l_peer(lua_State *L)
 {
-    char text[STREAM_ADDRESS_BYTES];
+    char text[FORWARDED_ADDRESS_BYTES];
     struct request *request = exchange_check(L, 1)->request;
-    lua_pushlstring(L, text, stream_peer(request->conn->stream, text));
+    lua_pushlstring(L, text, forwarded_client(request, text));
+    return 1;
+}
+
+static int l_scheme(lua_State *L)
+{
+    struct request *request = exchange_check(L, 1)->request;
+    bool is_https =
+        http_server_config(request->conn->server)->certfile != NULL || forwarded_is_https(request);
+    lua_pushstring(L, is_https ? "https" : "http");
     return 1;
 }
 
@@ -381,19 +391,30 @@ static int l_is_begun(lua_State *L)
 
 int luaopen_moonloop_core_request(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"method", l_method},       {"path", l_path},
-        {"target", l_target},       {"params", l_params},
-        {"query", l_query},         {"pairs", l_pairs},
-        {"raw_query", l_raw_query}, {"header", l_header},
-        {"host", l_host},
-        {"headers", l_headers},     {"cookies", l_cookies},
-        {"id", l_id},               {"app", l_app},
-        {"route", l_route},         {"peer", l_peer},
-        {"deadline", l_deadline},   {"body_state", l_body_state},
-        {"take_body", l_take_body}, {"body_length", l_body_length},
-        {"wait_body", l_wait_body}, {"write", l_write},
-        {"is_begun", l_is_begun},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"method", l_method},
+                                         {"path", l_path},
+                                         {"target", l_target},
+                                         {"params", l_params},
+                                         {"query", l_query},
+                                         {"pairs", l_pairs},
+                                         {"raw_query", l_raw_query},
+                                         {"header", l_header},
+                                         {"host", l_host},
+                                         {"scheme", l_scheme},
+                                         {"headers", l_headers},
+                                         {"cookies", l_cookies},
+                                         {"id", l_id},
+                                         {"app", l_app},
+                                         {"route", l_route},
+                                         {"peer", l_peer},
+                                         {"deadline", l_deadline},
+                                         {"body_state", l_body_state},
+                                         {"take_body", l_take_body},
+                                         {"body_length", l_body_length},
+                                         {"wait_body", l_wait_body},
+                                         {"write", l_write},
+                                         {"is_begun", l_is_begun},
+                                         {NULL, NULL}};
     vm_library(L, functions);
     return 1;
 }

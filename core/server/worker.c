@@ -173,6 +173,7 @@ static void on_note(struct worker *worker, const struct note *note)
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
         break;
     case NOTE_REOPEN_LOGS:
+        http_server_reopen_log(worker->server);
         if ((status = log_reopen()) < 0)
             log_error("cannot open the log anew: %s", strerror(-status));
         break;
@@ -207,6 +208,7 @@ static void on_signal(void *data)
     if (read(worker->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
     if (info.ssi_signo == SIGUSR1) {
+        http_server_reopen_log(worker->server);
         log_reopen();
         return;
     }

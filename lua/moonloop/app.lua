@@ -122,30 +122,57 @@ end
 ---Answers for a handler that raised: `fn(err, req, res)` returns like a handler.
 function App:on_error(fn)
     check_function(fn, "on_error")
-    self.error_handler = fn
+    local app = self.root or self
+    app.error_handler = fn
     return self
 end
 
 ---Answers for paths under the app's mount that no route covers.
 function App:not_found(fn)
     check_function(fn, "not_found")
-    self.missing_handler = fn
-    self.missing_source = caller(2)
+    local app = self.root or self
+    app.missing_handler = fn
+    app.missing_source = caller(2)
     return self
 end
 
 ---Runs once per worker when this generation takes over.
 function App:on_start(fn)
     check_function(fn, "on_start")
-    self.starters[#self.starters + 1] = fn
+    local list = (self.root or self).starters
+    list[#list + 1] = fn
     return self
 end
 
 ---Runs once per worker when this generation has answered its last request.
 function App:on_stop(fn)
     check_function(fn, "on_stop")
-    self.stoppers[#self.stoppers + 1] = fn
+    local list = (self.root or self).stoppers
+    list[#list + 1] = fn
     return self
+end
+
+---A table of this app that survives reloads, in each worker on its own: when the code is replaced, what
+---the old table holds is copied into the new one. Plain data only (what string.buffer can encode).
+---@param name string
+---@param init? fun(): table what it holds at first
+---@return table
+function App:state(name, init)
+    if type(name) ~= "string" then
+        error("state: expected a name, got a " .. type(name), 2)
+    end
+    if init ~= nil then
+        check_function(init, "state")
+    end
+    local states = (self.root or self).states
+    if not states[name] then
+        local value = init and init() or {}
+        if type(value) ~= "table" then
+            error(("state %q: init has to return a table, not a %s"):format(name, type(value)), 2)
+        end
+        states[name] = value
+    end
+    return states[name]
 end
 
 ---The middleware around a handler of `owner`, outermost first: the app's, then each group's.

@@ -27,7 +27,8 @@ end
 function M.handler(apps, is_dev)
     return function(err, req, res, number, is_overdue, is_begun)
         if not is_expected(err) and not (type(err) == "table" and err.is_logged) then
-            log.error(errors.message(err), { traceback = type(err) == "table" and err.traceback or nil })
+            local traceback = type(err) == "table" and tostring(err.traceback or "") or ""
+            log.error(errors.message(err), { traceback = traceback:find("\n") and traceback or nil })
         end
         if is_begun then
             return

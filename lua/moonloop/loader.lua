@@ -117,12 +117,22 @@ local function route_of(number, app, mount, index)
     }
 end
 
-local function add_routes(number, app, mount)
+---What two routes that cannot both be have in common: the names of parameters do not count.
+local function shape_of(app, mount, route)
+    local pattern = (mount .. route.pattern):gsub("{[%w_]*", "{")
+    return ("%s %s %s"):format((app.options.host or ""):lower(), route.method, pattern)
+end
+
+---@param sources table<string, string> where the routes of all apps so far are, by shape
+local function add_routes(number, app, mount, sources)
     for index, route in ipairs(app.routes) do
+        local shape = shape_of(app, mount, route)
         local ok, why = core.add_route(route_of(number, app, mount, index))
         if not ok then
-            error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, why), 0)
+            local first = sources[shape] and ", at " .. sources[shape] or ""
+            error(("%s: %s %s: %s%s"):format(route.source, route.method, mount .. route.pattern, why, first), 0)
         end
+        sources[shape] = route.source
     end
     if app.missing_handler then
         core.add_route({
@@ -152,14 +162,14 @@ end
 return function(apps_dir, is_dev)
     local shown_dir = apps_dir:match("[^/]+$") or apps_dir
     local names, file_of = M.find_apps(core.files())
-    local apps, failed = {}, {}
+    local apps, failed, sources = {}, {}, {}
     for _, name in ipairs(names) do
         local ok, app = guarded(run_file, name, file_of[name], shown_dir)
         local mount = mount_of(name, ok and app or { options = {} })
         local number = core.add_app(name, mount)
         local failure = not ok and app
         if ok then
-            ok, failure = guarded(add_routes, number, app, mount)
+            ok, failure = guarded(add_routes, number, app, mount, sources)
         end
         apps[number] = ok and app or {}
         if not ok then
@@ -173,5 +183,6 @@ return function(apps_dir, is_dev)
         request = require("moonloop.request"),
         response = require("moonloop.response"),
         failure = require("moonloop.failures").handler(apps, is_dev),
+        lives = require("moonloop.lives").of(apps, names),
     }
 end

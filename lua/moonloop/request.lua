@@ -29,17 +29,13 @@ local any_case = { __index = function(headers, name)
 end }
 
 for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route",
-    "host" }) do
+    "host", "scheme" }) do
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
 
 function getters.headers(token)
     return setmetatable(core.headers(token), any_case)
-end
-
-function getters.scheme()
-    return "http"
 end
 
 function getters.context()

@@ -88,6 +88,10 @@ function methods:cookie(name, value, options)
     end) }
     local function add(format, option)
         if option then
+            if type(option) == "string" and option:find("[%c;]") then
+                error(("cookie: %s may hold no control character and no semicolon"):format(
+                    format:match("^%a+"):lower()), 3)
+            end
             parts[#parts + 1] = format:format(option)
         end
     end
@@ -123,6 +127,11 @@ function methods:write(chunk)
         error("res:write: a handler that runs on a thread cannot stream; return the whole body", 2)
     end
     settle(core.write(self[1], self, chunk))
+end
+
+---Files are served by a later version.
+function methods.file()
+    error("res:file is not there yet: read the file and return its bytes", 2)
 end
 
 return Response

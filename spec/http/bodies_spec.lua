@@ -145,7 +145,8 @@ local moonloop = require("moonloop")
 local app = moonloop.app()
 app:post("/", function() moonloop.sleep(0.5) return "slept" end)
 return app]]
-        local other = server.start({ apps = { ["index.lua"] = slow }, options = { "--workers", "1", "--max-body", "100M" } })
+        local other = server.start({ apps = { ["index.lua"] = slow },
+            options = { "--workers", "1", "--max-body", "100M" } })
         local pid = other:worker_pids()[1]
         local before = resident_kb(pid)
         local client = other:connect()

@@ -17,7 +17,9 @@ return {
         request = GET .. "\r\n\1\2\3" },
     { "answers come in the order of the requests", rfc = "9112 9.3.2", keeps = true, answers = { 200, 200, 404, 200 },
         bodies = { "good", "slow", "not found\n", "good" },
-        request = GET .. "\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n" .. GET .. "\r\n" },
+
+
+                      request = GET .. "\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n" .. GET .. "\r\n" },
     { "a pipelined request behind a body", rfc = "9112 9.3.2", keeps = true, answers = { 200, 200 },
         bodies = { "hello", "good" },
         request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" .. GET .. "\r\n" },
@@ -46,12 +48,14 @@ return {
         request = "GET /304 HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "a wrong method", rfc = "9110 15.5.6", keeps = true, answers = { 405 },
         request = "DELETE /host HTTP/1.1\r\nHost: a\r\n\r\n" },
-    { "OPTIONS", rfc = "9110 9.3.7", keeps = true, answers = { 204 }, request = "OPTIONS /host HTTP/1.1\r\nHost: a\r\n\r\n" },
+    { "OPTIONS", rfc = "9110 9.3.7", keeps = true, answers = { 204 },
+        request = "OPTIONS /host HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "PROPFIND, which is known and not allowed", rfc = "9110 15.5.6", keeps = true, answers = { 405 },
         request = "PROPFIND /host HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "100-continue and a body that comes anyway", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 },
         bodies = { [2] = "hello" },
         request = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
-    { "100-continue in HTTP/1.0 is ignored", rfc = "9110 10.1.1", keeps = false, answers = { 200 }, bodies = { "hello" },
+    { "100-continue in HTTP/1.0 is ignored", rfc = "9110 10.1.1", keeps = false, answers = { 200 },
+        bodies = { "hello" },
         request = "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
 }

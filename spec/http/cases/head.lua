@@ -7,7 +7,8 @@ local function field(text)
 end
 
 return {
-    { "a plain request", rfc = "9112 3", keeps = true, answers = { 200 }, bodies = { "good" }, request = field("X: y") },
+    { "a plain request", rfc = "9112 3", keeps = true, answers = { 200 }, bodies = { "good" },
+        request = field("X: y") },
     { "an empty line before a request", rfc = "9112 2.2", keeps = true, answers = { 200 },
         request = "\r\n" .. field("X: y") },
     { "two empty lines before a request", rfc = "9112 2.2", keeps = true, answers = { 200 },
