@@ -314,6 +314,14 @@ describe("a deadline", function()
     end)
 end)
 
+describe("a deadline", function()
+    it("counts from the call, however long the task had computed before", function()
+        local began = os.clock()
+        while os.clock() - began < 0.3 do end -- luacheck: ignore 542
+        assert.equal(200, fresh():get(server.url .. "/echo", { timeout = 0.25 }).status)
+    end)
+end)
+
 describe("failing to connect", function()
     it("is told apart", function()
         assert.equal("refused", (code_of(http.get, "http://127.0.0.1:1/")))
