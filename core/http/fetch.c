@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "loop/loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,7 @@ void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
     fetch->body = body;
     fetch->timing.began = fetch_now_us();
     finish_head(fetch);
+    loop_update_time(fetch->loop); /* whoever calls may have computed for longer than the deadline */
     if (timeout_ms != 0)
         timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
     pool_submit(fetch->pool, fetch);

@@ -1,30 +1,26 @@
 /*
  * moonloop.core.testing: what lua/moonloop/testing.lua builds its client from. A host is what a
- * worker has (generations, an HTTP server) on the loop of the spec's own VM, behind an abstract
- * Unix socket that nobody else knows; a call is one connection to it. So specs go the same way as
- * requests do.
+ * worker has (generations, an HTTP server) on the loop of the spec's own VM. A connection to it is
+ * a socket pair: one end with the server's conn, the other with the pool of an HTTP client. So
+ * specs go the same way as requests do.
  *
- * A host lives as long as its userdata, a call until its answer has come or its task was cancelled.
+ * A host lives as long as its userdata, or until it is closed.
  */
 #include "script/lib_testing.h"
 
-#include "base/buf.h"
 #include "base/config.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "http/conn.h"
+#include "http/pool.h"
 #include "http/server.h"
-#include "loop/loop.h"
-#include "net/stream.h"
 #include "script/generation.h"
-#include "script/task.h"
+#include "script/lib_http.h"
 #include "script/vm.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define HOST_NAME "moonloop.testing.Host"
 
@@ -32,9 +28,6 @@ struct host {
     struct config config;
     struct generations *generations;
     struct http_server *server;
-    int listen_fd;
-    struct sockaddr_un address;
-    socklen_t address_len;
 };
 
 static int l_host_gc(lua_State *L)
@@ -44,27 +37,10 @@ static int l_host_gc(lua_State *L)
         http_server_free(host->server);
     if (host->generations != NULL)
         generations_free(host->generations);
-    if (host->listen_fd >= 0)
-        close(host->listen_fd);
     host->server = NULL;
     host->generations = NULL;
-    host->listen_fd = -1;
     config_deinit(&host->config);
     return 0;
-}
-
-/* A socket with a name of the kernel's choice. 0 or -errno. */
-static int listen_anywhere(struct host *host)
-{
-    struct sockaddr_un any = {.sun_family = AF_UNIX};
-    host->address_len = sizeof(host->address);
-    host->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (host->listen_fd < 0 ||
-        bind(host->listen_fd, (struct sockaddr *)&any, sizeof(any.sun_family)) != 0 ||
-        listen(host->listen_fd, SOMAXCONN) != 0 ||
-        getsockname(host->listen_fd, (struct sockaddr *)&host->address, &host->address_len) != 0)
-        return -errno;
-    return http_server_listen(host->server, host->listen_fd);
 }
 
 static uint64_t number_field(lua_State *L, const char *name)
@@ -128,7 +104,7 @@ static int l_open(lua_State *L)
     struct vm *vm = VM_UPVALUE(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     struct host *host = lua_newuserdata(L, sizeof(*host));
-    *host = (struct host){.listen_fd = -1};
+    *host = (struct host){0};
     luaL_getmetatable(L, HOST_NAME);
     lua_setmetatable(L, -2);
     read_config(L, &host->config);
@@ -142,80 +118,41 @@ static int l_open(lua_State *L)
     generation_commit(host->generations, generation);
     host->server =
         http_server_new(vm->loop, &host->config, NULL, generations_handler(host->generations));
-    int status = listen_anywhere(host);
-    if (status != 0)
-        return luaL_error(L, "cannot listen: %s", strerror(-status));
     return 2;
 }
 
-struct call {
-    struct op op;
-    struct stream *stream;
-    struct buf answer;
-    bool is_over; /* the task is not waiting any more */
-};
-
-static void on_close(void *owner)
+static int open_socket(void *data)
 {
-    struct call *call = owner;
-    buf_deinit(&call->answer);
-    free(call);
+    struct host *host = data;
+    int fds[2];
+    if (host->server == NULL)
+        return -ECONNREFUSED;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+        return -errno;
+    conn_open(host->server, fds[0]);
+    return fds[1];
 }
 
-/* The memory goes when the stream is gone. */
-static void release(struct op *op)
+/* pool(host): for moonloop.http. Keep the host for as long. */
+static int l_pool(lua_State *L)
 {
-    struct call *call = (struct call *)op;
-    call->is_over = true;
-    stream_close(call->stream);
-}
-
-static void on_read(void *owner, char *bytes, ssize_t nread)
-{
-    struct call *call = owner;
-    if (call->is_over)
-        return;
-    if (nread > 0) {
-        buf_add(&call->answer, bytes, (size_t)nread);
-        return;
-    }
-    lua_State *L = op_state(&call->op);
-    lua_pushboolean(L, true);
-    lua_pushlstring(L, call->answer.ptr != NULL ? call->answer.ptr : "", call->answer.len);
-    op_complete(&call->op, 2);
-}
-
-static const struct stream_events call_events = {.on_read = on_read, .on_close = on_close};
-
-/* call(host, bytes) -> true, everything that came back until the server closed. Waits. */
-static int l_call(lua_State *L)
-{
-    struct vm *vm = task_check(L);
-    struct host *host = luaL_checkudata(L, 1, HOST_NAME);
-    struct str request;
-    request.ptr = luaL_checklstring(L, 2, &request.len);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&host->address, host->address_len) != 0) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return luaL_error(L, "cannot call the apps: %s", strerror(error));
-    }
-    struct call *call = MEM_NEW(struct call);
-    call->op.release = release;
-    call->stream = stream_open(vm->loop, fd, &call_events, call);
-    if (call->stream == NULL) {
-        free(call);
-        return luaL_error(L, "cannot call the apps: no stream");
-    }
-    stream_read_start(call->stream);
-    stream_write(call->stream, &request, 1); /* a failure shows in what is read */
-    return task_wait(L, &call->op);
+    struct fault fault = {0};
+    struct pool_options options = {
+        .connections = 32,
+        .queue = 1000,
+        .idle_ms = 60 * 1000,
+        .verify = true,
+        .open_socket = open_socket,
+        .open_data = luaL_checkudata(L, 1, HOST_NAME),
+    };
+    ENSURE(http_push_pool(L, &options, &fault) != NULL);
+    return 1;
 }
 
 int luaopen_moonloop_core_testing(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open}, {"call", l_call}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", l_open}, {"pool", l_pool}, {"close", l_host_gc}, {NULL, NULL}};
     luaL_newmetatable(L, HOST_NAME);
     lua_pushcfunction(L, l_host_gc);
     lua_setfield(L, -2, "__gc");

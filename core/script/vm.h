@@ -42,7 +42,6 @@ struct vm {
     const char *lua_dir;           /* borrowed */
     const struct config *config;   /* NULL outside a server */
     struct generation *generation; /* NULL outside a server */
-    void *client;                  /* the HTTP client's, made at its first use; see lib_http.c */
 
     struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
     struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */

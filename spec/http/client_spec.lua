@@ -88,7 +88,8 @@ describe("an answer", function()
         local ok = "HTTP/1.1 200 OK\r\n"
         for wire, expected in pairs({
             [ok .. "Content-Length: 5\r\n\r\nhello"] = { "keep", "hello" },
-            [ok .. "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nT: x\r\n\r\n"] = { "keep", "hello" },
+            [ok .. "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nT: x\r\n\r\n"]
+                = { "keep", "hello" },
             [ok .. "\r\nhello"] = { "close", "hello" },
             ["HTTP/1.0 200 OK\r\n\r\nhello"] = { "close", "hello" },
             ["HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"] = { "keep", "" },
@@ -310,6 +311,14 @@ describe("a deadline", function()
             assert.matches("while waiting for a connection", tostring(err))
             first:wait()
         end)
+    end)
+end)
+
+describe("a deadline", function()
+    it("counts from the call, however long the task had computed before", function()
+        local began = os.clock()
+        while os.clock() - began < 0.3 do end -- luacheck: ignore 542
+        assert.equal(200, fresh():get(server.url .. "/echo", { timeout = 0.25 }).status)
     end)
 end)
 

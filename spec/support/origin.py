@@ -85,6 +85,8 @@ def serve(connection, context):
     try:
         if context:
             connection = context.wrap_socket(connection, server_side=True)
+        elif connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         file = connection.makefile("rb")
         while True:
             head, body = read_request(file)
@@ -97,7 +99,7 @@ def serve(connection, context):
             if then == "drop":
                 file.read(1)
                 break
-            if then == "close":
+            if then in ("close", "cut"):
                 break
             if then == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,91 @@
+---@meta moonloop.core.http
+--- The C half of moonloop.http (core/script/lib_http.c). Functions that wait return `true, ...` or `false, error`
+--- and raise `misuse` outside of a task.
+
+local core = {}
+
+---A pool of connections, kept per origin.
+---@param connections integer per origin, from 1
+---@param queue integer requests per origin that may wait
+---@param idle number seconds that an unused connection is kept
+---@param verify boolean of TLS
+---@param ca_file? string PEM
+---@return userdata? pool
+---@return string? reason why there is none: the file cannot be used
+function core.pool(connections, queue, idle, verify, ca_file) end
+
+---@param pool userdata
+---@return integer connections
+---@return integer idle
+---@return integer queued
+function core.counts(pool) end
+
+---Sends a request and waits for the head of its answer.
+---@param pool userdata
+---@param method string
+---@param url string
+---@param fields string[] name, value, name, value, ...
+---@param body? string
+---@param timeout number seconds; 0: none
+---@return boolean? ok nil: it cannot be sent, and the next is why
+---@return userdata|table|string fetch or error or reason
+---@return integer? status
+---@return string? body when all of it is here
+function core.fetch(pool, method, url, fields, body, timeout) end
+
+---Waits for more of the body.
+---@param fetch userdata
+---@return boolean ok
+---@return string|table|nil chunk nil at the end
+function core.chunk(fetch) end
+
+---Waits for the rest of the body.
+---@param fetch userdata
+---@param most number bytes
+---@return boolean ok
+---@return string|table body
+function core.body(fetch, most) end
+
+---Gives an answer up; its connection is closed unless the answer was whole.
+---@param fetch userdata
+function core.close(fetch) end
+
+---@param fetch userdata
+---@return string[] fields name, value, ...; names in lower case
+function core.headers(fetch) end
+
+---Seconds; nil for what did not happen.
+---@param fetch userdata
+---@return number? dns
+---@return number? connect
+---@return number? tls
+---@return number? first_byte
+---@return number? total
+function core.timing(fetch) end
+
+---@param url string
+---@return { scheme: string, userinfo?: string }?
+---@return string? reason what is wrong with it
+function core.parse(url) end
+
+---@param base string
+---@param reference string
+---@return string? url not checked; nil when base is none
+function core.resolve(base, reference) end
+
+---@param a string
+---@param b string
+---@return boolean
+function core.same_origin(a, b) end
+
+---For a query string or a form: a space becomes a plus.
+---@param text string
+---@return string
+function core.encode(text) end
+
+---Percent-encoding undone; a plus stays one.
+---@param text string
+---@return string
+function core.decode(text) end
+
+return core
