@@ -45,6 +45,12 @@ static uint32_t max_connections(const struct config *config)
     return room < max ? (uint32_t)room : max;
 }
 
+/* NULL for 0: no limit. */
+static struct deadline_queue *queue_of(struct loop *loop, uint32_t duration_ms)
+{
+    return duration_ms != 0 ? deadline_queue(loop, duration_ms) : NULL;
+}
+
 struct http_server *http_server_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot,
                                     const struct http_handler *handler)
@@ -56,9 +62,9 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->handler = handler;
     server->max_conns = max_connections(config);
     link_init(&server->conns);
-    server->header_deadlines = deadline_queue(loop, config->header_timeout_ms);
-    server->body_deadlines = deadline_queue(loop, config->body_timeout_ms);
-    server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
+    server->header_deadlines = queue_of(loop, config->header_timeout_ms);
+    server->body_deadlines = queue_of(loop, config->body_timeout_ms);
+    server->keepalive_deadlines = queue_of(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
     server->access_log = access_log_open(loop, config);
     make_id_prefix(server);

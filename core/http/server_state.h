@@ -34,7 +34,7 @@ struct http_server {
     struct conn *batching;  /* whose read is on the stack; its answers are collected in `out` */
     struct buf out;         /* empty between two batches */
     struct buf side_out;    /* answers outside the batch; empty between two calls */
-    struct deadline_queue *header_deadlines;
+    struct deadline_queue *header_deadlines; /* NULL, as the next two: no limit */
     struct deadline_queue *body_deadlines;
     struct deadline_queue *keepalive_deadlines;
     struct deadline_queue *linger_deadlines;
