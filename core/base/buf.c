@@ -94,7 +94,8 @@ void buf_printf(struct buf *buf, const char *format, ...)
 void buf_consume(struct buf *buf, size_t count)
 {
     ENSURE(count <= buf->len);
-    memmove(buf->ptr, buf->ptr + count, buf->len - count);
+    if (count != 0 && count != buf->len)
+        memmove(buf->ptr, buf->ptr + count, buf->len - count);
     buf->len -= count;
 }
 

@@ -90,10 +90,15 @@ static void send_some(struct client_conn *conn, struct str head)
     while (!conn->is_lost &&
            (head.len != 0 || (conn->body_sent < conn->fetch->body.len &&
                               stream_queued_bytes(conn->stream) < SEND_SLICE_BYTES))) {
-        struct str pieces[2] = {head, next_slice(conn)};
-        if (stream_write(conn->stream, pieces, pieces[1].len != 0 ? 2 : 1) != 0)
+        struct str pieces[2], body = next_slice(conn);
+        uint32_t npieces = 0;
+        if (head.len != 0)
+            pieces[npieces++] = head;
+        if (body.len != 0)
+            pieces[npieces++] = body;
+        if (stream_write(conn->stream, pieces, npieces) != 0)
             conn->is_lost = true; /* the end comes as an event, perhaps behind an answer */
-        conn->body_sent += pieces[1].len;
+        conn->body_sent += body.len;
         head.len = 0;
     }
 }
@@ -215,8 +220,10 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
         }
         bytes += used;
         len -= used;
-        if (message->status >= 200 && !was_head_done)
-            fetch_got_head(fetch, base);
+        if (message->status >= 200 && !was_head_done && !fetch_got_head(fetch, base)) {
+            fail(conn, FETCH_PROTOCOL, "malformed answer: the name of a field is no token");
+            return true;
+        }
         if (result == PARSER_END && message->status >= 200) {
             finish(conn, len == 0);
             return true;

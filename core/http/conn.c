@@ -640,17 +640,15 @@ static void finish(struct conn *conn)
     wait_for(conn, queued_bytes != 0 ? CONN_WAITS_SEND : CONN_WAITS_END);
 }
 
-/* A request may have been sent already: to a connection that has not had one, surely; to one
- * between two, when there are bytes to read. Those are answered, with Connection: close. */
+/* An idle client may have sent its next request already, and closing now would fail it. So it has
+ * half a second more: what comes is answered with Connection: close. */
 void conn_drain(struct conn *conn)
 {
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;
-    } else if (conn->waits == CONN_WAITS_NEXT && !stream_has_input(conn->stream)) {
-        conn_close(conn);
     } else {
         conn->waits = CONN_WAITS_NEXT;
-        deadline_start(conn->server->linger_deadlines, &conn->deadline, on_deadline);
+        deadline_start(conn->server->drain_deadlines, &conn->deadline, on_deadline);
     }
 }
 

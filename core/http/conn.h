@@ -26,6 +26,7 @@ enum {
     CONN_QUEUED_MAX = 256 * 1024,     /* answer bytes that the client has not taken */
     CONN_BATCH_MAX = 64 * 1024,       /* answers of one batch before they are sent */
     CONN_LINGER_MS = 2000,            /* for a client to read the last answer before we close */
+    CONN_DRAIN_MS = 500,               /* for a request that is under way when the server drains */
     CONN_DRAIN_BODY_MAX = 64 * 1024,  /* of a body nobody wanted, to keep the connection */
 };
 
@@ -61,7 +62,7 @@ struct conn {
 void conn_open(struct http_server *server, int fd);
 /* Cuts it; a request with the handler is abandoned. */
 void conn_close(struct conn *conn);
-/* Ends it when idle, else after the answer under way. */
+/* Ends it when it stays idle for CONN_DRAIN_MS, else after its next answer. */
 void conn_drain(struct conn *conn);
 
 /* For request.c. */

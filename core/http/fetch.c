@@ -255,10 +255,16 @@ void fetch_orphan(struct fetch *fetch)
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
 }
 
-void fetch_got_head(struct fetch *fetch, const char *base)
+bool fetch_got_head(struct fetch *fetch, const char *base)
 {
+    for (uint32_t i = 0; i < fetch->message.nheaders; i++) {
+        struct slice name = fetch->message.headers[i].name; /* llhttp lets spaces pass */
+        if (!is_token((struct str){base + name.at, name.len}))
+            return false;
+    }
     buf_add(&fetch->answer_head, base, fetch->message.head_len);
     fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+    return true;
 }
 
 static bool refuse_body(struct fetch *fetch, const char *reason)

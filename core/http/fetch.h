@@ -123,8 +123,9 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
-/* For carriers. `base` is the first byte of the answer whose head is in fetch->message. */
-void fetch_got_head(struct fetch *fetch, const char *base);
+/* For carriers. `base` is the first byte of the answer whose head is in fetch->message. False: the
+ * name of a field is none. */
+bool fetch_got_head(struct fetch *fetch, const char *base);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 /* The next three call on_change: the last thing a carrier does. */

@@ -104,10 +104,20 @@ static int fail_version(struct parser *parser)
                 memcmp(at, start, sizeof(start) - 1) == 0 ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX);
 }
 
+/* RFC 9112, 6.3: answers that have no body whatever their fields say. */
+static bool is_bodiless(const llhttp_t *llhttp)
+{
+    uint16_t status = llhttp->status_code;
+    return llhttp->type == HTTP_RESPONSE && (status < 200 || status == 204 || status == 304);
+}
+
 static int on_headers_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
+    bool has_no_body = parser->expects_no_body || is_bodiless(llhttp);
+    if (has_no_body)
+        llhttp->flags |= F_SKIPBODY; /* llhttp_should_keep_alive asks for it */
     message->method = llhttp->method;
     message->status = llhttp->status_code;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
@@ -117,11 +127,11 @@ static int on_headers_complete(llhttp_t *llhttp)
     message->is_upgrade = llhttp->upgrade != 0;
     message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
     if (message->version != 11 && message->version != 10)
-        return fail_version(parser);
+        return llhttp->type == HTTP_REQUEST ? fail_version(parser)
+                                            : fail(parser, PARSER_BAD_VERSION);
     message->is_head_done = true;
-    llhttp->upgrade =
-        0; /* the bytes behind are the next request unless someone takes the upgrade */
-    return parser->expects_no_body; /* 1 tells llhttp that none follows */
+    llhttp->upgrade = 0; /* what is behind is the next request unless someone takes the upgrade */
+    return has_no_body;  /* 1 tells llhttp that none follows */
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)

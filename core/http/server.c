@@ -67,6 +67,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->keepalive_deadlines = queue_of(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
     server->access_log = access_log_open(loop, config);
+    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     make_id_prefix(server);
     return server;
 }
@@ -254,8 +255,10 @@ void server_begin_request(struct http_server *server, struct request *request)
 void server_end_request(struct http_server *server, const struct request *request, uint16_t status)
 {
     struct scoreboard_slot *slot = server->slot;
-    if (server->access_log != NULL)
-        access_log_add(server->access_log, request, status != 0 ? status : STATUS_CLIENT_LEFT);
+    if (server->access_log != NULL) {
+        uint16_t shown = status != 0 ? status : request->status; /* of an answer that was cut */
+        access_log_add(server->access_log, request, shown != 0 ? shown : STATUS_CLIENT_LEFT);
+    }
     server->in_flight--;
     server->requests++;
     server->errors += status >= 500;

@@ -18,8 +18,8 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
                                     const struct http_handler *handler);
 /* Borrows the listening descriptor. 0 or -errno. */
 int http_server_listen(struct http_server *server, int fd);
-/* Accepts what is queued, stops listening, closes idle connections, tells the others to close after
- * their answer. on_idle(data) is called once, when the last connection is gone. */
+/* Accepts what is queued, stops listening, closes connections that stay idle, tells the others to
+ * close after their answer. on_idle(data) is called once, when the last connection is gone. */
 void http_server_drain(struct http_server *server, void (*on_idle)(void *data), void *data);
 /* Cuts every connection. Frees once they are gone; the loop has to turn for that. */
 void http_server_free(struct http_server *server);

@@ -40,6 +40,7 @@ struct http_server {
     struct deadline_queue *linger_deadlines;
     char good_host[64]; /* the last well-formed Host field: most requests bring the same one */
     uint8_t good_host_len;
+    struct deadline_queue *drain_deadlines;
     uint64_t next_id;
     char id_prefix[8];
     uint64_t requests; /* answered */

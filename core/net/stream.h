@@ -53,9 +53,6 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
 void stream_read_start(struct stream *stream);
 void stream_read_stop(struct stream *stream);
 
-/* Whether the kernel holds bytes that were not read yet. */
-bool stream_has_input(const struct stream *stream);
-
 /* Sends the pieces in order, directly where the socket takes them; what it does not take is copied
  * and queued. 0 or -errno; a failure means the connection is lost. */
 int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces);

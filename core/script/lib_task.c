@@ -331,7 +331,8 @@ static int l_counts(lua_State *L)
     lua_setfield(L, -2, "tasks");
     lua_pushinteger(L, vm->nspare_tasks);
     lua_setfield(L, -2, "spare");
-    lua_pushinteger(L, timers_running(vm->loop));
+    lua_pushinteger(L, (lua_Integer)timers_running(vm->loop) - timer_is_running(&vm->ready_timer) -
+                           timer_is_running(&vm->empty_timer)); /* the scheduler's own */
     lua_setfield(L, -2, "timers");
     lua_pushinteger(L, loop_handles(vm->loop));
     lua_setfield(L, -2, "handles");

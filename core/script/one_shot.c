@@ -79,7 +79,7 @@ int one_shot_run(const char *lua_dir, int argc, char **argv)
     }
     fflush(stdout);
     tasks_cancel_all(shot.vm, "cancelled", "the main task has ended");
-    while (shot.vm->ntasks > 0 && loop_turn(shot.loop))
+    while (shot.vm->ntasks > 0 && loop_turn_waiting(shot.loop))
         ;
     vm_free(shot.vm);
     loop_free(shot.loop);

@@ -5,11 +5,8 @@
  */
 #include "script/task.h"
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "http/request.h"
 #include "loop/loop.h"
-#include "script/exchange.h"
 #include "script/task_parts.h"
 #include "script/watchdog.h"
 
@@ -19,8 +16,6 @@
 enum {
     SLICES_PER_TURN = 1000,
     CANCEL_ROUNDS = 100, /* of SLICES_PER_TURN, for clean-up before a VM is freed */
-    SITES_SHOWN = 16,    /* spawn sites in a traceback */
-    FAILURES_HELD = 64,  /* per task, for those who may yet wait for them */
 };
 
 /* ---- life ---- */
@@ -223,157 +218,6 @@ void task_start(struct task *task, int nargs)
     task_make_ready(task, nargs);
 }
 
-/* ---- failures ---- */
-
-/* "\nspawned at apps/a.lua:12" for the task and those above it. */
-static void push_sites(lua_State *L, const struct task *task)
-{
-    int count = 0;
-    lua_pushliteral(L, "");
-    for (const struct task *at = task; at != NULL && at->site[0] != '\0';
-         at = at->home != NULL ? at->home->owner : NULL) {
-        if (++count > SITES_SHOWN) {
-            lua_pushliteral(L, "\nspawned at ... and further up");
-            lua_concat(L, 2);
-            return;
-        }
-        lua_pushfstring(L, "\nspawned at %s:%d", at->site, at->site_line);
-        lua_concat(L, 2);
-    }
-}
-
-void task_push_traceback(struct task *task, lua_State *L)
-{
-    if (task->is_started)
-        luaL_traceback(L, task->co, NULL, 0);
-    else
-        lua_pushliteral(L, "(it had not begun)");
-    push_sites(L, task);
-    lua_concat(L, 2);
-}
-
-void task_push_failure(struct task *task, lua_State *L)
-{
-    lua_State *main = task->vm->L;
-    lua_rawgeti(main, LUA_REGISTRYINDEX, task->vm->wrap_error_ref);
-    lua_pushvalue(task->co, -1);
-    lua_xmove(task->co, main, 1);
-    if (task->is_started)
-        luaL_traceback(main, task->co, NULL, 0);
-    else
-        lua_pushliteral(main, "(it had not begun)");
-    push_sites(main, task);
-    if (vm_pcall(main, 3, 1) != 0)
-        ENSURE(lua_gettop(main) > 0); /* its own error is as good as any */
-    if (L != main)
-        lua_xmove(main, L, 1);
-}
-
-static struct str field_of(lua_State *L, int index, const char *name)
-{
-    struct str value = {0};
-    lua_pushstring(L, name);
-    lua_rawget(L, index);
-    if (lua_type(L, -1) == LUA_TSTRING)
-        value.ptr = lua_tolstring(L, -1, &value.len);
-    return value; /* the table keeps it */
-}
-
-/* The error on top of the stack, of a child that nobody waited for. */
-static void log_failure(struct task *parent, lua_State *L)
-{
-    int err = lua_gettop(L);
-    struct exchange *exchange = parent->exchange;
-    struct log_field fields[2];
-    size_t count = 0;
-    if (exchange != NULL && exchange->request != NULL &&
-        exchange->serial == parent->exchange_serial)
-        fields[count++] =
-            (struct log_field){"request_id", {exchange->request->id, REQUEST_ID_BYTES}};
-    if (lua_istable(L, err)) {
-        fields[count] = (struct log_field){"traceback", field_of(L, err, "traceback")};
-        count += fields[count].value.len != 0;
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, parent->vm->message_ref);
-    lua_pushvalue(L, err);
-    if (vm_pcall(L, 1, 1) == 0 && lua_isstring(L, -1))
-        log_with(LOG_ERROR, fields, count, "a task failed and nobody waited for it: %s",
-                 lua_tostring(L, -1));
-    lua_settop(L, err);
-}
-
-/* Failures of children that no wait has raised must not vanish. */
-static void tell_unseen(struct task *task)
-{
-    lua_State *L = task->vm->L;
-    if (!task->root.has_failure)
-        return;
-    int top = lua_gettop(L);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->root.failure_ref);
-    int count = (int)lua_objlen(L, top + 1);
-    for (int i = 1; i <= count; i++) {
-        lua_rawgeti(L, top + 1, i);
-        lua_getfield(L, top + 2, "is_seen");
-        if (!lua_toboolean(L, -1)) {
-            lua_getfield(L, top + 2, "err");
-            log_failure(task, L);
-        }
-        lua_settop(L, top + 1);
-    }
-    lua_settop(L, top);
-    luaL_unref(L, LUA_REGISTRYINDEX, task->root.failure_ref);
-    task->root.failure_ref = LUA_NOREF;
-    task->root.has_failure = false;
-}
-
-/* Handle and error on top of the stack: for tell_unseen. */
-static void hold_failure(struct scope *home, lua_State *L)
-{
-    if (!home->has_failure) {
-        lua_newtable(L);
-        home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        home->has_failure = true;
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
-    int count = (int)lua_objlen(L, -1);
-    lua_pushvalue(L, -3);
-    lua_rawseti(L, -2, count + 1);
-    lua_pop(L, 1);
-    if (count + 1 >= FAILURES_HELD)
-        tell_unseen(home->owner);
-}
-
-/* The first failure ends the siblings and is what the parent sees; the others hang on it. */
-static void fail_scope(struct scope *home, lua_State *L)
-{
-    int err = lua_gettop(L);
-    if (!home->has_failure && !home->is_cancelled) {
-        lua_pushvalue(L, err);
-        home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        home->has_failure = true;
-        vm_push_error(L, "cancelled", "another task of the same scope failed");
-        lua_pushvalue(L, err);
-        lua_setfield(L, -2, "cause");
-        scope_cancel(home, L);
-    } else if (home->has_failure) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
-        if (lua_istable(L, -1) && !lua_rawequal(L, -1, err)) {
-            lua_pushliteral(L, "others");
-            lua_rawget(L, -2);
-            if (!lua_istable(L, -1)) {
-                lua_pop(L, 1);
-                lua_newtable(L);
-                lua_pushliteral(L, "others");
-                lua_pushvalue(L, -2);
-                lua_rawset(L, -4);
-            }
-            lua_pushvalue(L, err);
-            lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
-        }
-    }
-    lua_settop(L, err);
-}
-
 /* ---- the end ---- */
 
 /* Moves results or the failure into the handle on top of L: [1..n], n, or err. True: it failed. */
@@ -393,6 +237,8 @@ static void fill_handle(struct task *task, lua_State *L)
     } else {
         task_push_failure(task, L);
         lua_setfield(L, -2, "err");
+        lua_pushfstring(L, "%s:%d", task->site, task->site_line);
+        lua_setfield(L, -2, "site");
     }
     lua_pushstring(L, states[task->end_status]);
     lua_setfield(L, -2, "state");
@@ -410,6 +256,7 @@ static void end_handle(struct task *task)
     luaL_unref(L, LUA_REGISTRYINDEX, task->handle_ref);
     task->handle_ref = LUA_NOREF;
     fill_handle(task, L);
+    bool is_seen = !link_is_alone(&task->waiters);
     while (!link_is_alone(&task->waiters)) { /* before the siblings are cancelled: they see it */
         struct own_op *own = LIST_ENTRY(task->waiters.next, struct own_op, link);
         lua_pushboolean(op_state(&own->op), true);
@@ -418,9 +265,9 @@ static void end_handle(struct task *task)
     if (task->end_status == TASK_FAILED && home != NULL) {
         lua_getfield(L, -1, "err");
         if (home->fails_fast)
-            fail_scope(home, L);
-        else if (home == &home->owner->root && !home->is_cancelled)
-            hold_failure(home, L);
+            failure_end_scope(home, L);
+        else if (!is_seen && home == &home->owner->root && !home->is_cancelled)
+            failure_hold(home, L);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -451,7 +298,7 @@ static void function_ended(struct task *task)
     task->status = TASK_ENDING;
     while (task->scope != &task->root) /* entered and not left: an error, or a lost coroutine */
         scope_give_up(task->scope);
-    tell_unseen(task);
+    failures_tell(task);
     if (task->owner != NULL)
         task->owner->on_end(task, task->end_status);
     if (task->root.ntasks != 0 && !task->root.is_cancelled) {

@@ -15,3 +15,10 @@ void task_make_ready(struct task *task, int nargs);
 void task_interrupt(struct task *task);
 /* Sees to it that the queue runs in the next turn of the loop, unless it runs already. */
 void tasks_run_soon(struct vm *vm);
+
+/* The error on top of L's stack ends that scope, as its first failure; later ones hang on that. */
+void failure_end_scope(struct scope *home, lua_State *L);
+/* The handle below the error on top of L's stack is kept, for failures_tell. */
+void failure_hold(struct scope *home, lua_State *L);
+/* Logs the failures of the task's children that no wait has raised, and forgets them. */
+void failures_tell(struct task *task);

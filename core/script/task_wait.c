@@ -74,6 +74,16 @@ static void push_unyieldable(lua_State *L)
     lua_remove(L, -2);
 }
 
+/* An error, say the watchdog's, struck between the start of a wait in an inner coroutine and its
+ * yield to the task: the wait is still held and nobody waits. */
+static void drop_lost_wait(struct task *task)
+{
+    struct op *op = task->op;
+    task->op = NULL;
+    if (op != NULL)
+        op->release(op);
+}
+
 struct vm *task_check(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -88,6 +98,7 @@ struct vm *task_check(lua_State *L)
         push_unyieldable(L);
         lua_error(L);
     }
+    drop_lost_wait(task);
     if (task->scope->is_cancelled) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
         lua_error(L);
@@ -112,11 +123,8 @@ void task_refuse_wait(lua_State *L)
 {
     struct task *task = VM_UPVALUE(L)->current;
     push_unyieldable(L);
-    if (task == NULL || task->op == NULL)
-        return;
-    struct op *op = task->op;
-    task->op = NULL;
-    op->release(op);
+    if (task != NULL)
+        drop_lost_wait(task);
 }
 
 /* ---- after ---- */
@@ -168,6 +176,7 @@ void task_interrupt(struct task *task)
 struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op))
 {
     struct own_op *own = &vm->current->own;
+    drop_lost_wait(vm->current);
     own->op.task = vm->current;
     own->op.release = release;
     own->op.is_shielded = false;

@@ -93,13 +93,17 @@ bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault)
 void vm_push_error(lua_State *L, const char *code, const char *format, ...)
 {
     struct vm *vm = vm_of(L);
+    /* No function is called on a coroutine that has yielded: its frames would be lost. */
+    lua_State *at = lua_status(L) == LUA_YIELD ? vm->L : L;
     va_list args;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->new_error_ref);
-    lua_pushstring(L, code);
+    lua_rawgeti(at, LUA_REGISTRYINDEX, vm->new_error_ref);
+    lua_pushstring(at, code);
     va_start(args, format);
-    lua_pushvfstring(L, format, args);
+    lua_pushvfstring(at, format, args);
     va_end(args);
-    lua_call(L, 2, 1); /* builds a table: it can only fail when memory is out */
+    lua_call(at, 2, 1); /* builds a table: it can only fail when memory is out */
+    if (at != L)
+        lua_xmove(at, L, 1);
 }
 
 void vm_set_path(lua_State *L, const char *lua_dir)

@@ -185,7 +185,7 @@ static void look(struct watchdog *watchdog)
         passed = watchdog->look_ms;
     held = atomic_load(&watchdog->seen_ms) + passed;
     atomic_store(&watchdog->seen_ms, held);
-    if (held >= watchdog->notice_ms)
+    if (held >= watchdog->notice_ms || held >= watchdog->limit_ms)
         atomic_store(&watchdog->slices.noticed, running);
     if (held >= watchdog->limit_ms)
         strike(watchdog, running);

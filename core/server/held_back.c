@@ -31,3 +31,21 @@ bool held_back_has_news(const struct failures *failures, const struct snapshot *
     }
     return false;
 }
+
+bool held_back_is_possible(const struct report *committed, struct str app)
+{
+    const struct app_report *report = committed != NULL ? report_app(committed, app) : NULL;
+    return report != NULL && report->is_ok;
+}
+
+size_t held_back_mark(struct failures *failures, const struct report *committed, struct str *names)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < failures->count; i++) {
+        struct str name = str_of(failures->list[i].app);
+        failures->list[i].is_held_back = held_back_is_possible(committed, name);
+        if (failures->list[i].is_held_back)
+            names[count++] = name;
+    }
+    return count;
+}

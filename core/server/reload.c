@@ -287,34 +287,13 @@ static void commit_unproven(struct reload *reload)
     end(reload, RELOAD_COMMITTED, "no worker was serving; new ones start from the new code");
 }
 
-/* Whether app `name` loaded in the committed generation. */
-static bool has_good(const struct reload *reload, struct str name)
-{
-    const struct app_report *app = reload->report ? report_app(reload->report, name) : NULL;
-    return app != NULL && app->is_ok;
-}
-
-/* Marks the failed apps that have a good version. How many there are in all. */
-static size_t mark_held_back(struct reload *reload, struct str *names)
-{
-    size_t count = 0;
-    struct failures *failures = &reload->attempt.failures;
-    for (size_t i = 0; i < failures->count; i++) {
-        struct str name = str_of(failures->list[i].app);
-        failures->list[i].is_held_back = has_good(reload, name);
-        if (failures->list[i].is_held_back)
-            names[count++] = name;
-    }
-    return count;
-}
-
 /* The candidate without the apps that failed; built once more. */
 static void hold_back(struct reload *reload)
 {
     struct attempt *attempt = &reload->attempt;
     struct fault fault = {0};
     struct str *names = mem_zeroed((attempt->failures.count + 1) * sizeof(*names));
-    size_t count = mark_held_back(reload, names);
+    size_t count = held_back_mark(&attempt->failures, reload->report, names);
     struct snapshot *next = NULL;
     if (count > 0)
         next = snapshot_hold_back(attempt->disk, reload->committed, names, count, &fault);
@@ -349,8 +328,9 @@ static void judge(struct reload *reload)
     }
     size_t to_hold_back = 0;
     for (size_t i = 0; i < attempt->failures.count; i++)
-        to_hold_back += !attempt->failures.list[i].is_held_back &&
-                        has_good(reload, str_of(attempt->failures.list[i].app));
+        to_hold_back +=
+            !attempt->failures.list[i].is_held_back &&
+            held_back_is_possible(reload->report, str_of(attempt->failures.list[i].app));
     if (to_hold_back > 0)
         hold_back(reload);
     else

@@ -1,3 +1,7 @@
+/*
+ * Births: a slot gets its worker, by a fork without exec. What is the master's alone is closed in
+ * the child before any worker code runs.
+ */
 #include "server/slots_state.h"
 
 #include "base/log.h"

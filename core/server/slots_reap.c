@@ -1,3 +1,7 @@
+/*
+ * Deaths: who has ended and why, what the slot does about it, and who has to be killed because its
+ * loop is stuck.
+ */
 #include "server/slots_state.h"
 
 #include "base/log.h"

@@ -53,6 +53,7 @@ local function run_entries(scope, list, fn, limit, is_settled, tasks)
         end
         last = last + 1
         tasks[last] = spawn(fn, item, last)
+        tasks[last].is_seen = true -- its failure is a result of the map
         return tasks[last]
     end
     local function take_turns()
@@ -68,7 +69,10 @@ local function run_entries(scope, list, fn, limit, is_settled, tasks)
         end
     end
     if limit then
-        for _ = 1, math.min(limit, math.max(#list, 1)) do
+        for i = 1, limit do
+            if list[i] == nil then
+                return
+            end
             scope:spawn(take_turns)
         end
         return

@@ -53,7 +53,7 @@ local function exchange(client, wanted, deadline)
     local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
         wanted.body, left)
     if ok == nil then
-        error(("http: %s %s: %s"):format(wanted.method, wanted.url, handle), 0)
+        request.misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
     elseif not ok then
         error(handle, 0)
     end
@@ -64,38 +64,36 @@ end
 ---@param options moonloop.http.Request
 ---@return moonloop.http.Response
 function Client:request(options)
-    local wanted = request.new(options, self.options, 2)
+    local wanted = request.new(options, self.options)
     local timeout = options.timeout
     if timeout == nil then
         timeout = self.options.timeout
     end
     local deadline = timeout and now() + timeout
-    local left = options.redirects or 5
+    local most, hops = options.redirects or 5, 0
     while true do
         local res = exchange(self, wanted, deadline)
-        local next_one = left > 0 and request.redirected(wanted, res) or nil
-        if next_one == nil then
-            local is_lost = (options.redirects or 5) > 0 and request.redirected(wanted, res)
-            if is_lost then
-                res:close()
-                errors.raise("protocol", "%s %s: more than %d redirects", wanted.method, wanted.url,
-                    options.redirects or 5)
-            end
+        local following = most > 0 and request.redirected(wanted, res)
+        if not following then
             return res
         end
         res:close()
-        wanted, left = next_one, left - 1
+        hops = hops + 1
+        if hops > most then
+            errors.raise("protocol", "%s %s: more than %d redirects", wanted.method, wanted.url, most)
+        end
+        wanted = following
     end
 end
 
 local function with(method, url, options)
     if options ~= nil and type(options) ~= "table" then
-        error(("http: expected a table of options, got a %s"):format(type(options)), 3)
+        request.misuse("http: expected a table of options, got a %s", type(options))
     end
     local all = { method = method, url = url }
     for name, value in pairs(options or {}) do
         if name == "method" or name == "url" then
-            error(("http: option %q is for request{} alone"):format(name), 3)
+            request.misuse("http: option %q is for request{} alone", name)
         end
         all[name] = value
     end
@@ -161,10 +159,10 @@ local CLIENT_OPTIONS = {
 ---@return moonloop.http.Client
 function M.client(options)
     options = options or {}
-    request.check_options(options, CLIENT_OPTIONS, "http.client", 3)
+    request.check_options(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
     if connections < 1 or queue < 0 or idle <= 0 then
-        error("http.client: connections begin at 1, queue at 0, and idle is more than 0", 2)
+        request.misuse("http.client: connections begin at 1, queue at 0, and idle is more than 0")
     end
     local own = {
         base_url = options.base_url, headers = options.headers,

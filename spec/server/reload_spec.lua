@@ -75,6 +75,29 @@ describe("a change of an app", function()
         assert.equal(2, generation(site))
     end)
 
+    it("is seen in a file outside that an app requires", function()
+        local dir = process.directory()
+        process.write(dir .. "/far_away.lua", "return 'far 1'")
+        local site = start({
+            apps = {
+                ["hello.lua"] = [[
+                    local text = require("far_away")
+                    local app = require("moonloop").app()
+                    app:get("/", function() return text end)
+                    return app
+                ]],
+            },
+            env = { LUA_PATH = dir .. "/?.lua;;" },
+        })
+        assert.equal("far 1", site:get("/hello/").body)
+        process.write(dir .. "/far_away.lua", "return 'far 2'")
+        wait_body(site, "/hello/", "far 2")
+        process.write(dir .. "/unrelated.lua", "return 1")
+        process.write(dir .. "/far_away.lua", "return 'far 3'")
+        wait_body(site, "/hello/", "far 3")
+        assert.equal(3, generation(site))
+    end)
+
     it("does nothing when the bytes are the same", function()
         local site = start()
         site:write("hello.lua", app("one"))

@@ -145,7 +145,7 @@ describe("the watchdog", function()
             local connection = site:connect()
             connection:send("GET /hello/late HTTP/1.1\r\nHost: x\r\n\r\n")
             site:wait_status("the request to run", function(status)
-                return status.workers[1].requests_active == nil or status.workers[1].requests_active > 0
+                return status.workers[1].in_flight > 0
             end)
             site:write("hello.lua", HEAD .. 'app:get("/loop", function() while true do end end)\n'
                 .. 'app:get("/version", function() return "new" end)\nreturn app\n')
@@ -179,7 +179,7 @@ describe("the watchdog", function()
                     while clock() < stop do end
                     return "done"
                 end)
-            ]])
+            ]], { options = { "--workers", "1", "--block-limit", "5" } })
             for _ = 1, 8 do
                 assert.equal("done", site:get("/hello/work").body)
             end

@@ -261,7 +261,7 @@ function M.spawn(given)
         words[#words + 1] = word
     end
     if given.prefix then
-        words = { "sh", "-c", given.prefix .. ' exec "$@"', "sh", unpack(words) }
+        words = { "sh", "-c", given.prefix .. ' "$@"', "sh", unpack(words) }
     end
     self.env = given.env or {}
     self.process = process.spawn(words, { cwd = self.dir, env = self.env, keep_fd = given.keep_fd })

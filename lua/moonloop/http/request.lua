@@ -7,6 +7,23 @@ local json = require("moonloop.json")
 
 local M = {}
 
+---Raises a mistake of whoever called the client, with that place in front.
+---@param format string
+---@param ... any
+function M.misuse(format, ...)
+    local level = 2
+    while true do
+        local info = debug.getinfo(level, "S")
+        if not info or not (info.source:find("/moonloop/http", 1, true) or info.what == "C"
+            or info.what == "tail") then
+            error(format:format(...), info and level or 0)
+        end
+        level = level + 1
+    end
+end
+
+local misuse = M.misuse
+
 ---@class moonloop.http.Wanted
 ---@field method string
 ---@field url string without user and password
@@ -24,10 +41,9 @@ local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 ---@param options table
 ---@param known table<string, string|table<string, boolean>>
 ---@param what string
----@param level integer
-function M.check_options(options, known, what, level)
+function M.check_options(options, known, what)
     if type(options) ~= "table" then
-        error(("%s: expected a table of options, got a %s"):format(what, type(options)), level)
+        misuse("%s: expected a table of options, got a %s", what, type(options))
     end
     for name, value in pairs(options) do
         local expected = known[name]
@@ -37,23 +53,22 @@ function M.check_options(options, known, what, level)
                 names[#names + 1] = each
             end
             table.sort(names)
-            error(("%s: unknown option %q; there are %s"):format(what, tostring(name), table.concat(names, ", ")),
-                level)
+            misuse("%s: unknown option %q; there are %s", what, tostring(name), table.concat(names, ", "))
         end
         local kind = type(value)
         local is_good = expected == "any" or expected == kind or type(expected) == "table" and expected[kind]
         if not is_good then
-            error(("%s: option %s: a %s does not do"):format(what, name, kind), level)
+            misuse("%s: option %s: a %s does not do", what, name, kind)
         end
     end
     local timeout = options.timeout
     if timeout == true or type(timeout) == "number" and not (timeout > 0) then
-        error(("%s: option timeout: expected seconds, more than 0, or false"):format(what), level)
+        misuse("%s: option timeout: expected seconds, more than 0, or false", what)
     end
 end
 
 ---Adds `name=value` pairs of a table, sorted, so that equal tables give equal URLs.
-local function encode_pairs(map, what, level)
+local function encode_pairs(map, what)
     local names, parts = {}, {}
     for name in pairs(map) do
         names[#names + 1] = name
@@ -64,7 +79,7 @@ local function encode_pairs(map, what, level)
     local function add(name, value)
         local kind = type(value)
         if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-            error(("http: %s %s: cannot encode a %s"):format(what, tostring(name), kind), level + 2)
+            misuse("http: %s %s: cannot encode a %s", what, tostring(name), kind)
         end
         parts[#parts + 1] = core.encode(tostring(name)) .. "=" .. core.encode(tostring(value))
     end
@@ -77,10 +92,10 @@ local function encode_pairs(map, what, level)
     return table.concat(parts, "&")
 end
 
-local function full_url(options, base_url, level)
+local function full_url(options, base_url)
     local url = options.url
     if type(url) ~= "string" then
-        error(("http: expected a URL, got a %s"):format(type(url)), level + 1)
+        misuse("http: expected a URL, got a %s", type(url))
     end
     if base_url and not url:match("^[%w+.-]+://") then
         url = base_url:gsub("/+$", "") .. (url:match("^[/?]") and url or "/" .. url)
@@ -88,36 +103,36 @@ local function full_url(options, base_url, level)
     if options.query and next(options.query) ~= nil then
         local front, fragment = url:match("^([^#]*)(.*)$")
         local mark = front:find("?", 1, true) and (front:match("[?&]$") and "" or "&") or "?"
-        url = front .. mark .. encode_pairs(options.query, "query", level + 1) .. fragment
+        url = front .. mark .. encode_pairs(options.query, "query") .. fragment
     end
     return url
 end
 
 ---The body and the type that goes with it.
-local function body_of(options, level)
+local function body_of(options)
     local given = (options.json ~= nil and 1 or 0) + (options.form and 1 or 0) + (options.body and 1 or 0)
     if given > 1 then
-        error("http: json, form and body exclude each other", level + 1)
+        misuse("http: json, form and body exclude each other")
     elseif options.json ~= nil then
         return json.encode(options.json), "application/json"
     elseif options.form then
-        return encode_pairs(options.form, "form", level + 1), "application/x-www-form-urlencoded"
+        return encode_pairs(options.form, "form"), "application/x-www-form-urlencoded"
     end
     return options.body
 end
 
 ---Adds the fields of a table to `fields`; `seen` holds the names that are settled, in lower case.
-local function add_fields(fields, headers, seen, level)
+local function add_fields(fields, headers, seen)
     local names = {}
     for name, value in pairs(headers or {}) do
         if type(name) ~= "string" then
-            error(("http: header %s: expected a name"):format(tostring(name)), level + 1)
+            misuse("http: header %s: expected a name", tostring(name))
         end
         if not seen[name:lower()] then
             names[#names + 1] = name:lower()
             for _, each in ipairs(type(value) == "table" and value or { value }) do
                 if type(each) ~= "string" and type(each) ~= "number" then
-                    error(("http: header %s: expected a string, got a %s"):format(name, type(each)), level + 1)
+                    misuse("http: header %s: expected a string, got a %s", name, type(each))
                 end
                 fields[#fields + 1] = name
                 fields[#fields + 1] = tostring(each)
@@ -129,10 +144,10 @@ local function add_fields(fields, headers, seen, level)
     end
 end
 
-local function split_userinfo(url, level)
+local function split_userinfo(url)
     local parts, reason = core.parse(url)
     if not parts then
-        error(("http: %s: %s"):format(url, reason), level + 1)
+        misuse("http: %s: %s", url, reason)
     end
     if not parts.userinfo then
         return url, nil
@@ -144,25 +159,23 @@ end
 
 ---@param options moonloop.http.Request
 ---@param client moonloop.http.ClientOptions
----@param level integer of the caller to blame
 ---@return moonloop.http.Wanted
-function M.new(options, client, level)
-    level = level + 1
-    M.check_options(options, OPTIONS, "http", level + 1)
-    local url, url_auth = split_userinfo(full_url(options, client.base_url, level), level)
-    local body, content_type = body_of(options, level)
+function M.new(options, client)
+    M.check_options(options, OPTIONS, "http")
+    local url, url_auth = split_userinfo(full_url(options, client.base_url))
+    local body, content_type = body_of(options)
     local fields, seen = {}, {}
-    add_fields(fields, options.headers, seen, level)
-    add_fields(fields, client.headers, seen, level)
+    add_fields(fields, options.headers, seen)
+    add_fields(fields, client.headers, seen)
     if content_type and not seen["content-type"] then
-        add_fields(fields, { ["Content-Type"] = content_type }, seen, level)
+        add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
     local auth = options.auth or url_auth
     if auth and not seen.authorization then
         if type(auth[1]) ~= "string" or type(auth[2]) ~= "string" or auth[1]:find(":", 1, true) then
-            error("http: option auth: expected { user, password }, and no colon in the user", level)
+            misuse("http: option auth: expected { user, password }, and no colon in the user")
         end
-        add_fields(fields, { Authorization = "Basic " .. base64.encode(auth[1] .. ":" .. auth[2]) }, seen, level)
+        add_fields(fields, { Authorization = "Basic " .. base64.encode(auth[1] .. ":" .. auth[2]) }, seen)
     end
     return {
         method = (options.method or "GET"):upper(), url = url, fields = fields, body = body,

@@ -54,7 +54,11 @@ function Response.__index(self, key)
         return headers
     elseif key == "timing" then
         local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
-        return { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
+        local timing = { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
+        if total then
+            rawset(self, key, timing)
+        end
+        return timing
     end
     return Response[key]
 end
@@ -127,7 +131,7 @@ end
 ---Gives the rest of the body up; what was not read whole cannot be read any more.
 function Response:close()
     if not rawget(self, "whole") then
-        local _ = self.headers, self.timing
+        self.headers, self.timing = self.headers, self.timing -- made while they can be
         core.close(self.handle)
     end
 end

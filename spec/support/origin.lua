@@ -1,0 +1,58 @@
+--- Starts spec/support/origin.py, the server that the client's specs talk to.
+
+local M = {}
+
+---@class spec.Origin
+---@field url string without a slash at the end
+---@field port integer
+local Origin = {}
+Origin.__index = Origin
+
+---@param certificate? string path, for TLS
+---@param key? string path
+---@return spec.Origin
+function M.start(certificate, key)
+    local fifo = os.tmpname()
+    local out = os.tmpname()
+    os.remove(fifo)
+    assert(os.execute("mkfifo " .. fifo) == 0 or true)
+    os.execute(("python3 spec/support/origin.py %s %s <%s >%s 2>%s.err &"):format(certificate or "", key or "",
+        fifo, out, out))
+    local input = assert(io.open(fifo, "w")) -- its end is the end of the server, however the spec ends
+    local port
+    while not port do
+        local file = assert(io.open(out))
+        port = tonumber(file:read("*l"))
+        file:close()
+        if not port then
+            os.execute("sleep 0.02")
+        end
+    end
+    os.remove(fifo)
+    os.remove(out)
+    os.remove(out .. ".err")
+    return setmetatable({
+        input = input, port = port, url = ("%s://127.0.0.1:%d"):format(certificate and "https" or "http", port),
+    }, Origin)
+end
+
+local function encode(text)
+    return (text:gsub("[^%w]", function(char)
+        return ("%%%02X"):format(char:byte())
+    end))
+end
+
+---The URL that is answered with these bytes.
+---@param bytes string
+---@param after? "keep"|"close"|"reset"|"drop"|"hang"
+---@param size? integer bytes sent at a time
+---@return string
+function Origin:reply(bytes, after, size)
+    return ("%s/reply?bytes=%s&then=%s&size=%d"):format(self.url, encode(bytes), after or "keep", size or 0)
+end
+
+function Origin:stop()
+    self.input:close()
+end
+
+return M
