@@ -31,6 +31,34 @@ local EXAMPLES = {
         tries = { { "one", { "/blocking/" } }, { "six at once", six("/blocking/0.3") } },
     },
     {
+        file = "unblock.lua", path = "/unblock/thread", title = "One word moves it off the loop",
+        says = "A blocking handler as it is, with <code>run = \"thread\"</code> on its route: as many at once as"
+            .. " there are threads.",
+        tries = { { "on the loop", six("/unblock/loop") }, { "on threads", six("/unblock/thread") } },
+    },
+    {
+        file = "synchronous.lua", path = "/synchronous/", title = "A whole app off the loop",
+        says = "Code that knows nothing of event loops, unchanged: one option for all its routes.",
+        tries = { { "one", { "/synchronous/" } }, { "two at once", { "/synchronous/?n=1", "/synchronous/?n=2" } } },
+    },
+    {
+        file = "cpu.lua", path = "/cpu/parts", title = "Computing beside serving",
+        says = "The first lane counts primes in a thread, the others are <code>/hello/</code> meanwhile."
+            .. " A handler that never ends is interrupted.",
+        tries = {
+            { "beside others", { "/cpu/thread", "/hello/", "/hello/Ada", "/hello/Alan", "/hello/Grace" } },
+            { "in four parts", { "/cpu/parts" } }, { "without end", { "/cpu/forever" } },
+        },
+    },
+    {
+        file = "fanout.lua", path = "/fanout/together", title = "Asking five others",
+        says = "One by one is their sum, together as long as the slowest, with a deadline what came in time.",
+        tries = {
+            { "one by one", { "/fanout/one-by-one" } }, { "together", { "/fanout/together" } },
+            { "within 0.25 s", { "/fanout/within/0.25" } },
+        },
+    },
+    {
         file = "address.lua", path = "/address/", title = "Which address do I tell my colleagues?",
         says = "The one by which other machines reach this one. Serve with <code>--bind 0.0.0.0:8080</code>.",
         tries = { { "try it", { "/address/" } } },

@@ -40,8 +40,8 @@ enum {
 /* The line that took the longest in the slice of a suspect. */
 struct block {
     bool is_traced;
-    uint64_t since_ms; /* the last line began */
-    uint64_t held_ms;  /* the longest */
+    uint64_t since_ms;      /* the last line began */
+    uint64_t held_ms;       /* the longest */
     char line[PLACE_BYTES]; /* the last: "apps/hello.lua:12" */
     char longest[PLACE_BYTES];
 };
@@ -209,6 +209,14 @@ static void *watch(void *data)
 
 /* ---- life ---- */
 
+/* What handles SIGPROF: LuaJIT's profiler while it runs. */
+static void (*profiler_signal(void))(int)
+{
+    struct sigaction now;
+    sigaction(SIGPROF, NULL, &now);
+    return now.sa_handler;
+}
+
 static void install_signals(void)
 {
     struct sigaction action = {.sa_sigaction = on_strike, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -216,7 +224,9 @@ static void install_signals(void)
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, SIGPROF);
     sigaction(STRIKE_SIGNAL, &action, NULL);
-    signal(SIGPROF, SIG_IGN); /* one that comes while no profiler runs must not end the process */
+    if (profiler_signal() ==
+        SIG_DFL) /* one that comes while no profiler runs would end the process */
+        signal(SIGPROF, SIG_IGN);
     sigemptyset(&ours);
     sigaddset(&ours, STRIKE_SIGNAL);
     sigaddset(&ours, SIGPROF);
@@ -319,6 +329,8 @@ void watchdog_favour(struct watchdog *watchdog, struct vm *vm)
     if (watchdog->limit_ms == 0)
         return;
     stop_compiling(watchdog);
+    if (profiler_signal() != SIG_IGN)
+        return; /* another watchdog of this process has it; without the compiler a hook will do */
     luaJIT_profile_start(vm->L, PROFILER_MODE, on_tick, NULL);
     setitimer(ITIMER_PROF, &never, NULL);
     watchdog->compiled = vm;
@@ -334,8 +346,8 @@ void watchdog_leave(struct vm *vm)
 
 /* ---- suspects ---- */
 
-/* A call that blocks has returned before anybody can ask where it was made: a signal would cut it short.
- * So a route that has blocked once has its next runs timed line by line. */
+/* A call that blocks has returned before anybody can ask where it was made: a signal would cut it
+ * short. So a route that has blocked once has its next runs timed line by line. */
 static void suspect(struct vm *vm, uint32_t route)
 {
     if (route == 0 || vm->generation == NULL || route > vm->generation->nroutes)
@@ -369,7 +381,8 @@ void watchdog_before_slice(struct vm *vm, uint32_t route)
         return;
     vm->suspects[route - 1]--;
     watchdog->block = (struct block){.is_traced = true, .since_ms = now_ms()};
-    atomic_store(&watchdog->slices.noticed, watchdog->slices.count); /* look at it when it is over */
+    atomic_store(&watchdog->slices.noticed,
+                 watchdog->slices.count); /* look at it when it is over */
     watchdog->is_hook_set = true;
     lua_sethook(vm->L, on_line, LUA_MASKLINE, 0);
 }

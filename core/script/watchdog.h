@@ -32,8 +32,8 @@ void watchdog_favour(struct watchdog *watchdog, struct vm *vm);
 /* Before the VM is freed. */
 void watchdog_leave(struct vm *vm);
 
-/* For vm.c, when a route of this VM has blocked before: the slices of such a route are timed line by
- * line, to name the line. */
+/* For vm.c, when a route of this VM has blocked before: the slices of such a route are timed line
+ * by line, to name the line. */
 void watchdog_before_slice(struct vm *vm, uint32_t route);
 /* After a slice that held the loop for long, when vm_slice_ends says so: takes the hook away, logs,
  * and gives what the slice's status is now. LUA_ERRRUN with the error on top of `co` when it was

@@ -198,6 +198,25 @@ describe("the watchdog", function()
             site:wait_log("debug.sethook is not available")
         end)
 
+        it("has the current generation compiled, and none that drains", function()
+            local site = start([[
+                app:get("/", function() return tostring(jit.status()) end)
+                app:get("/late", function() moonloop.sleep(0.5) return tostring(jit.status()) end)
+            ]])
+            assert.equal("true", site:get("/hello/").body)
+            local connection = site:connect()
+            connection:send("GET /hello/late HTTP/1.1\r\nHost: x\r\n\r\n")
+            site:wait_status("the request to run", function(status)
+                return status.workers[1].in_flight > 0
+            end)
+            site:write("hello.lua", HEAD .. 'app:get("/", function() return "new " .. tostring(jit.status()) end)\n'
+                .. "return app\n")
+            process.wait_for("the new code", function()
+                return site:get("/hello/").body == "new true"
+            end)
+            assert.equal("false", connection:read_response().body)
+        end)
+
         it("is off when block_limit is 0", function()
             local site = start([[
                 app:get("/work", function()

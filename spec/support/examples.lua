@@ -68,7 +68,7 @@ end
 ---@field target string
 ---@field seconds number from the asking of all to the end of this one
 
----Asks all targets at once, each on a connection of its own.
+---Asks all targets at once, in their order, each on a connection of its own.
 ---@param site spec.Server
 ---@param targets string[]
 ---@return spec.Answer[] in the order in which they were answered
@@ -81,7 +81,8 @@ function M.at_once(site, targets)
         of_socket[connection.socket] = { connection, target }
     end
     local began = socket.gettime()
-    for _, each in pairs(of_socket) do
+    for _, made in ipairs(sockets) do
+        local each = of_socket[made]
         assert(each[1]:send("GET " .. each[2] .. " HTTP/1.1\r\nHost: " .. site.host .. ":" .. site.port .. "\r\n\r\n"))
     end
     while #sockets > 0 do
