@@ -50,7 +50,10 @@ static void wait_for(struct conn *conn, enum conn_waits waits)
         break;
     }
     conn->unsent_bytes = stream_unsent_bytes(conn->stream);
-    deadline_start(queue, &conn->deadline, on_deadline);
+    if (queue != NULL)
+        deadline_start(queue, &conn->deadline, on_deadline);
+    else
+        deadline_stop(&conn->deadline); /* no limit */
 }
 
 /* ---- answers ---- */
