@@ -26,7 +26,7 @@ enum {
     CONN_QUEUED_MAX = 256 * 1024,     /* answer bytes that the client has not taken */
     CONN_BATCH_MAX = 64 * 1024,       /* answers of one batch before they are sent */
     CONN_LINGER_MS = 2000,            /* for a client to read the last answer before we close */
-    CONN_DRAIN_MS = 500,               /* for a request that is under way when the server drains */
+    CONN_DRAIN_MS = 500,              /* for a request that is under way when the server drains */
     CONN_DRAIN_BODY_MAX = 64 * 1024,  /* of a body nobody wanted, to keep the connection */
 };
 

@@ -1,10 +1,13 @@
 #include "http/head.h"
 
+#include "http/conn.h"
 #include "http/method.h"
 #include "http/request.h"
+#include "http/server_state.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 enum byte_kind {
     HOST_NAME = 1, /* RFC 3986, 3.2.2: reg-name, with "%" for its encoded bytes */
@@ -78,9 +81,17 @@ static const char *check_host(const struct request *request)
         return message->version == 11 ? "the Host field is missing" : NULL; /* 9112, 3.2 */
     if (message->nhosts > 1)
         return "more than one Host field";
-    return is_authority(request_slice(request, message->headers[message->host].value))
-               ? NULL
-               : "malformed Host field";
+    struct str host = request_slice(request, message->headers[message->host].value);
+    struct http_server *server = request->conn->server;
+    if (host.len == server->good_host_len && memcmp(host.ptr, server->good_host, host.len) == 0)
+        return NULL;
+    if (!is_authority(host))
+        return "malformed Host field";
+    if (host.len <= sizeof(server->good_host)) {
+        memcpy(server->good_host, host.ptr, host.len);
+        server->good_host_len = (uint8_t)host.len;
+    }
+    return NULL;
 }
 
 /* RFC 9112, 6.1 and 6.3 */

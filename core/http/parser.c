@@ -297,11 +297,13 @@ static const char *check_lines(const struct message *message, const char *base, 
         if (name->len == 0 || base + name->at != at || at[name->len] != ':' ||
             at[name->len - 1] == ' ')
             return "malformed header field";
-        at += name->len;
-        at = memchr(at, '\n', (size_t)(end - at));
-        if (at == NULL || at[-1] != '\r')
+        const struct slice *value = &message->headers[i].value;
+        const char *line_end = base + value->at + value->len;
+        if (value->len == 0 || line_end[0] != '\r') /* empty, or blanks behind it */
+            line_end = memchr(at + name->len, '\r', (size_t)(end - at) - name->len);
+        if (line_end == NULL || line_end[1] != '\n')
             return "a line ends without CR LF";
-        at++;
+        at = line_end + 2; /* within a folded value, where no name begins */
     }
     return at[0] == '\r' && at[1] == '\n' ? NULL : "a line ends without CR LF";
 }

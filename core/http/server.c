@@ -45,6 +45,12 @@ static uint32_t max_connections(const struct config *config)
     return room < max ? (uint32_t)room : max;
 }
 
+/* NULL for 0: no limit. */
+static struct deadline_queue *queue_of(struct loop *loop, uint32_t duration_ms)
+{
+    return duration_ms != 0 ? deadline_queue(loop, duration_ms) : NULL;
+}
+
 struct http_server *http_server_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot,
                                     const struct http_handler *handler)
@@ -56,12 +62,12 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->handler = handler;
     server->max_conns = max_connections(config);
     link_init(&server->conns);
-    server->header_deadlines = deadline_queue(loop, config->header_timeout_ms);
-    server->body_deadlines = deadline_queue(loop, config->body_timeout_ms);
-    server->keepalive_deadlines = deadline_queue(loop, config->keepalive_ms);
+    server->header_deadlines = queue_of(loop, config->header_timeout_ms);
+    server->body_deadlines = queue_of(loop, config->body_timeout_ms);
+    server->keepalive_deadlines = queue_of(loop, config->keepalive_ms);
     server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
-    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     server->access_log = access_log_open(loop, config);
+    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     make_id_prefix(server);
     return server;
 }
@@ -249,8 +255,10 @@ void server_begin_request(struct http_server *server, struct request *request)
 void server_end_request(struct http_server *server, const struct request *request, uint16_t status)
 {
     struct scoreboard_slot *slot = server->slot;
-    if (server->access_log != NULL)
-        access_log_add(server->access_log, request, status != 0 ? status : STATUS_CLIENT_LEFT);
+    if (server->access_log != NULL) {
+        uint16_t shown = status != 0 ? status : request->status; /* of an answer that was cut */
+        access_log_add(server->access_log, request, shown != 0 ? shown : STATUS_CLIENT_LEFT);
+    }
     server->in_flight--;
     server->requests++;
     server->errors += status >= 500;

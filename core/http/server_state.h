@@ -31,13 +31,15 @@ struct http_server {
     bool is_full_said;  /* logged, until there is a lot of room again */
     struct request *spare_requests[SERVER_SPARE_REQUESTS];
     uint32_t nspare_requests;
-    struct conn *batching;  /* whose read is on the stack; its answers are collected in `out` */
-    struct buf out;         /* empty between two batches */
-    struct buf side_out;    /* answers outside the batch; empty between two calls */
-    struct deadline_queue *header_deadlines;
+    struct conn *batching; /* whose read is on the stack; its answers are collected in `out` */
+    struct buf out;        /* empty between two batches */
+    struct buf side_out;   /* answers outside the batch; empty between two calls */
+    struct deadline_queue *header_deadlines; /* NULL, as the next two: no limit */
     struct deadline_queue *body_deadlines;
     struct deadline_queue *keepalive_deadlines;
     struct deadline_queue *linger_deadlines;
+    char good_host[64]; /* the last well-formed Host field: most requests bring the same one */
+    uint8_t good_host_len;
     struct deadline_queue *drain_deadlines;
     uint64_t next_id;
     char id_prefix[8];
@@ -57,5 +59,4 @@ void server_conn_closed(struct http_server *server);
 /* Numbers and counts a request whose head is complete; the second takes the status it was answered
  * with, 0 when it was abandoned. */
 void server_begin_request(struct http_server *server, struct request *request);
-void server_end_request(struct http_server *server, const struct request *request,
-                        uint16_t status);
+void server_end_request(struct http_server *server, const struct request *request, uint16_t status);

@@ -151,7 +151,8 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* Only faults of its own reach such a thread: no signal that is meant for the loop, SIGPROF above all. */
+/* Only faults of its own reach such a thread: no signal that is meant for the loop, SIGPROF above
+ * all. */
 static int spawn(struct offload_thread *thread)
 {
     sigset_t blocked, before;
@@ -253,9 +254,10 @@ static void lose(struct offload *pool, struct offload_thread *thread)
     pthread_detach(thread->id);
     pool->nlost++;
     pool->nthreads--;
-    log_warn("an offload thread runs on %d s after its job (%s) was cancelled: a fresh thread takes "
-             "its place, %u of at most %u are lost",
-             OFFLOAD_LOST_MS / 1000, thread->job->label, pool->nlost, pool->size);
+    log_warn(
+        "an offload thread runs on %d s after its job (%s) was cancelled: a fresh thread takes "
+        "its place, %u of at most %u are lost",
+        OFFLOAD_LOST_MS / 1000, thread->job->label, pool->nlost, pool->size);
     count_out(pool, -1);
     int status = start_thread_if_needed(pool);
     if (status != 0)
@@ -331,8 +333,8 @@ struct offload_stats offload_stats(struct offload *pool)
     return stats;
 }
 
-struct offload *offload_new(struct loop *loop, const char *name, uint32_t size, uint32_t max_waiting,
-                            const struct offload_kind *kind, void *data)
+struct offload *offload_new(struct loop *loop, const char *name, uint32_t size,
+                            uint32_t max_waiting, const struct offload_kind *kind, void *data)
 {
     struct offload *pool = MEM_NEW(struct offload), **first = loop_offloads(loop);
     pool->loop = loop;

@@ -1,13 +1,13 @@
 /*
- * offload.h - a pool of OS threads beside one loop: jobs go out through a bounded queue and come back
- * to the loop's thread in batches.
+ * offload.h - a pool of OS threads beside one loop: jobs go out through a bounded queue and come
+ * back to the loop's thread in batches.
  *
  * Knows nothing of what a job does. All functions are for the loop's thread, except those that say
  * otherwise. Locks and atomics live here and nowhere else in this room.
  *
- * A thread whose job was cancelled and still runs after OFFLOAD_LOST_MS is given up: it is counted as
- * lost, logged, and replaced, so that the pool keeps its size. It ends when its job does after all. At
- * most as many threads as the pool has are lost at a time; beyond that the pool shrinks.
+ * A thread whose job was cancelled and still runs after OFFLOAD_LOST_MS is given up: it is counted
+ * as lost, logged, and replaced, so that the pool keeps its size. It ends when its job does after
+ * all. At most as many threads as the pool has are lost at a time; beyond that the pool shrinks.
  */
 #pragma once
 
@@ -48,7 +48,8 @@ struct offload_kind {
     void *(*open)(void *data);
     void (*run)(void *state, struct offload_job *job);
     void (*close)(void *state);
-    /* From the loop's thread, while `state` runs a job that was just cancelled: ends its waiting. */
+    /* From the loop's thread, while `state` runs a job that was just cancelled: ends its waiting.
+     */
     void (*wake)(void *state);
 };
 
@@ -62,27 +63,27 @@ struct offload_stats {
 };
 
 /* The pool lives until loop_free, which stops it. `kind` and `data` are borrowed. */
-struct offload *offload_new(struct loop *loop, const char *name, uint32_t size, uint32_t max_waiting,
-                            const struct offload_kind *kind, void *data);
+struct offload *offload_new(struct loop *loop, const char *name, uint32_t size,
+                            uint32_t max_waiting, const struct offload_kind *kind, void *data);
 struct offload *offload_find(struct loop *loop, const char *name); /* NULL: none */
-/* 0: it will be on_done's or drop's. -EAGAIN: as many jobs wait as may; another -errno: no thread could
- * be started. */
+/* 0: it will be on_done's or drop's. -EAGAIN: as many jobs wait as may; another -errno: no thread
+ * could be started. */
 int offload_submit(struct offload *pool, struct offload_job *job);
-/* True: it had not begun, is out of the queue, and the owner's again. False: it runs on, or has ended;
- * on_done is still to come. */
+/* True: it had not begun, is out of the queue, and the owner's again. False: it runs on, or has
+ * ended; on_done is still to come. */
 bool offload_cancel(struct offload *pool, struct offload_job *job);
 /* On any thread. */
 bool offload_is_cancelled(struct offload_job *job);
 struct offload_stats offload_stats(struct offload *pool);
-/* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most for each; threads that are
- * busy longer are left behind. */
+/* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most for each; threads that
+ * are busy longer are left behind. */
 void offloads_free(struct loop *loop);
 uint32_t offloads_count(const struct loop *loop);
 
 /*
- * What the jobs of one origin share, for as long as one of them, or a thread that was set up for them,
- * is alive: the owner's data, and numbered bytes that threads fetch once instead of getting them with
- * every job. On any thread, all of them.
+ * What the jobs of one origin share, for as long as one of them, or a thread that was set up for
+ * them, is alive: the owner's data, and numbered bytes that threads fetch once instead of getting
+ * them with every job. On any thread, all of them.
  */
 struct offload_origin;
 

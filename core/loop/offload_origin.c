@@ -15,7 +15,7 @@ struct offload_origin {
     struct {
         char *ptr;
         size_t len;
-    } *blobs;
+    } * blobs;
 };
 
 struct offload_origin *offload_origin_new(void *data, void (*free_data)(void *data))

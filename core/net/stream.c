@@ -127,6 +127,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     }
     if (buf->len == 0)
         *buf = uv_buf_init(shared_read, sizeof(shared_read));
+#ifdef STRESS
+    buf->len = 1;
+#endif
 }
 
 static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)

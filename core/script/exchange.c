@@ -242,9 +242,9 @@ static const struct task_owner handler_owner = {.on_end = on_handler_end};
 
 /* By llhttp's method number, plus one; 0: only routes for any method. */
 static const uint8_t router_methods[METHOD_COUNT] = {
-    [METHOD_GET] = ROUTER_GET + 1,       [METHOD_HEAD] = ROUTER_HEAD + 1,
-    [METHOD_POST] = ROUTER_POST + 1,     [METHOD_PUT] = ROUTER_PUT + 1,
-    [METHOD_PATCH] = ROUTER_PATCH + 1,   [METHOD_DELETE] = ROUTER_DELETE + 1,
+    [METHOD_GET] = ROUTER_GET + 1,         [METHOD_HEAD] = ROUTER_HEAD + 1,
+    [METHOD_POST] = ROUTER_POST + 1,       [METHOD_PUT] = ROUTER_PUT + 1,
+    [METHOD_PATCH] = ROUTER_PATCH + 1,     [METHOD_DELETE] = ROUTER_DELETE + 1,
     [METHOD_OPTIONS] = ROUTER_OPTIONS + 1,
 };
 

@@ -1,7 +1,7 @@
 /*
- * moonloop.core.offload: sends jobs, which are bytes to this file, to the loop's pool of threads and
- * waits for the bytes that come back. Made on the loop's thread; on an offload thread only is_thread
- * is of use.
+ * moonloop.core.offload: sends jobs, which are bytes to this file, to the loop's pool of threads
+ * and waits for the bytes that come back. Made on the loop's thread; on an offload thread only
+ * is_thread is of use.
  */
 #include "script/lib_offload.h"
 

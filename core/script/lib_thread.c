@@ -81,9 +81,12 @@ static int l_is_cancelled(lua_State *L)
 
 int luaopen_moonloop_core_thread(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"blob", l_blob},         {"file", l_file},
-                                         {"files", l_files},       {"add_file", l_add_file},
-                                         {"apps_dir", l_apps_dir}, {"is_cancelled", l_is_cancelled},
+    static const luaL_Reg functions[] = {{"blob", l_blob},
+                                         {"file", l_file},
+                                         {"files", l_files},
+                                         {"add_file", l_add_file},
+                                         {"apps_dir", l_apps_dir},
+                                         {"is_cancelled", l_is_cancelled},
                                          {NULL, NULL}};
     vm_library(L, functions);
     return 1;

@@ -1,4 +1,5 @@
-/* lib_thread.h - moonloop.core.thread: what Lua on an offload thread knows of where it came from. */
+/* lib_thread.h - moonloop.core.thread: what Lua on an offload thread knows of where it came from.
+ */
 #pragma once
 
 #include <lua.h>

@@ -14,7 +14,7 @@
 
 struct worker_vm {
     struct loop *loop;
-    struct vm *vm;                 /* NULL before the first job and after one that left it in doubt */
+    struct vm *vm; /* NULL before the first job and after one that left it in doubt */
     struct offload_origin *origin; /* that vm was made from */
     struct worker_job *job;        /* runs now */
     int run_ref;                   /* function(payload) -> result */
@@ -189,7 +189,8 @@ static void finish(struct worker_vm *worker)
     while (worker->vm->ntasks != 0) {
         if (!is_told && worker_vm_is_cancelled(worker)) {
             is_told = true;
-            tasks_cancel_all(worker->vm, "cancelled", "the caller of this job does not wait any more");
+            tasks_cancel_all(worker->vm, "cancelled",
+                             "the caller of this job does not wait any more");
             continue;
         }
         if (loop_turn_waiting(worker->loop) || worker->vm->ntasks == 0) {

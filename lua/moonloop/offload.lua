@@ -11,7 +11,7 @@ local M = {}
 local is_thread = core.is_thread()
 
 -- What comes back from a thread brings its bytecode along; nothing is fetched by number.
-local unpacker = transfer.unpacker(function()
+local unpacker = require("moonloop.unpacker").new(function()
     error("a thread sent a function without its bytecode", 0)
 end, function(app)
     return environment.find(app) or _G

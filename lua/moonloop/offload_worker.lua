@@ -3,6 +3,7 @@
 local core = require("moonloop.core.thread")
 local environment = require("moonloop.environment")
 local errors = require("moonloop.util.errors")
+local log = require("moonloop.log")
 local transfer = require("moonloop.transfer")
 
 local M = {}
@@ -20,17 +21,11 @@ local function env_of(app)
     return env
 end
 
--- An app that is loaded as a whole has its modules in the environment that its offloaded functions use.
-local function new_env(app)
-    envs[app] = nil
-    return env_of(app)
-end
-
 local function set_path(number)
     package.path, package.cpath = core.blob(number):match("^(.-)%z(.*)$")
 end
 
-local unpacker = transfer.unpacker(core.blob, env_of, set_path)
+local unpacker = require("moonloop.unpacker").new(core.blob, env_of, set_path)
 
 local function pack(...)
     local message, reason = transfer.pack(nil, "result", true, select("#", ...), ...)
@@ -42,9 +37,10 @@ end
 
 local function run(what, ...)
     if type(what) == "function" then
+        log.set_context(nil)
         return pack(what(...))
     end
-    return pack(require("moonloop.thread_route").run(new_env, ...))
+    return pack(require("moonloop.thread_route").run(env_of, ...))
 end
 
 ---Runs a job. The core calls it as a task of its own.

@@ -49,11 +49,11 @@ end
 
 local apps = {} -- by name, as long as the VM
 
-local function load_app(spec, new_env)
+local function load_app(spec, env_of)
     local core = require("moonloop.core.thread")
     local shown_dir = core.apps_dir():match("[^/]+$")
     local chunk = assert(loadstring(core.file(spec.app, spec.file), "@" .. shown_dir .. "/" .. spec.file))
-    local app = setfenv(chunk, new_env(spec.app))()
+    local app = setfenv(chunk, env_of(spec.app))()
     apps[spec.app] = { app = app, handlers = {} }
     return apps[spec.app]
 end
@@ -108,14 +108,14 @@ local function reply_of(res, ...)
     return reply
 end
 
----@param new_env fun(app: string): table
+---@param env_of fun(app: string): table
 ---@param spec table
 ---@param copy table
 ---@return table reply
-function M.run(new_env, spec, copy)
+function M.run(env_of, spec, copy)
     local log = require("moonloop.log")
     log.set_context({ request_id = copy.id, app = copy.app, route = copy.route })
-    local loaded = apps[spec.app] or load_app(spec, new_env)
+    local loaded = apps[spec.app] or load_app(spec, env_of)
     local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
     local res = setmetatable({}, require("moonloop.response"))
     return reply_of(res, handler(request_of(copy), res))

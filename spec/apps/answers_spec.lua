@@ -130,7 +130,7 @@ describe("an answer", function()
         empty = "not a header name", type = "line break", length = "the server itself sets", list = "line break",
         value = "bad value", cookie = "no name for a cookie", path = "cookie: path", semicolon = "cookie: path",
         redirect = "line break", cycle = "JSON", raised = "secret", table = "error value of type table",
-        ["nil"] = "error value of type nil", global = "apps/demo.lua:51", write = "apps/demo.lua:52",
+        ["nil"] = "error(nil)", global = "apps/demo.lua:51", write = "apps/demo.lua:52",
     }) do
         it("is 500 for the bad handler " .. name .. ", and the log says why", function()
             check("/bad/" .. name, 500, "text/plain; charset=utf-8", "internal server error\n")

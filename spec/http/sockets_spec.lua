@@ -55,7 +55,7 @@ describe("a listening socket", function()
     end)
 
     it("goes on when 300 descriptors are all in use and some get free", function()
-        local site = start({ prefix = "ulimit -n 300;" })
+        local site = start({ prefix = "ulimit -n 300; exec" })
         local held = {}
         for i = 1, 400 do
             held[i] = site:connect()

@@ -17,6 +17,9 @@ describe("apps/blocking.lua", function()
         local log = site:wait_log("the loop stood still")
         local line = examples.line("apps/blocking.lua", 'app:get("/", ')
         assert.truthy(log:find("app=blocking route=/blocking/ handler=apps/blocking.lua:" .. line, 1, true), log)
+        assert.equal(200, site:get("/blocking/").status) -- from the second time on, the line of the call
+        site:wait_log(("apps/_lib/blocking_sleep.lua:%d: the loop stood still"):format(
+            examples.line("apps/_lib/blocking_sleep.lua", "ffi.C.usleep")))
     end)
 
     it("is answered 500 beyond block_limit, with the call in the log, and the worker lives", function()

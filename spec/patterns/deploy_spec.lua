@@ -33,6 +33,12 @@ local function started(given)
     return server.start(given)
 end
 
+local function wait_access_log(site)
+    process.wait_for("a line in access.log", function()
+        return (process.read(site.dir .. "/access.log") or ""):find('"GET /hello/ HTTP/1.1" 200 ', 1, true)
+    end)
+end
+
 describe("a deployment that comes from gunicorn", function()
     after_each(server.clean)
 
@@ -48,6 +54,7 @@ describe("a deployment that comes from gunicorn", function()
         assert.is_true(ignored > 40 and kept > 15, ignored .. " and " .. kept)
         assert.equal(2, #site:worker_pids())
         assert.equal(site:pid(), tonumber((process.read(site.dir .. "/the.pid"))))
+        wait_access_log(site)
     end)
 
     it("keeps its command line, the application's name excepted", function()
@@ -62,6 +69,7 @@ describe("a deployment that comes from gunicorn", function()
         assert.matches("%-%-worker%-connections is ignored: max_connections", site:log())
         assert.equal(2, #site:worker_pids())
         assert.equal(site:pid(), tonumber((process.read(site.dir .. "/the.pid"))))
+        wait_access_log(site)
     end)
 
     it("finds moonloop.conf.lua.example right as it stands", function()
@@ -69,6 +77,7 @@ describe("a deployment that comes from gunicorn", function()
         local site = started({ config = text, options = {}, bind = "127.0.0.1:0" })
         assert.equal(4, #site:worker_pids())
         assert.equal("Hello, world!\n", site:get("/hello/").body)
+        wait_access_log(site)
         for name in text:gmatch("\n    ([%l_]+) =") do
             assert.truthy(options.by_name[name], name)
         end

@@ -19,7 +19,8 @@ return {
         bodies = { "good", "slow", "not found\n", "good" },
 
 
-                      request = GET .. "\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n" .. GET .. "\r\n" },
+        request = GET .. "\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n"
+            .. GET .. "\r\n" },
     { "a pipelined request behind a body", rfc = "9112 9.3.2", keeps = true, answers = { 200, 200 },
         bodies = { "hello", "good" },
         request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" .. GET .. "\r\n" },

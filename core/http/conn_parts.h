@@ -1,0 +1,25 @@
+/*
+ * conn_parts.h - what conn.c (life, deadlines, answers) and intake.c (bytes to requests) need of
+ * each other. Private to these two.
+ */
+#pragma once
+
+#include "http/conn.h"
+
+/* Of conn.c: arms the deadline of what is waited for now. */
+void conn_wait_for(struct conn *conn, enum conn_waits waits);
+/* What is due when a batch is over and the connection goes on. */
+void conn_settle(struct conn *conn);
+void conn_finish(struct conn *conn);
+void conn_release_request(struct conn *conn);
+
+/* Of intake.c: parses `bytes`, hands on what became complete, keeps the rest. */
+void conn_consume(struct conn *conn, char *bytes, size_t len);
+bool conn_can_consume(struct conn *conn);
+void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
+void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
+/* Something about the body has changed: the handler hears of it if it asked to. */
+void conn_tell_body(struct conn *conn);
+/* For the parser. */
+bool conn_on_body(void *owner, char *bytes, size_t len);
+bool conn_on_chunk(void *owner, uint64_t size);

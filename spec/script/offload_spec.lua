@@ -1,0 +1,362 @@
+--- moonloop.offload, inside the runtime: `moonloop test spec/script/offload_spec.lua`.
+
+local moonloop = require("moonloop")
+local offload = moonloop.offload
+local stats = require("moonloop.offload").stats
+
+--- Blocks its thread, not only its task, until the file is there.
+local function block_until(path)
+    local ffi = require("ffi")
+    ffi.cdef("int usleep(unsigned int);")
+    local file
+    repeat
+        ffi.C.usleep(1000)
+        file = io.open(path)
+    until file
+    file:close()
+end
+
+--- Waits until `probe` holds; the spec's own timeout is the limit.
+local function wait_until(probe)
+    while not probe() do
+        moonloop.sleep(0.005)
+    end
+end
+
+local function failure(fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok)
+    return err
+end
+
+--- What a job and its caller both see: a file that the job makes.
+local function new_flag()
+    local path = os.tmpname()
+    os.remove(path)
+    return path
+end
+
+local function exists(path)
+    local file = io.open(path)
+    if file then
+        file:close()
+    end
+    return file ~= nil
+end
+
+describe("offload", function()
+    it("gives what the function gives, nil in the middle and at the end included", function()
+        local function pack(...)
+            return { n = select("#", ...), ... }
+        end
+        assert.same({ n = 4, 1, nil, "x", nil }, pack(offload(function(a, b, c, d)
+            return a, b, c, d
+        end, 1, nil, "x", nil)))
+        assert.same({ n = 0 }, pack(offload(function() end)))
+    end)
+
+    it("runs on another thread, while the loop goes on", function()
+        local gate = new_flag()
+        local task = moonloop.spawn(offload, function()
+            block_until(gate)
+            return "done"
+        end)
+        for _ = 1, 10 do
+            moonloop.sleep(0.001)
+        end
+        assert.is_nil(task.state)
+        io.open(gate, "w"):close()
+        assert.equal("done", task:wait())
+        os.remove(gate)
+    end)
+
+    it("copies arguments, upvalues and results", function()
+        local list = { 1, 2, { deep = true } }
+        local upvalue = { 1 }
+        local result = offload(function(given)
+            given[1] = 100
+            upvalue[1] = 100
+            return given
+        end, list)
+        assert.same({ 100, 2, { deep = true } }, result)
+        assert.same({ 1, 2, { deep = true } }, list)
+        assert.same({ 1 }, upvalue)
+    end)
+
+    it("keeps cycles, shared parts and metatables", function()
+        local shared = { name = "shared" }
+        local ring = setmetatable({ a = shared, b = shared }, { __index = { inherited = 7 } })
+        ring.me = ring
+        ring[shared] = "by table"
+        local ok, copy = offload(function(r)
+            return r.me == r and r.a == r.b and r.inherited == 7 and r[r.a] == "by table", r
+        end, ring)
+        assert.is_true(ok)
+        assert.is_true(copy ~= ring and copy.me == copy and copy.a == copy.b and copy.inherited == 7)
+    end)
+
+    it("takes deep tables, 64-bit integers and JSON's null", function()
+        local list, null = {}, moonloop.json.null
+        for _ = 1, 5000 do
+            list = { next = list }
+        end
+        local depth, big, is_null = offload(function(l, n)
+            local count = 0
+            while l.next do
+                l, count = l.next, count + 1
+            end
+            return count, 2LL ^ 62 == 2 ^ 62 and 9007199254740993LL, n == moonloop.json.null
+        end, list, null)
+        assert.equal(5000, depth)
+        assert.is_true(big == 9007199254740993LL)
+        assert.is_true(is_null)
+    end)
+
+    it("takes functions as arguments and upvalues, with what they close over", function()
+        local factor = 3
+        local function times(x)
+            return x * factor
+        end
+        local function factorial(n)
+            return n <= 1 and 1 or n * factorial(n - 1)
+        end
+        assert.equal(21, offload(function(f, x)
+            return f(times(x))
+        end, function(x)
+            return x + factor * 3
+        end, 4))
+        assert.equal(120, offload(factorial, 5))
+        assert.equal(9, offload(function()
+            return times
+        end)(3))
+    end)
+
+    it("lets two functions that share a variable go on sharing it", function()
+        local count = 0
+        local function increment()
+            count = count + 1
+        end
+        assert.equal(2, offload(function()
+            increment()
+            increment()
+            return count
+        end))
+        assert.equal(0, count)
+    end)
+
+    it("gives each call the values of its own upvalues, also in compiled code", function()
+        for value = 1, 200 do
+            local upvalue = value
+            local sum = offload(function()
+                local total = 0
+                for _ = 1, 100 do
+                    total = total + upvalue
+                end
+                return total
+            end)
+            assert.equal(100 * value, sum)
+        end
+    end)
+
+    it("sends modules, and functions of modules, by name", function()
+        local floor, sleep, json = math.floor, moonloop.sleep, moonloop.json
+        local concat = table.concat
+        local text, is_same = offload(function(list)
+            sleep(0)
+            return json.encode({ floor(2.5) }) .. concat(list, "+"), moonloop == require("moonloop")
+        end, { "a", "b" })
+        assert.equal("[2]a+b", text)
+        assert.is_true(is_same)
+    end)
+
+    it("refuses what cannot be sent, and names it", function()
+        local file, co = io.stdout, coroutine.create(print)
+        assert.matches("offload: upvalue 'file': cannot send a userdata to a thread",
+            failure(offload, function() return file end), 1, true)
+        assert.matches("offload: argument 2.rows[3]: cannot send a coroutine to a thread",
+            failure(offload, print, 1, { rows = { 1, 2, co } }), 1, true)
+        local function inner()
+            return co
+        end
+        assert.matches("offload: upvalue 'inner', upvalue 'co': cannot send a coroutine to a thread",
+            failure(offload, function() return inner() end), 1, true)
+        assert.matches("argument 1: cannot send a C function to a thread",
+            failure(offload, function() end, require("moonloop.core.task").sleep and (function()
+                return string.gmatch("a", "a")
+            end)()), 1, true)
+        assert.matches("result 1: cannot send a userdata to a thread", failure(offload, function()
+            return io.stdout
+        end).message, 1, true)
+        assert.matches("expected a function, got a nil", failure(offload), 1, true)
+    end)
+
+    it("raises what the job raised, with its code and the thread's traceback", function()
+        local err = failure(offload, function()
+            error("boom")
+        end)
+        assert.equal("error", err.code)
+        assert.matches("offload_spec.lua:%d+: boom$", err.message)
+        assert.matches("in function 'error'.*offload_spec.lua:.*offloaded at:.*offload_spec.lua", err.traceback)
+        err = failure(offload, function()
+            require("moonloop.util.errors").raise("mine", "number %d", 7)
+        end)
+        assert.equal("mine", err.code)
+        assert.equal("number 7", tostring(err))
+        assert.same({ plain = 1 }, failure(offload, function()
+            error({ plain = 1 })
+        end))
+        err = failure(offload, function()
+            error(io.stdout)
+        end)
+        assert.equal("an error value of type userdata", err.message)
+    end)
+
+    it("stops waiting at the caller's deadline and cancels the job at its next wait", function()
+        local flag = new_flag()
+        local err = failure(moonloop.timeout, 0.05, offload, function()
+            local ok, reason = pcall(moonloop.sleep, 60)
+            local file = io.open(flag, "w")
+            file:write(ok and "slept" or reason.code)
+            file:close()
+        end)
+        assert.equal("timeout", err.code)
+        wait_until(function()
+            return exists(flag)
+        end)
+        wait_until(function()
+            return stats().busy == 0
+        end)
+        assert.equal("cancelled", io.open(flag):read("*a"))
+        os.remove(flag)
+    end)
+
+    it("takes a job back that has not begun when its caller stops waiting", function()
+        local gate, flag = new_flag(), new_flag()
+        local tasks = {}
+        for i = 1, stats().size do
+            tasks[i] = moonloop.spawn(offload, block_until, gate)
+        end
+        wait_until(function()
+            return stats().busy == #tasks and stats().waiting == 0
+        end)
+        local late = moonloop.spawn(offload, function()
+            io.open(flag, "w"):close()
+        end)
+        wait_until(function()
+            return stats().waiting == 1
+        end)
+        late:cancel()
+        assert.equal("cancelled", failure(late.wait, late).code)
+        assert.equal(0, stats().waiting)
+        io.open(gate, "w"):close()
+        for _, task in ipairs(tasks) do
+            task:wait()
+        end
+        assert.is_false(exists(flag))
+        os.remove(gate)
+    end)
+
+    it("raises full when a thousand jobs wait", function()
+        local gate = new_flag()
+        local tasks = {}
+        for i = 1, stats().size do
+            tasks[i] = moonloop.spawn(offload, block_until, gate)
+        end
+        wait_until(function()
+            return stats().busy == stats().size and stats().waiting == 0
+        end)
+        for _ = 1, 1000 do
+            tasks[#tasks + 1] = moonloop.spawn(offload, function() end)
+        end
+        wait_until(function()
+            return stats().waiting == 1000
+        end)
+        local err = failure(offload, function() end)
+        io.open(gate, "w"):close()
+        for _, task in ipairs(tasks) do
+            task:wait()
+        end
+        os.remove(gate)
+        assert.equal("full", err.code)
+        assert.matches("1000 jobs wait", err.message)
+    end)
+
+    it("lets everything that waits work on the thread", function()
+        assert.same({ 1, 2, 3 }, offload(function()
+            local tasks, results = {}, {}
+            for i = 1, 3 do
+                tasks[i] = moonloop.spawn(function()
+                    moonloop.sleep(0.01)
+                    return i
+                end)
+            end
+            for i, task in ipairs(tasks) do
+                results[i] = task:wait()
+            end
+            return results
+        end))
+        assert.equal("timeout", failure(offload, function()
+            moonloop.timeout(0.01, moonloop.sleep, 5)
+        end).code)
+        assert.equal("inner", offload(function()
+            return moonloop.offload(function()
+                return "inner"
+            end)
+        end))
+    end)
+
+    it("keeps modules loaded from job to job", function()
+        local function loaded()
+            local was = package.loaded["spec.support.counted"]
+            package.loaded["spec.support.counted"] = true
+            return was
+        end
+        for _ = 1, stats().size * 50 do
+            if offload(loaded) then
+                return
+            end
+        end
+        error("no thread kept its modules")
+    end)
+
+    it("goes on after errors, in any number", function()
+        for _ = 1, 200 do
+            failure(offload, function()
+                error("again")
+            end)
+        end
+        assert.equal(3, offload(function(a, b)
+            return a + b
+        end, 1, 2))
+    end)
+
+    it("replaces a thread that a cancelled job does not leave", function()
+        local gate, before = new_flag(), stats()
+        local stuck = moonloop.spawn(offload, block_until, gate)
+        wait_until(function()
+            return stats().busy == 1
+        end)
+        stuck:cancel()
+        wait_until(function()
+            return stats().lost == 1
+        end)
+        assert.equal("fresh", offload(function()
+            return "fresh"
+        end))
+        assert.equal(before.size, stats().size)
+        io.open(gate, "w"):close()
+        wait_until(function()
+            return stats().lost == 0
+        end)
+        os.remove(gate)
+    end)
+
+    it("needs a task", function()
+        local ok, err
+        string.gsub("x", "x", function()
+            ok, err = pcall(offload, function() end)
+        end)
+        assert.is_false(ok)
+        assert.equal("misuse", err.code)
+    end)
+end)
