@@ -54,4 +54,12 @@ app:get("/", function()
 end)]]) })
         assert.matches("broken.lua:1: no database", site:get("/evil/").body, 1, true)
     end)
+
+    it("whose on_error fails has that failure in the log, with its place", function()
+        local site = start({ ["evil.lua"] = app([[
+app:on_error(function() error("second") end)
+app:get("/", function() error("first") end)]]) })
+        assert.equal(500, site:get("/evil/").status)
+        assert.matches("the error handler failed: apps/evil.lua:3: second", site:log(), 1, true)
+    end)
 end)
