@@ -2,6 +2,7 @@
  * main.c - argv to master or one-shot command.
  */
 #include "base/fault.h"
+#include "loop/offload.h"
 #include "script/command_line.h"
 #include "script/inspection.h"
 #include "script/lua_dir.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static bool is_one_of(const char *word, const char *const *words)
 {
@@ -61,8 +63,22 @@ static int dispatch(struct command_line *line, const char *lua_dir, int argc, ch
     return exit_code;
 }
 
+/* Lua that calls itself by way of C (a callback of string.gsub that calls string.gsub) takes up to
+ * 10 KB of this stack a level, and LuaJIT counts only the levels of its own stack: with 8 MB the
+ * process crashes before Lua's "stack overflow". Memory is taken when it is used. */
+static void raise_stack_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= OFFLOAD_STACK_BYTES)
+        return;
+    limit.rlim_cur =
+        limit.rlim_max < OFFLOAD_STACK_BYTES ? limit.rlim_max : (rlim_t)OFFLOAD_STACK_BYTES;
+    setrlimit(RLIMIT_STACK, &limit);
+}
+
 int main(int argc, char **argv)
 {
+    raise_stack_limit();
     struct fault fault = {0};
     struct command_line *line = NULL;
     int exit_code = 1;

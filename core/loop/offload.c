@@ -163,7 +163,11 @@ static int spawn(struct offload_thread *thread)
     sigdelset(&blocked, SIGILL);
     sigdelset(&blocked, SIGABRT);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int status = pthread_create(&thread->id, NULL, thread_main, thread);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, OFFLOAD_STACK_BYTES);
+    int status = pthread_create(&thread->id, &attributes, thread_main, thread);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -status;
 }

@@ -24,7 +24,8 @@ struct offload;
 enum {
     OFFLOAD_LABEL_BYTES = 96,
     OFFLOAD_LOST_MS = 2000,
-    OFFLOAD_STOP_MS = 500, /* so long offload_free waits for busy threads */
+    OFFLOAD_STOP_MS = 500,           /* so long offload_free waits for busy threads */
+    OFFLOAD_STACK_BYTES = 160 << 20, /* address space; memory only when it is used */
 };
 
 enum offload_state { OFFLOAD_IDLE, OFFLOAD_QUEUED, OFFLOAD_RUNNING, OFFLOAD_ENDED };
