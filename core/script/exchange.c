@@ -227,6 +227,16 @@ static void on_handler_failed(struct exchange *exchange, struct task *task)
         answer_text(request, 500, "internal server error\n", (struct str){0});
 }
 
+/* What is wrong with an answer has no line of its own; the message of the error object on top gets
+ * that of the handler. */
+static void place_error(lua_State *co, const char *source)
+{
+    lua_getfield(co, -1, "message");
+    lua_pushfstring(co, "%s: %s", source, lua_tostring(co, -1));
+    lua_setfield(co, -3, "message");
+    lua_pop(co, 1);
+}
+
 static void on_handler_end(struct task *task, enum task_status status)
 {
     struct exchange *exchange = task->data;
@@ -255,6 +265,8 @@ static void on_handler_end(struct task *task, enum task_status status)
     struct answer_buffers buffers = {&all->scratch, &all->fields};
     int res = lua_istable(co, STACK_RES) ? STACK_RES : 0;
     if (!answer_read(co, STACK_RESULT, res, buffers, &answer)) {
+        if (exchange->phase == EXCHANGE_HANDLER)
+            place_error(co, exchange->route->source);
         on_handler_failed(exchange, task);
         return;
     }

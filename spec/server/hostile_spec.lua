@@ -62,4 +62,33 @@ app:get("/", function() error("first") end)]]) })
         assert.equal(500, site:get("/evil/").status)
         assert.matches("the error handler failed: apps/evil.lua:3: second", site:log(), 1, true)
     end)
+
+    describe("that calls itself by way of C without end", function()
+        local BODY = [[
+local function f() return (string.gsub("a", "a", function() return f() end)) end
+app:get("/", function() return f() end)
+app:get("/thread", { run = "thread" }, function() return f() end)
+app:get("/pid", function() return "fine" end)]]
+
+        for _, target in ipairs({ "/evil/", "/evil/thread" }) do
+            it("is answered 500 at " .. target .. " and the worker lives", function()
+                local site = start({ ["evil.lua"] = app(BODY) })
+                local pid = site:worker_pids()[1]
+                assert.equal(500, site:get(target).status)
+                assert.matches("stack overflow", site:log(), 1, true)
+                assert.equal("fine", site:get("/evil/pid").body)
+                assert.equal(pid, site:worker_pids()[1])
+            end)
+        end
+    end)
+
+    it("names the handler of an answer that cannot be sent, and what an error table says", function()
+        local site = start({ ["evil.lua"] = app([[
+app:get("/number", function() return 5 end)
+app:get("/table", function() error({ message = "out of stock", code = "stock" }) end)]]) })
+        assert.equal(500, site:get("/evil/number").status)
+        assert.matches("apps/evil.lua:3: a handler returns a string", site:log(), 1, true)
+        assert.equal(500, site:get("/evil/table").status)
+        assert.matches("out of stock request_id", site:log(), 1, true)
+    end)
 end)

@@ -60,6 +60,10 @@ function M.message(err)
         return tostring(err)
     end
     local meta = type(err) == "table" and getmetatable(err)
+    local message = type(err) == "table" and (rawget(err, "message") or rawget(err, "code"))
+    if type(message) == "string" and not (type(meta) == "table" and rawget(meta, "__tostring")) then
+        return message
+    end
     if type(meta) == "table" and rawget(meta, "__tostring") then
         local ok, text = pcall(tostring, err)
         if ok then
