@@ -178,15 +178,40 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task_start(task, 6); /* err, req, res, app, is_overdue, is_begun */
 }
 
+/* A string field of the table on top of the stack; borrowed from it. No metamethod is asked: this
+ * is outside of any task. */
+static struct str own_field(lua_State *L, const char *name)
+{
+    struct str value = {0};
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        value.ptr = lua_tolstring(L, -1, &value.len);
+    lua_pop(L, 1);
+    return value;
+}
+
 static void log_lost_failure(struct exchange *exchange, struct task *task)
 {
-    lua_State *co = task->co;
-    const char *text = lua_isstring(co, -1) ? lua_tostring(co, -1) : luaL_typename(co, -1);
+    lua_State *main = exchange->generation->vm->L;
+    int top = lua_gettop(main);
+    struct str message = str_of("an error value without a message"), traceback = {0};
+    task_push_failure(task, main);
+    if (lua_istable(main, -1)) {
+        struct str own = own_field(main, "message");
+        message = own.ptr != NULL ? own : message;
+        traceback = own_field(main, "traceback");
+    } else if (lua_type(main, -1) == LUA_TSTRING) {
+        message.ptr = lua_tolstring(main, -1, &message.len);
+    }
     struct log_field fields[] = {
         {"request_id", {exchange->request->id, REQUEST_ID_BYTES}},
         {"route", str_of(exchange->route->pattern)},
+        {"traceback", traceback},
     };
-    log_with(LOG_ERROR, fields, 2, "the error handler failed: %s", text);
+    log_with(LOG_ERROR, fields, traceback.len != 0 ? 3 : 2, "the error handler failed: %.*s",
+             (int)message.len, message.ptr);
+    lua_settop(main, top);
 }
 
 static void on_handler_failed(struct exchange *exchange, struct task *task)
