@@ -45,6 +45,13 @@ describe("the documentation", function()
         end
     end)
 
+    it("is reached from README.md, each page of it", function()
+        local readme = examples.read("README.md")
+        for _, name in ipairs(documents()) do
+            assert.truthy(name == "README.md" or readme:find("](" .. name .. ")", 1, true), name)
+        end
+    end)
+
     it("names specs in README.md that are there", function()
         local count = 0
         for path in examples.read("README.md"):gmatch("`(spec/[%w_/]+%.lua)`") do

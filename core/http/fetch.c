@@ -1,6 +1,7 @@
 #include "http/fetch.h"
 
 #include "base/mem.h"
+#include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
 #include "loop/loop.h"
@@ -52,19 +53,6 @@ void fetch_free(struct fetch *fetch)
 }
 
 /* ---- the request ---- */
-
-/* RFC 9110, 5.6.2: token */
-static bool is_token(struct str text)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!is_alnum && (c == '\0' || strchr(others, c) == NULL))
-            return false;
-    }
-    return text.len != 0;
-}
 
 /* RFC 9110, 5.5: no control character but the tab, no white space around it. */
 static bool is_field_value(struct str text)
@@ -120,7 +108,7 @@ static bool holds_close(struct str list)
 
 bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason)
 {
-    if (!is_token(name))
+    if (!field_is_name(name))
         return refuse(reason, "the name of a header field holds a character that may not be there");
     if (!is_field_value(value))
         return refuse(reason, "the value of a header field holds a control character");
@@ -261,7 +249,7 @@ bool fetch_got_head(struct fetch *fetch, const char *base)
 {
     for (uint32_t i = 0; i < fetch->message.nheaders; i++) {
         struct slice name = fetch->message.headers[i].name; /* llhttp lets spaces pass */
-        if (!is_token((struct str){base + name.at, name.len}))
+        if (!field_is_name((struct str){base + name.at, name.len}))
             return false;
     }
     buf_add(&fetch->answer_head, base, fetch->message.head_len);

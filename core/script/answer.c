@@ -1,5 +1,6 @@
 #include "script/answer.h"
 
+#include "http/field.h"
 #include "script/json.h"
 #include "script/vm.h"
 
@@ -28,19 +29,6 @@ static bool read_status(lua_State *L, int index, struct answer *answer)
                          : luaL_typename(L, index));
     answer->status = (uint16_t)status;
     return true;
-}
-
-/* RFC 9110, 5.6.2: token */
-static bool is_token(struct str text)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!is_alnum && (c == '\0' || strchr(others, c) == NULL))
-            return false;
-    }
-    return text.len != 0;
 }
 
 static bool add_field(lua_State *L, struct str name, int value_index, struct buf *fields,
@@ -87,7 +75,7 @@ static bool read_headers(lua_State *L, int index, struct buf *fields, struct ans
             return wrong(L, "the name of a header is a string, not a ",
                          luaL_typename(L, value - 1));
         name.ptr = lua_tolstring(L, value - 1, &name.len);
-        if (!is_token(name))
+        if (!field_is_name(name))
             return wrong(L, "not a header name: ", name.ptr);
         if (is_ours(name))
             return wrong(L, "the server itself sets the header ", name.ptr);

@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "script/answer.h"
 #include "script/generation_state.h"
+#include "script/overlay.h"
 #include "script/task.h"
 #include "shared/scoreboard.h"
 
@@ -232,6 +233,8 @@ static void on_handler_end(struct task *task, enum task_status status)
         on_handler_failed(exchange, task);
         return;
     }
+    if (all->overlay.len != 0)
+        overlay_add(&all->overlay, &all->scratch, &answer);
     end_exchange(exchange);
     request_answer(request, &answer);
 }

@@ -6,6 +6,7 @@
 #include "loop/deadline.h"
 #include "loop/loop.h"
 #include "script/generation_state.h"
+#include "script/overlay.h"
 #include "script/task.h"
 #include "script/watchdog.h"
 
@@ -116,9 +117,13 @@ struct generation *generation_build(struct generations *all, uint64_t number,
     vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);
     if (!load(generation, fault))
         goto fail;
+    if (all->config->dev)
+        overlay_note(&all->overlay, generation);
     return generation;
 
 fail:
+    if (all->config->dev)
+        overlay_note_fault(&all->overlay, fault->text);
     generation_free(generation);
     return NULL;
 }
@@ -307,6 +312,7 @@ void generations_free(struct generations *all)
     watchdog_free(all->watchdog);
     buf_deinit(&all->scratch);
     buf_deinit(&all->fields);
+    buf_deinit(&all->overlay);
     free(all);
 }
 

@@ -62,6 +62,7 @@ struct generations {
     void *on_idle_data;
     struct buf scratch; /* bodies and fields of answers while they are put together */
     struct buf fields;
+    struct buf overlay; /* see overlay.h; empty without dev */
 };
 
 struct exchange *generation_get_exchange(struct generation *generation, struct request *request);

@@ -457,7 +457,8 @@ static void begin(struct reload *reload, enum reload_cause cause)
         end_unchanged(reload);
         return;
     }
-    if (cause == RELOAD_SEEN && reload->report != NULL &&
+    /* After a refusal the same bytes are built again: the workers forget what they were told. */
+    if (cause == RELOAD_SEEN && reload->report != NULL && reload->tried == NULL &&
         snapshot_equal(attempt->disk, reload->committed)) {
         failures_add(&attempt->failures, reload->report);
         end(reload, attempt->failures.count == 0 ? RELOAD_COMMITTED : RELOAD_PARTIAL,

@@ -97,6 +97,12 @@ local function check_function(fn, what)
     end
 end
 
+for _, name in ipairs({ "static", "ws", "sse", "every", "cron", "background" }) do
+    App[name] = function()
+        error(("app:%s is not there yet; CHANGELOG.md tells what is"):format(name), 2)
+    end
+end
+
 ---Adds a function around every handler of the app (or group), the first one outermost.
 ---@param fn fun(req: moonloop.Request, res: moonloop.Response, next: function): any
 function App:use(fn)

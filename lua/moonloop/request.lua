@@ -4,6 +4,8 @@ local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
 
+local settle = errors.settle
+
 ---@class moonloop.Request
 ---@field method string "GET"
 ---@field path string percent-decoded, without the query
@@ -66,13 +68,6 @@ function Request.__index(req, key)
     end
     getter = live[key]
     return getter and getter(rawget(req, 1))
-end
-
-local function settle(ok, ...)
-    if ok then
-        return ...
-    end
-    error((...), 0)
 end
 
 local FAILURES = {

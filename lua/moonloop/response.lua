@@ -2,6 +2,8 @@
 
 local core = require("moonloop.core.request")
 
+local settle = require("moonloop.util.errors").settle
+
 ---@class moonloop.Response
 ---@field status integer? 200..599
 ---@field headers table<string, string|string[]> a list sends the field several times
@@ -110,13 +112,6 @@ function methods:cookie(name, value, options)
     end
     list[#list + 1] = table.concat(parts, "; ")
     headers["Set-Cookie"] = list
-end
-
-local function settle(ok, ...)
-    if ok then
-        return ...
-    end
-    error((...), 0)
 end
 
 ---Sends a part of the answer now; status and headers leave with the first. Waits for a slow client.

@@ -6,14 +6,9 @@
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
 
-local M = {}
+local settle = errors.settle
 
-local function settle(ok, ...)
-    if ok then
-        return ...
-    end
-    error((...), 0)
-end
+local M = {}
 
 ---Lets everyone else run for so long. Raises `cancelled` or `timeout` when the scope ends first.
 ---@param seconds number 0 to 31622400; 0 lets others run once

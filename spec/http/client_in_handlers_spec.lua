@@ -34,6 +34,7 @@ describe("a handler", function()
 
     teardown(function()
         client:close()
+        client = nil
         upstream:stop()
         command.remove(directory)
     end)

@@ -16,6 +16,7 @@ describe("https", function()
     end)
 
     teardown(function()
+        client = nil
         good:stop()
         command.remove(directory)
     end)

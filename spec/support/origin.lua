@@ -1,6 +1,11 @@
 --- Starts spec/support/origin.py, the server that the client's specs talk to.
 
+local http = require("moonloop.http")
+local moonloop = require("moonloop")
+
 local M = {}
+
+local running = 0
 
 ---@class spec.Origin
 ---@field url string without a slash at the end
@@ -31,6 +36,7 @@ function M.start(certificate, key)
     os.remove(fifo)
     os.remove(out)
     os.remove(out .. ".err")
+    running = running + 1
     return setmetatable({
         input = input, port = port, url = ("%s://127.0.0.1:%d"):format(certificate and "https" or "http", port),
     }, Origin)
@@ -51,8 +57,20 @@ function Origin:reply(bytes, after, size)
     return ("%s/reply?bytes=%s&then=%s&size=%d"):format(self.url, encode(bytes), after or "keep", size or 0)
 end
 
+---Ends it. After the last one it waits until the shared client has nothing open: later specs count.
 function Origin:stop()
     self.input:close()
+    running = running - 1
+    if running > 0 then
+        return
+    end
+    moonloop.timeout(10, function()
+        repeat
+            collectgarbage()
+            collectgarbage()
+            moonloop.sleep(0.005)
+        until http.stats().connections == 0
+    end)
 end
 
 return M

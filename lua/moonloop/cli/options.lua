@@ -38,7 +38,7 @@ M.list = {
     },
     {
         name = "dev", type = "boolean", default = false,
-        doc = "For development: one worker, error pages with the source.",
+        doc = "For development: one worker, error pages with the source, refused changes shown on HTML pages.",
     },
     {
         name = "reload", type = "boolean", default = true,

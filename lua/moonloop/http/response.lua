@@ -4,6 +4,8 @@ local core = require("moonloop.core.http")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
 
+local settle = errors.settle
+
 local M = {}
 
 ---@class moonloop.http.Timing
@@ -23,13 +25,6 @@ local M = {}
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }
-
-local function settle(ok, ...)
-    if ok then
-        return ...
-    end
-    error((...), 0)
-end
 
 local Headers = {
     __name = "moonloop.http.Headers",

@@ -98,7 +98,18 @@ function M.wrap(err, traceback, sites)
     return err
 end
 
-local function settle(ok, ...)
+---What functions of C that wait return: `true, ...` gives the rest, `false, err` raises err as it is.
+---@param ok boolean
+---@param ... any
+---@return any ...
+function M.settle(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+local function value_or_nil(ok, ...)
     if ok then
         return ...
     end
@@ -111,7 +122,7 @@ end
 ---@param ... any
 ---@return any ... what `fn` gives, or nil and what it raised
 function M.try(fn, ...)
-    return settle(pcall(fn, ...))
+    return value_or_nil(pcall(fn, ...))
 end
 
 return M
