@@ -233,7 +233,7 @@ int stream_write_raw(struct stream *stream, const struct str *pieces, uint32_t n
     uv_buf_t bufs[MAX_PIECES];
     size_t total = 0;
     int sent = 0;
-    ENSURE(npieces <= MAX_PIECES);
+    ENSURE(npieces >= 1 && npieces <= MAX_PIECES);
     if (stream->is_closing)
         return -ECANCELED;
     for (uint32_t i = 0; i < npieces; i++) {

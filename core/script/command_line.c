@@ -1,6 +1,7 @@
 #include "script/command_line.h"
 
 #include "base/mem.h"
+#include "script/lib_json.h"
 #include "script/vm.h"
 
 #include <lauxlib.h>
@@ -20,6 +21,16 @@ static void push_words(lua_State *L, int argc, char **argv)
         lua_pushstring(L, argv[i]);
         lua_rawseti(L, -2, i);
     }
+}
+
+/* What commands print with --json goes through the one encoder. */
+static void preload_json(lua_State *L)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, luaopen_moonloop_core_json);
+    lua_setfield(L, -2, "moonloop.core.json");
+    lua_pop(L, 2);
 }
 
 static int l_run(lua_State *L)
@@ -47,6 +58,7 @@ struct command_line *command_line_new(const char *lua_dir, int argc, char **argv
         goto fail;
     }
     luaL_openlibs(line->L);
+    preload_json(line->L);
     vm_set_path(line->L, lua_dir);
     lua_pushcfunction(line->L, l_run);
     lua_pushinteger(line->L, argc);

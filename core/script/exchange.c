@@ -17,7 +17,7 @@
 
 /* The stack of a handler's coroutine: req and res stay below the handler, so that whoever reads its
  * results, or handles its failure, still has them. */
-enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3 };
+enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3, FIELDS_KEPT = 4 };
 
 static const struct task_owner handler_owner;
 
@@ -133,10 +133,12 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     task->route = route->number + 1;
     task->exchange = exchange;
     task->exchange_serial = serial;
-    if (route->wants >= 1)
-        push_object(co, exchange, generation->request_meta_ref, route->nfields);
-    else
+    if (route->wants == 0) {
         lua_pushnil(co);
+    } else {
+        push_object(co, exchange, generation->request_meta_ref, route->used != 0 ? FIELDS_KEPT : 0);
+        exchange_keep_parts(co, exchange);
+    }
     if (route->wants >= 2)
         push_object(co, exchange, generation->response_meta_ref, 0);
     else

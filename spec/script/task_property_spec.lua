@@ -129,7 +129,9 @@ describe("random trees of tasks", function()
             assert.equal(tree.begun, tree.ended, "waits that began and ended" .. where)
             assert.equal(before.tasks, now.tasks, "tasks" .. where)
             assert.equal(before.timers, now.timers, "timers" .. where)
-            assert.equal(before.handles, now.handles, "handles" .. where)
+            -- Idle connections of earlier specs may close meanwhile: fewer is well, more never.
+            assert.is_true(now.handles <= before.handles, "handles" .. where)
+            before.handles = now.handles
         end
     end)
 

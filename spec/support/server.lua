@@ -91,9 +91,10 @@ end
 
 ---@param count integer
 function Connection:read_bytes(count)
-    while #self.left < count do
-        local ok, reason = wait_bytes(self)
-        if not ok then
+    if #self.left < count then -- in one read: to append to a string is quadratic
+        local bytes, reason, part = self.socket:receive(count - #self.left)
+        self.left = self.left .. (bytes or part)
+        if not bytes then
             return nil, reason
         end
     end
@@ -105,10 +106,12 @@ end
 ---Everything until the other side closes.
 ---@return string
 function Connection:read_all()
-    while wait_bytes(self) do end
-    local text = self.left
-    self.left = ""
-    return text
+    local parts = {}
+    repeat
+        parts[#parts + 1] = self.left
+        self.left = ""
+    until not wait_bytes(self)
+    return table.concat(parts)
 end
 
 local function read_chunks(self)

@@ -150,6 +150,7 @@ local function add_filters(command)
         { "--output -o", "HANDLER", "How results are shown, a busted output handler. (default: plainTerminal)" },
         { "--repeat", "N", "Run everything N times." },
         { "--seed", "N", "Seed for --shuffle." },
+        { "--slow", "N", "At the end, list the N slowest tests and files." },
     }) do
         command:option(filter[1]):argname(filter[2]):description(filter[3])
     end

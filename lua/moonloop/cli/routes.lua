@@ -36,7 +36,7 @@ end
 ---@param routes moonloop.cli.Route[]
 ---@return string
 function M.json(routes)
-    local json = require("cjson").new()
+    local json = require("moonloop.json")
     local list = {}
     for i, route in ipairs(routes) do
         local members = {}

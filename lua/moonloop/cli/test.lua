@@ -44,6 +44,42 @@ local function count_results(busted)
     return counts
 end
 
+--- How long each test and each file took.
+---@class moonloop.cli.TestTimes
+---@field tests { name: string, seconds: number }[]
+---@field files { name: string, seconds: number }[]
+
+---@param busted table
+---@return moonloop.cli.TestTimes times filled while the tests run
+local function measure_times(busted)
+    local times = { tests = {}, files = {} }
+    local function collect(list, name_of)
+        return function(element)
+            list[#list + 1] = { name = name_of(element), seconds = element.duration or 0 }
+            return nil, true
+        end
+    end
+    busted.subscribe({ "test", "end" }, collect(times.tests, function(element)
+        local trace = element.trace or {}
+        return ("%s:%s: %s"):format(trace.short_src or "?", trace.currentline or "?", element.name)
+    end))
+    busted.subscribe({ "file", "end" }, collect(times.files, function(element)
+        return element.name
+    end))
+    return times
+end
+
+---@param list { name: string, seconds: number }[]
+---@param count integer
+local function print_slowest(list, count)
+    table.sort(list, function(a, b)
+        return a.seconds > b.seconds
+    end)
+    for i = 1, math.min(count, #list) do
+        io.stdout:write(("%8.2f s  %s\n"):format(list[i].seconds, list[i].name))
+    end
+end
+
 local function default_output()
     return require("moonloop.cli.files").is_terminal(1) and "utfTerminal" or "plainTerminal"
 end
@@ -92,6 +128,7 @@ function M.run_specs(options)
     package.path = "./?.lua;./?/init.lua;" .. package.path
     local busted = require("busted.core")()
     local counts = count_results(busted)
+    local times = measure_times(busted)
     without_exit(function()
         load_parts(busted, options)
         local execute = require("busted.execute")(busted)
@@ -99,6 +136,9 @@ function M.run_specs(options)
             { seed = options.seed, shuffle = options.shuffle, sort = false })
         busted.publish({ "exit" })
     end)
+    local slow = tonumber(options.slow) or 0
+    print_slowest(times.tests, slow)
+    print_slowest(times.files, slow)
     return counts
 end
 

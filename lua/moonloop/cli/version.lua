@@ -22,14 +22,12 @@ end
 ---@return { name: string, version: string }[]
 function M.list(version)
     local openssl = call("OpenSSL_version", 0)
-    local has_json, json = pcall(require, "cjson")
     return {
         { name = "moonloop", version = version },
         { name = "libuv", version = call("uv_version_string") or "not linked" },
         { name = "LuaJIT", version = (jit.version:gsub("^LuaJIT ", "")) },
         { name = "llhttp", version = call("command_line_llhttp_version") or "not linked" },
         { name = "OpenSSL", version = openssl and openssl:match("^OpenSSL (%S+)") or "not linked" },
-        { name = "lua-cjson", version = has_json and json._VERSION or "missing" },
     }
 end
 
