@@ -63,6 +63,18 @@ local function candidates(app, module)
     }
 end
 
+---What the apps directory does not have. A reader who misspelled a name needs our directories, not ten of Lua's.
+local function require_system(module, shown_dir, app)
+    local ok, value = pcall(require, module)
+    if ok then
+        return value
+    elseif type(value) == "string" and value:find(("module '%s' not found:"):format(module), 1, true) == 1 then
+        error(("module %q is neither in %s/%s, %s/_lib or %s nor installed"):format(module, shown_dir, app,
+            shown_dir, shown_dir), 2) -- called as a tail call: the level above is the app's
+    end
+    error(value, 0)
+end
+
 ---An environment with `require` as one app sees it: its own folder, then _lib, then the apps directory, then the
 ---system.
 ---@param name string the app
@@ -97,7 +109,7 @@ function M.new(name, shown_dir, source)
                     source.add_file(path)
                 end
             end
-            return require(module)
+            return require_system(module, shown_dir, name)
         end
         if loading[module] then
             error(("module %q is required in a ring"):format(module), 2)

@@ -44,8 +44,8 @@ local function run_file(name, file, shown_dir)
     end
     local app = setfenv(chunk, environment.new(name, shown_dir, core))()
     if getmetatable(app) ~= app_module.App then
-        error(("%s/%s: the file has to end with `return app`, but returned a %s"):format(shown_dir, file,
-            app == nil and "nil" or type(app)), 0)
+        error(("%s/%s: the file has to end with `return app`, but returned %s"):format(shown_dir, file,
+            app == nil and "nothing" or "a " .. type(app)), 0)
     end
     app.name, app.file = name, file
     return app
