@@ -331,6 +331,22 @@ static bool settle_process(struct master *master, struct fault *fault)
     return config->pidfile == NULL || pidfile_write(config->pidfile, fault);
 }
 
+/* The workers open it, too late for a refusal and perhaps as another user. */
+static bool prepare_access_log(struct master *master, struct fault *fault)
+{
+    const struct config *config = master->config;
+    if (config->accesslog == NULL || strcmp(config->accesslog, "-") == 0)
+        return true;
+    int fd = open(config->accesslog, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0640);
+    if (fd < 0)
+        fault_set(fault, "accesslog: cannot open %s: %s", config->accesslog, strerror(errno));
+    else
+        privileges_give(&master->privileges, config->accesslog);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static bool open_log(struct master *master, struct fault *fault)
 {
     const struct config *config = master->config;
@@ -350,7 +366,8 @@ static bool open_log(struct master *master, struct fault *fault)
 static bool boot(struct master *master, struct fault *fault)
 {
     struct config *config = master->config;
-    if (!settle_process(master, fault) || !open_log(master, fault))
+    if (!settle_process(master, fault) || !open_log(master, fault) ||
+        !prepare_access_log(master, fault))
         return false;
     master->started_ms = master_now_ms();
     if ((master->loop = master_loop_new()) == NULL || open_signals(master) < 0 ||

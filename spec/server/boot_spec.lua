@@ -140,6 +140,12 @@ describe("serve", function()
         assert.matches("^moonloop: errorlog: cannot open /nowhere/log: [^\n]+\n$", said)
     end)
 
+    it("says where the access log cannot be opened", function()
+        local said, code = fail({ options = { "--accesslog", "/nonexistent/access.log" } })
+        assert.equal(1, code)
+        assert.matches("accesslog: cannot open /nonexistent/access.log: No such file or directory", said, 1, true)
+    end)
+
     it("writes the pid file and removes it, and refuses one of a running server", function()
         local path = process.directory() .. "/pid"
         local site = server.start({ apps = { ["hello.lua"] = HELLO }, options = { "--pidfile", path } })
