@@ -95,7 +95,8 @@ app:get("/table", function() error({ message = "out of stock", code = "stock" })
     it("that requires a module that is not there hears where it was looked for", function()
         local site = start({ ["load.lua"] = 'require("nope")', ["evil.lua"] = app([[
 app:get("/", function()
-    return require("missing")
+    local missing = require("missing")
+    return missing
 end)]]) })
         site:wait_log('load.lua:1: module "nope" is neither in apps/load, apps/_lib or apps nor installed')
         assert.equal(500, site:get("/evil/").status)
