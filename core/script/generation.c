@@ -287,6 +287,14 @@ uint32_t generations_alive(const struct generations *all)
     return all->nalive;
 }
 
+uint64_t generations_lua_bytes(const struct generations *all)
+{
+    if (all->current == NULL)
+        return 0;
+    lua_State *L = all->current->vm->L;
+    return (uint64_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024 + (uint64_t)lua_gc(L, LUA_GCCOUNTB, 0);
+}
+
 void generations_drain(struct generations *all, void (*on_idle)(void *data), void *data)
 {
     all->on_idle = on_idle;

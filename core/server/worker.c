@@ -248,6 +248,8 @@ static void on_beat(struct timer *timer)
     uint64_t late_ms = now > timer->due_ms ? now - timer->due_ms : 0;
     atomic_store_explicit(&slot->beat_ms, now, memory_order_relaxed);
     atomic_store_explicit(&slot->memory_bytes, memory, memory_order_relaxed);
+    atomic_store_explicit(&slot->lua_bytes, generations_lua_bytes(worker->generations),
+                          memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
     if (worker->has_asked || worker->is_draining)

@@ -48,6 +48,7 @@ describe("a running server", function()
         end
         site:wait_status("a first beat", function(later)
             return later.workers[1].memory > 1e6 and later.workers[2].memory > 1e6
+                and later.workers[1].lua_memory > 1e5
         end)
     end)
 
