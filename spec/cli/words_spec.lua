@@ -74,6 +74,12 @@ describe("the command line", function()
             assert.equal(0, result.code)
         end)
 
+        it("shows the message of an error table, and no address", function()
+            local result = run("error({ code = 'stock', message = 'out of stock' })\n")
+            assert.matches("out of stock", result.err, 1, true)
+            assert.is_nil(run("error({})\n").err:find("table: 0x", 1, true))
+        end)
+
         it("ends with 1 and a traceback when the script raises", function()
             local result = run("local function f()\n    error('bad')\nend\nf()")
             assert.equal(1, result.code)

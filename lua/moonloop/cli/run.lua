@@ -7,7 +7,7 @@ local function describe(err)
     if type(err) == "table" and err.message then
         return tostring(err.message) .. (err.traceback and "\n" .. tostring(err.traceback) or "")
     end
-    local message = type(err) == "string" and err or "raised " .. tostring(err)
+    local message = require("moonloop.util.errors").message(err)
     local text = debug.traceback(message, 2) -- no tail call: the level counts this frame
     return text
 end
