@@ -67,6 +67,7 @@ struct route {
     int *param_refs;       /* those names as Lua strings, in the registry */
     char *method;
     char *pattern;
+    char *shown; /* host and pattern, for lists of routes; NULL: for any host */
     char *source;
 };
 

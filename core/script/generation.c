@@ -38,6 +38,7 @@ static void route_free(struct route *route)
 {
     free(route->method);
     free(route->pattern);
+    free(route->shown);
     free(route->source);
     free(route->param_refs);
     free(route);
@@ -156,7 +157,8 @@ size_t generation_nroutes(const struct generation *generation)
 struct route_info generation_route(const struct generation *generation, size_t index)
 {
     const struct route *route = generation->routes[index];
-    return (struct route_info){str_of(route->method), str_of(route->pattern),
+    return (struct route_info){str_of(route->method),
+                               str_of(route->shown != NULL ? route->shown : route->pattern),
                                str_of(generation->apps[route->app].name), str_of(route->source)};
 }
 

@@ -30,7 +30,7 @@ struct app_report {
 /* One line of `moonloop routes`. */
 struct route_info {
     struct str method; /* "GET"; "*" for any */
-    struct str pattern; /* "/shop/{id:int}" with the mount prefix */
+    struct str pattern; /* "/shop/{id:int}" with the mount prefix, after the host if it has one */
     struct str app;
     struct str source; /* "apps/shop.lua:12" of the handler */
 };

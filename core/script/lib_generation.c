@@ -153,6 +153,8 @@ static int l_add_route(lua_State *L)
     route->method = mem_copy_text(lua_tostring(L, 2));
     route->pattern = mem_copy_text(lua_tostring(L, 3));
     route->source = mem_copy_text(lua_tostring(L, 4));
+    if (!lua_isnil(L, 5))
+        route->shown = mem_copy_text(lua_pushfstring(L, "%s%s", lua_tostring(L, 5), route->pattern));
     route->app = (uint32_t)option(L, 1, "app", 1) - 1;
     route->wants = (uint8_t)option(L, 1, "wants", 2);
     route->limit = (uint32_t)option(L, 1, "limit", 0);
@@ -176,6 +178,7 @@ static int l_add_route(lua_State *L)
         luaL_unref(L, LUA_REGISTRYINDEX, route->handler_ref);
         free(route->method);
         free(route->pattern);
+        free(route->shown);
         free(route->source);
         free(route);
         lua_pushnil(L);

@@ -138,6 +138,10 @@ describe("apps", function()
         connection:close()
     end)
 
+    it("are listed with their host", function()
+        assert.matches("api.example.com/", site:call("routes", "--running").out, 1, true)
+    end)
+
     it("redirect to the trailing slash, with the query", function()
         local response = site:get("/shop?a=b")
         assert.equal(308, response.status)
