@@ -17,7 +17,7 @@
 
 /* The stack of a handler's coroutine: req and res stay below the handler, so that whoever reads its
  * results, or handles its failure, still has them. */
-enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3 };
+enum { STACK_REQ = 1, STACK_RES = 2, STACK_RESULT = 3, FIELDS_KEPT = 4 };
 
 static const struct task_owner handler_owner;
 
@@ -133,10 +133,12 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     task->route = route->number + 1;
     task->exchange = exchange;
     task->exchange_serial = serial;
-    if (route->wants >= 1)
-        push_object(co, exchange, generation->request_meta_ref, route->nfields);
-    else
+    if (route->wants == 0) {
         lua_pushnil(co);
+    } else {
+        push_object(co, exchange, generation->request_meta_ref, route->used != 0 ? FIELDS_KEPT : 0);
+        exchange_keep_parts(co, exchange);
+    }
     if (route->wants >= 2)
         push_object(co, exchange, generation->response_meta_ref, 0);
     else
@@ -176,15 +178,40 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task_start(task, 6); /* err, req, res, app, is_overdue, is_begun */
 }
 
+/* A string field of the table on top of the stack; borrowed from it. No metamethod is asked: this
+ * is outside of any task. */
+static struct str own_field(lua_State *L, const char *name)
+{
+    struct str value = {0};
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        value.ptr = lua_tolstring(L, -1, &value.len);
+    lua_pop(L, 1);
+    return value;
+}
+
 static void log_lost_failure(struct exchange *exchange, struct task *task)
 {
-    lua_State *co = task->co;
-    const char *text = lua_isstring(co, -1) ? lua_tostring(co, -1) : luaL_typename(co, -1);
+    lua_State *main = exchange->generation->vm->L;
+    int top = lua_gettop(main);
+    struct str message = str_of("an error value without a message"), traceback = {0};
+    task_push_failure(task, main);
+    if (lua_istable(main, -1)) {
+        struct str own = own_field(main, "message");
+        message = own.ptr != NULL ? own : message;
+        traceback = own_field(main, "traceback");
+    } else if (lua_type(main, -1) == LUA_TSTRING) {
+        message.ptr = lua_tolstring(main, -1, &message.len);
+    }
     struct log_field fields[] = {
         {"request_id", {exchange->request->id, REQUEST_ID_BYTES}},
         {"route", str_of(exchange->route->pattern)},
+        {"traceback", traceback},
     };
-    log_with(LOG_ERROR, fields, 2, "the error handler failed: %s", text);
+    log_with(LOG_ERROR, fields, traceback.len != 0 ? 3 : 2, "the error handler failed: %.*s",
+             (int)message.len, message.ptr);
+    lua_settop(main, top);
 }
 
 static void on_handler_failed(struct exchange *exchange, struct task *task)

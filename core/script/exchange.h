@@ -47,12 +47,14 @@ struct exchange {
     } params[ROUTER_MAX_PARAMS];
 };
 
+/* Parts of req whose use a route remembers: what its handler asked for once it will ask for again. */
+enum request_part { REQUEST_PARAMS = 1, REQUEST_QUERY = 2, REQUEST_HEADERS = 4 };
+
 /* A handler of one generation, by number. */
 struct route {
     int handler_ref;
     uint32_t number;
-    uint8_t nfields; /* parts of req that its handler asked for so far: 4 or 0. Tables that grow one by
-                        one cost more than room in advance */
+    uint8_t used; /* parts of req that its handler has asked for so far, as bits of enum request_part */
     uint8_t wants; /* 0: no argument, 1: req, 2: req and res */
     bool runs_in_thread;
     uint32_t app; /* index in the generation's apps */
@@ -62,6 +64,7 @@ struct route {
     uint32_t nrunning;
     struct deadline_queue *deadlines;
     struct router *router; /* which knows the names of its parameters */
+    int *param_refs;       /* those names as Lua strings, in the registry */
     char *method;
     char *pattern;
     char *source;
@@ -71,4 +74,7 @@ struct http_handler exchange_handler(struct generations *all);
 
 /* The exchange behind a token, raising "the request is finished" when it is over. */
 struct exchange *exchange_check(lua_State *L, int index);
+/* Gives the req on top of L the parts that its route has used before: asking for them one by one costs
+ * more than the parts themselves. */
+void exchange_keep_parts(lua_State *L, struct exchange *exchange);
 int luaopen_moonloop_core_request(lua_State *L);

@@ -39,6 +39,7 @@ static void route_free(struct route *route)
     free(route->method);
     free(route->pattern);
     free(route->source);
+    free(route->param_refs);
     free(route);
 }
 
@@ -87,7 +88,15 @@ static bool load(struct generation *generation, struct fault *fault)
     lua_pushboolean(L, config->dev);
     if (!vm_call(generation->vm, 2, 1, fault))
         return false;
+    lua_pushliteral(L, "params");
+    generation->params_key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushliteral(L, "query");
+    generation->query_key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushliteral(L, "headers");
+    generation->headers_key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_getfield(L, -1, "request");
+    lua_getfield(L, -1, "any_case");
+    generation->any_case_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     generation->request_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_getfield(L, -1, "response");
     generation->response_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);

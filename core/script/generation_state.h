@@ -38,6 +38,10 @@ struct generation {
     uint32_t nexchanges;
     struct exchange *spare;
     uint32_t nactive; /* exchanges in use */
+    int params_key_ref; /* "params", "query", "headers" */
+    int query_key_ref;
+    int headers_key_ref;
+    int any_case_ref; /* the metatable of req.headers */
     int request_meta_ref;
     int response_meta_ref;
     int failure_ref; /* function(err, traceback, req, res, app_index) -> body, status, headers */

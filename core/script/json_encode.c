@@ -319,15 +319,16 @@ static bool write_key(struct encoder *encoder, struct frame *frame, bool allows_
     return is_written;
 }
 
+/* The first key and value are on the stack already, or nil alone for none yet. */
 static bool write_object(struct encoder *encoder, int table, bool allows_numbers)
 {
     lua_State *L = encoder->L;
     struct frame frame = {encoder->frame, "", 0, 0};
-    bool is_empty = true;
+    bool is_empty = true, is_more = !lua_isnil(L, -1) || lua_next(L, table);
     buf_add_char(encoder->out, '{');
     encoder->depth++;
     encoder->frame = &frame;
-    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    for (; is_more; lua_pop(L, 1), is_more = lua_next(L, table)) {
         if (!is_empty)
             buf_add_char(encoder->out, ',');
         is_empty = false;
@@ -397,7 +398,10 @@ static bool write_table(struct encoder *encoder, int index)
             return true;
         }
         shape = lua_type(L, -2) == LUA_TNUMBER ? SHAPE_ARRAY : SHAPE_GUESS;
-        lua_pop(L, 2);
+        if (shape == SHAPE_ARRAY)
+            lua_pop(L, 2);
+    } else if (shape == SHAPE_OBJECT) {
+        lua_pushnil(L);
     }
     const struct frame *frame = encoder->frame;
     is_written = shape == SHAPE_ARRAY ? write_array(encoder, index)

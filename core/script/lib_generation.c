@@ -121,6 +121,20 @@ static lua_Number option(lua_State *L, int index, const char *name, lua_Number f
     return value;
 }
 
+/* The names of a route's parameters, made strings of this VM once. */
+static void keep_param_names(lua_State *L, struct route *route)
+{
+    struct str name;
+    for (uint32_t i = 0; i < ROUTER_MAX_PARAMS; i++) {
+        name = router_param_name(route->router, (int32_t)route->number, i);
+        if (name.len == 0)
+            return;
+        route->param_refs = mem_grow(route->param_refs, (i + 1) * sizeof(*route->param_refs));
+        lua_pushlstring(L, name.ptr, name.len);
+        route->param_refs[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+}
+
 /* add_route{ app =, method =, pattern =, source =, wants =, host =, timeout =, max_body =, limit =,
  *            thread =, handler =, not_found = }: true, or nil and why. Checked by the loader. */
 static int l_add_route(lua_State *L)
@@ -168,6 +182,7 @@ static int l_add_route(lua_State *L)
         lua_pushstring(L, why);
         return 2;
     }
+    keep_param_names(L, route);
     lua_pushboolean(L, true);
     return 1;
 }

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DECODE_ON_STACK_BYTES = 1024, FIELDS_KEPT = 4 };
+enum { DECODE_ON_STACK_BYTES = 1024 };
 
 static void push_str(lua_State *L, struct str text)
 {
@@ -41,10 +41,9 @@ static void push_decoded(lua_State *L, struct str text, bool needs_decoding, int
     lua_remove(L, -2);
 }
 
-/* The handler of this route keeps parts of its req: the next one gets room for them at once. */
-static void note_use(struct exchange *exchange)
+static void note_use(struct exchange *exchange, enum request_part part)
 {
-    ((struct route *)exchange->route)->nfields = FIELDS_KEPT;
+    ((struct route *)exchange->route)->used |= (uint8_t)part;
 }
 
 static int l_method(lua_State *L)
@@ -83,28 +82,31 @@ static void push_param(lua_State *L, struct str value, int kind, bool needs_deco
     }
 }
 
-static int l_params(lua_State *L)
+static void push_params(lua_State *L, struct exchange *exchange)
 {
-    struct exchange *exchange = exchange_check(L, 1);
     const struct route *route = exchange->route;
-    note_use(exchange);
     lua_createtable(L, 0, (int)exchange->nparams);
     for (uint32_t i = 0; i < exchange->nparams; i++) {
         struct str value = request_slice(exchange->request, exchange->params[i].value);
-        push_str(L, router_param_name(route->router, (int32_t)route->number, i));
+        lua_rawgeti(L, LUA_REGISTRYINDEX, route->param_refs[i]);
         push_param(L, value, exchange->params[i].kind, exchange->params[i].needs_decoding);
         lua_rawset(L, -3);
     }
+}
+
+static int l_params(lua_State *L)
+{
+    struct exchange *exchange = exchange_check(L, 1);
+    note_use(exchange, REQUEST_PARAMS);
+    push_params(L, exchange);
     return 1;
 }
 
-/* query(token): the first value of each name */
-static int l_query(lua_State *L)
+/* The first value of each name. */
+static void push_query(lua_State *L, const struct request *request)
 {
-    struct exchange *exchange = exchange_check(L, 1);
     struct query_cursor cursor;
-    query_begin(&cursor, request_query(exchange->request));
-    note_use(exchange);
+    query_begin(&cursor, request_query(request));
     lua_createtable(L, 0, 1);
     for (bool is_first = true; query_next(&cursor); is_first = false) {
         push_decoded(L, cursor.name, cursor.needs_decoding, PERCENT_FORM);
@@ -119,6 +121,14 @@ static int l_query(lua_State *L)
         push_decoded(L, cursor.value, cursor.needs_decoding, PERCENT_FORM);
         lua_rawset(L, -3);
     }
+}
+
+/* query(token): the first value of each name */
+static int l_query(lua_State *L)
+{
+    struct exchange *exchange = exchange_check(L, 1);
+    note_use(exchange, REQUEST_QUERY);
+    push_query(L, exchange->request);
     return 1;
 }
 
@@ -191,13 +201,11 @@ static void push_lower(lua_State *L, struct str name)
     lua_pushlstring(L, small, name.len);
 }
 
-/* headers(token): all, by lower-case name */
-static int l_headers(lua_State *L)
+/* All fields by lower-case name, found in any case. */
+static void push_headers(lua_State *L, struct exchange *exchange)
 {
-    struct exchange *exchange = exchange_check(L, 1);
-    struct request *request = exchange->request;
+    const struct request *request = exchange->request;
     const struct message *message = &request->message;
-    note_use(exchange);
     lua_createtable(L, 0, (int)message->nheaders);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         push_lower(L, request_slice(request, message->headers[i].name));
@@ -213,7 +221,37 @@ static int l_headers(lua_State *L)
         }
         lua_rawset(L, -3);
     }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, exchange->generation->any_case_ref);
+    lua_setmetatable(L, -2);
+}
+
+static int l_headers(lua_State *L)
+{
+    struct exchange *exchange = exchange_check(L, 1);
+    note_use(exchange, REQUEST_HEADERS);
+    push_headers(L, exchange);
     return 1;
+}
+
+void exchange_keep_parts(lua_State *L, struct exchange *exchange)
+{
+    const struct generation *generation = exchange->generation;
+    uint8_t used = exchange->route->used;
+    if ((used & REQUEST_PARAMS) != 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, generation->params_key_ref);
+        push_params(L, exchange);
+        lua_rawset(L, -3);
+    }
+    if ((used & REQUEST_QUERY) != 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, generation->query_key_ref);
+        push_query(L, exchange->request);
+        lua_rawset(L, -3);
+    }
+    if ((used & REQUEST_HEADERS) != 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, generation->headers_key_ref);
+        push_headers(L, exchange);
+        lua_rawset(L, -3);
+    }
 }
 
 static int l_cookies(lua_State *L)

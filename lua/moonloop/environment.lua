@@ -17,12 +17,37 @@ local function undeclared(verb)
     end
 end
 
+local function no_exit()
+    error("os.exit would end the worker with all its requests; return, or call moonloop.abort", 2)
+end
+
+local function no_method(_, name)
+    error(("string.%s is written: the methods of strings belong to all apps; make it a function of your own")
+        :format(tostring(name)), 2)
+end
+
+---What an app changes in `table`, `string` and the others is changed for that app alone.
+local function add_libraries(env, loaded)
+    for name, value in pairs(_G) do
+        if type(value) == "table" and package.loaded[name] == value and name ~= "_G" and name ~= "package" then
+            local library = {}
+            for field, item in pairs(value) do
+                library[field] = item
+            end
+            env[name], loaded[name] = library, library
+        end
+    end
+    env.os.exit = no_exit
+    setmetatable(env.string, { __newindex = no_method })
+end
+
 ---The globals of one app: what Lua offers, nothing of other apps, nothing undeclared.
 local function new_environment(require_function, loaded)
     local env = {}
     for name, value in pairs(_G) do
         env[name] = value
     end
+    add_libraries(env, loaded)
     env._G = env
     env.require = require_function
     env.package = setmetatable({ loaded = loaded }, { __index = package })
@@ -78,8 +103,12 @@ function M.new(name, shown_dir, source)
             error(("module %q is required in a ring"):format(module), 2)
         end
         loading[module] = true
-        value = chunk(module)
+        local ok
+        ok, value = pcall(chunk, module)
         loading[module] = nil
+        if not ok then
+            error(value, 0)
+        end
         if value == nil then
             value = rawget(loaded, module)
         end

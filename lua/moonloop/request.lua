@@ -26,19 +26,16 @@ local Request = { __name = "moonloop.Request" }
 
 local methods, getters = {}, {}
 
-local any_case = { __index = function(headers, name)
+-- The metatable of req.headers; core.headers puts it on.
+Request.any_case = { __index = function(headers, name)
     return type(name) == "string" and rawget(headers, name:lower()) or nil
 end }
 
-for _, name in ipairs({ "method", "path", "target", "query", "params", "cookies", "id", "app", "route",
+for _, name in ipairs({ "method", "path", "target", "query", "params", "headers", "cookies", "id", "app", "route",
     "host", "scheme" }) do
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
-
-function getters.headers(token)
-    return setmetatable(core.headers(token), any_case)
-end
 
 function getters.context()
     return {}

@@ -75,14 +75,11 @@ local function load_handler(loaded, spec)
     return handler
 end
 
-local any_case = { __index = function(headers, name)
-    return type(name) == "string" and rawget(headers, name:lower()) or nil
-end }
-
 local function request_of(copy)
+    local request = require("moonloop.request")
     copy.context = {}
-    setmetatable(copy.headers, any_case)
-    return setmetatable(copy, require("moonloop.request"))
+    setmetatable(copy.headers, request.any_case)
+    return setmetatable(copy, request)
 end
 
 local function has_type(headers)

@@ -17,6 +17,10 @@ app:any("/parts/{id:int}/{ratio:number}/{name}", function(req)
         request_id = req.id,
     }
 end)
+app:get("/again/{n:int}", function(req)
+    return { n = req.params.n, x = req.query.x, lower = req.headers["x-round"], mixed = req.headers["X-rOUND"],
+        only = req.headers["X-Only"] }
+end)
 app:get("/int/{id:int}", function(req) return ("%s %s"):format(type(req.params.id), tostring(req.params.id)) end)
 app:get("/rest/{path...}", function(req) return "[" .. req.params.path .. "]" end)
 app:get("/query", function(req)
@@ -50,6 +54,17 @@ describe("req", function()
     local function get(target, headers)
         return site:get("/demo" .. target, { headers = headers })
     end
+
+    it("has the parts of this request, not of one before on the same route", function()
+        for round = 1, 3 do
+            local target = ("/again/%d?x=%d&x=9"):format(round, round * 10)
+            local headers = { ["X-Round"] = "r" .. round, ["X-Only"] = round == 2 and "here" or nil }
+            assert.same({
+                n = round, x = tostring(round * 10), lower = "r" .. round, mixed = "r" .. round,
+                only = round == 2 and "here" or nil,
+            }, json.decode(get(target, headers).body))
+        end
+    end)
 
     it("has the parts of the request", function()
         local response = get("/parts/7/1.5/a%20b?x=1")
