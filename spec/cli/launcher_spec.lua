@@ -82,6 +82,12 @@ describe("the launcher", function()
         assert.matches("the build failed", result.err)
     end)
 
+    it("says what to do when it cannot write where it builds", function()
+        local result = launch({ "x" }, { MOONLOOP_BUILD_DIR = "/proc/none" })
+        assert.equal(1, result.code)
+        assert.matches("^moonloop: cannot write to /proc/none: name another place .* MOONLOOP_BUILD_DIR", result.err)
+    end)
+
     it("builds where MOONLOOP_BUILD_DIR says, and sanitized builds in a directory of their own", function()
         launch({ "x" }, { MOONLOOP_BUILD_DIR = dir .. "/elsewhere" })
         assert.equal(0, command.run({ "test", "-x", dir .. "/elsewhere/moonloop" }).code)
