@@ -126,7 +126,7 @@ describe("the launcher", function()
             command.write(dir .. "/installed-second", "")
             local result = launch({ "x" }, stand_ins({
                 ["dpkg-query"] = DPKG:format(dir),
-                ["apt-get"] = APT:format(dir, ""), sudo = 'exec "$@"',
+                ["apt-get"] = APT:format(dir, ""), sudo = '[ "$1" != -n ] || shift; exec "$@"',
             }))
             assert.equal(3, result.code)
             assert.matches("^moonloop: installing third\n", result.err)
@@ -136,7 +136,7 @@ describe("the launcher", function()
         it("installs those for tests with `test` only", function()
             command.write(dir .. "/packages.txt", "test fourth\n")
             local env = stand_ins({
-                ["dpkg-query"] = DPKG:format(dir), ["apt-get"] = APT:format(dir, ""), sudo = 'exec "$@"',
+                ["dpkg-query"] = DPKG:format(dir), ["apt-get"] = APT:format(dir, ""), sudo = '[ "$1" != -n ] || shift; exec "$@"',
             })
             assert.not_matches("installing", launch({ "x" }, env).err)
             assert.equal("moonloop: installing fourth\n", launch({ "test" }, env).err)
@@ -148,7 +148,7 @@ describe("the launcher", function()
             local result = launch({ "x" }, stand_ins({
                 ["dpkg-query"] = DPKG:format(dir),
                 ["apt-get"] = APT:format(dir, "echo 'E: Unable to locate package' >&2; exit 100"),
-                sudo = 'exec "$@"',
+                sudo = '[ "$1" != -n ] || shift; exec "$@"',
             }))
             assert.equal(1, result.code)
             assert.matches("Unable to locate package.*could not install third .*apt%-get install third\n", result.err)

@@ -297,7 +297,7 @@ describe("a thousand reloads", function()
     it("leave no memory and no descriptors behind", function()
         local site = start({ options = { "--no-reload", "--workers", "1" } })
         local function reload(count)
-            local script = ("for i in $(seq %d); do %s reload --wait >/dev/null || exit 1; done"):format(count,
+            local script = ("for i in $(seq %d); do '%s' reload --wait >/dev/null || exit 1; done"):format(count,
                 server.binary)
             local result = process.run({ "sh", "-c", script }, { env = { MOONLOOP_APPS = site.apps_dir } })
             assert.equal(0, result.code)
