@@ -26,6 +26,8 @@ void conn_wait_for(struct conn *conn, enum conn_waits waits)
 {
     struct http_server *server = conn->server;
     struct deadline_queue *queue = NULL;
+    if (conn->is_closing) /* a deadline would outlive it */
+        return;
     conn->waits = waits;
     switch (waits) {
     case CONN_WAITS_NOT:
@@ -270,6 +272,7 @@ static void on_closed(void *owner)
 {
     struct conn *conn = owner;
     struct http_server *server = conn->server;
+    ENSURE(!deadline_is_running(&conn->deadline));
     if (conn->request != NULL)
         server_put_request(server, conn->request);
     link_remove(&conn->link);
@@ -364,6 +367,8 @@ void conn_finish(struct conn *conn)
  * half a second more: what comes is answered with Connection: close. */
 void conn_drain(struct conn *conn)
 {
+    if (conn->is_closing)
+        return;
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;
     } else {

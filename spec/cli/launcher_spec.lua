@@ -16,6 +16,9 @@ int main(int argc, char **argv) { printf("built 1, %d words, last %s\n", argc - 
     ["packages.txt"] = "# packages\nbuild gcc\nbuild no-such-package | make\ntest cmake\n",
 }
 
+--- Does without being asked for a password (-n), as where nobody sits at a terminal.
+local SUDO = '[ "$1" != -n ] || shift; exec "$@"'
+
 describe("the launcher", function()
     local dir
 
@@ -82,6 +85,12 @@ describe("the launcher", function()
         assert.matches("the build failed", result.err)
     end)
 
+    it("says what to do when it cannot write where it builds", function()
+        local result = launch({ "x" }, { MOONLOOP_BUILD_DIR = "/proc/none" })
+        assert.equal(1, result.code)
+        assert.matches("^moonloop: cannot write to /proc/none: name another place .* MOONLOOP_BUILD_DIR", result.err)
+    end)
+
     it("builds where MOONLOOP_BUILD_DIR says, and sanitized builds in a directory of their own", function()
         launch({ "x" }, { MOONLOOP_BUILD_DIR = dir .. "/elsewhere" })
         assert.equal(0, command.run({ "test", "-x", dir .. "/elsewhere/moonloop" }).code)
@@ -120,7 +129,7 @@ describe("the launcher", function()
             command.write(dir .. "/installed-second", "")
             local result = launch({ "x" }, stand_ins({
                 ["dpkg-query"] = DPKG:format(dir),
-                ["apt-get"] = APT:format(dir, ""), sudo = 'exec "$@"',
+                ["apt-get"] = APT:format(dir, ""), sudo = SUDO,
             }))
             assert.equal(3, result.code)
             assert.matches("^moonloop: installing third\n", result.err)
@@ -130,7 +139,7 @@ describe("the launcher", function()
         it("installs those for tests with `test` only", function()
             command.write(dir .. "/packages.txt", "test fourth\n")
             local env = stand_ins({
-                ["dpkg-query"] = DPKG:format(dir), ["apt-get"] = APT:format(dir, ""), sudo = 'exec "$@"',
+                ["dpkg-query"] = DPKG:format(dir), ["apt-get"] = APT:format(dir, ""), sudo = SUDO,
             })
             assert.not_matches("installing", launch({ "x" }, env).err)
             assert.equal("moonloop: installing fourth\n", launch({ "test" }, env).err)
@@ -142,7 +151,7 @@ describe("the launcher", function()
             local result = launch({ "x" }, stand_ins({
                 ["dpkg-query"] = DPKG:format(dir),
                 ["apt-get"] = APT:format(dir, "echo 'E: Unable to locate package' >&2; exit 100"),
-                sudo = 'exec "$@"',
+                sudo = SUDO,
             }))
             assert.equal(1, result.code)
             assert.matches("Unable to locate package.*could not install third .*apt%-get install third\n", result.err)

@@ -160,7 +160,9 @@ describe("a handler at work", function()
             end
         end
         assert.equal(200 * 1024 * 1024, total)
-        assert.is_true(most - before < 40 * 1024, most - before .. " KB more")
+        -- AddressSanitizer holds on to what was freed; all 200 MB it would not.
+        local most_mb = server.is_sanitized and 100 or 40
+        assert.is_true(most - before < most_mb * 1024, most - before .. " KB more")
     end)
 
     it("sends status and fields with the first part, and no empty chunk", function()

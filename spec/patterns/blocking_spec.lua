@@ -22,7 +22,7 @@ describe("apps/blocking.lua", function()
             examples.line("apps/_lib/blocking_sleep.lua", "ffi.C.usleep")))
     end)
 
-    it("is answered 500 beyond block_limit, with the call in the log, and the worker lives", function()
+    it("#watchdog is answered 500 beyond block_limit, with the call in the log, and the worker lives", function()
         local site = examples.serve({ "blocking.lua", "hello.lua" })
         local pid = site:worker_pids()[1]
         local answers = examples.at_once(site, { "/blocking/1.3", "/hello/" })

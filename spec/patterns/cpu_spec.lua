@@ -29,7 +29,7 @@ describe("apps/cpu.lua", function()
         assert.is_true(threads >= 3, threads .. " threads have computed")
     end)
 
-    it("interrupts a handler that never ends: 500, a traceback in the log, and the worker lives", function()
+    it("#watchdog interrupts a handler that never ends: 500, a traceback in the log, and the worker lives", function()
         local pid = site:worker_pids()[1]
         local answers = examples.at_once(site, { "/cpu/forever", "/hello/" })
         for _, answer in ipairs(answers) do

@@ -297,7 +297,7 @@ describe("a thousand reloads", function()
     it("leave no memory and no descriptors behind", function()
         local site = start({ options = { "--no-reload", "--workers", "1" } })
         local function reload(count)
-            local script = ("for i in $(seq %d); do %s reload --wait >/dev/null || exit 1; done"):format(count,
+            local script = ("for i in $(seq %d); do '%s' reload --wait >/dev/null || exit 1; done"):format(count,
                 server.binary)
             local result = process.run({ "sh", "-c", script }, { env = { MOONLOOP_APPS = site.apps_dir } })
             assert.equal(0, result.code)
@@ -318,8 +318,10 @@ describe("a thousand reloads", function()
         reload(900)
         assert.equal(1001, generation(site))
         assert.equal(1, site:status().workers[1].generations_alive)
-        assert.equal(before[1], count_fds(master))
-        assert.equal(before[2], count_fds(worker))
+        -- The connection of the last command may still be closing, before as well as now.
+        process.wait_for("no more descriptors than before", function()
+            return count_fds(master) <= before[1] and count_fds(worker) <= before[2]
+        end)
         if not server.is_sanitized then
             assert.is_true(resident(master) < before[3] + 1e6)
             assert.is_true(resident(worker) < before[4] + 2e6)

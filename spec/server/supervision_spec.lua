@@ -215,6 +215,27 @@ describe("stopping", function()
         assert.equal(0, count_answers(crowd))
     end)
 
+    it("forgets a connection that ends in the moment in which it is told to stop", function()
+        local site = start({ options = { "--workers", "1", "--graceful-timeout", "1" } })
+        local crowd, idle = ask(site, 1, "/hello/long"), {}
+        for i = 1, 20 do
+            idle[i] = site:connect()
+            assert.equal(200, idle[i]:request("GET", "/hello/").status)
+        end
+        local pid = site:worker_pids()[1]
+        process.kill(pid, "STOP") -- so that it hears of both at once
+        for _, connection in ipairs(idle) do
+            connection:close()
+        end
+        site:signal("TERM")
+        site:wait_log("SIGTERM: stopping")
+        process.kill(pid, "CONT")
+        site.process:wait()
+        assert.matches("graceful_timeout is over", site:log())
+        assert.not_matches("died", site:log())
+        assert.equal(0, count_answers(crowd))
+    end)
+
     it("is forced by a second signal", function()
         local site = start()
         local crowd = ask(site, 1, "/hello/long")

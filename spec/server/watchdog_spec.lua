@@ -47,7 +47,7 @@ local function start(body, given)
     return server.start(given)
 end
 
-describe("the watchdog", function()
+describe("the watchdog #watchdog", function()
     local names, routes = {}, {}
     for name, body in pairs(ENDLESS) do
         names[#names + 1] = name

@@ -8,6 +8,7 @@
 --- Everything that was spawned and every directory that was made is gone after process.clean(), which
 --- belongs into after_each.
 
+local ffi = require("ffi")
 local fcntl = require("posix.fcntl")
 local posix_signal = require("posix.signal")
 local socket = require("socket")
@@ -15,9 +16,12 @@ local stdlib = require("posix.stdlib")
 local unistd = require("posix.unistd")
 local wait = require("posix.sys.wait")
 
+ffi.cdef("int prctl(int option, unsigned long value, ...);")
+
 local M = {}
 
 local DEADLINE = 10
+local PR_SET_PDEATHSIG = 1
 
 ---@class spec.Process
 ---@field pid integer
@@ -88,6 +92,8 @@ function M.directory()
 end
 
 local function exec(words, options)
+    -- A run of specs that is killed takes along what it has started.
+    ffi.C.prctl(PR_SET_PDEATHSIG, ffi.cast("unsigned long", posix_signal.SIGKILL))
     local out = fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_APPEND
     unistd.dup2(assert(fcntl.open("/dev/null", fcntl.O_RDONLY)), 0)
     unistd.dup2(assert(fcntl.open(options.out, out, 384)), 1)
