@@ -86,6 +86,9 @@ for name, method in pairs({
     options = "OPTIONS", any = "*",
 }) do
     App[name] = function(self, pattern, options, handler)
+        if getmetatable(self) ~= App then
+            error(("call it with a colon: app:%s(pattern, handler)"):format(name), 2)
+        end
         add(self, method, pattern, options, handler) -- no tail call: add counts this frame
         return self
     end

@@ -12,17 +12,20 @@ local M = {}
 ---@param files string[]
 ---@return string[] names sorted
 ---@return table<string, string> file_of
+---@return table<string, string> rivals the second file of an app that has two
 function M.find_apps(files)
-    local names, file_of = {}, {}
+    local names, file_of, rivals = {}, {}, {}
     for _, file in ipairs(files) do
         local name = file:match("^([^/._][^/.]*)%.lua$") or file:match("^([^/._][^/]*)/init%.lua$")
-        if name and not file_of[name] then
+        if name and file_of[name] then
+            rivals[name] = file
+        elseif name then
             names[#names + 1] = name
             file_of[name] = file
         end
     end
     table.sort(names)
-    return names, file_of
+    return names, file_of, rivals
 end
 
 ---How many arguments a handler takes: 0, 1 (req) or 2 (req, res).
@@ -37,7 +40,11 @@ local function wanted(handler)
     return math.min(info.nparams, 2)
 end
 
-local function run_file(name, file, shown_dir)
+local function run_file(name, file, shown_dir, rival)
+    if rival then
+        error(("%s/%s and %s/%s would both be the app %s: remove or rename one"):format(shown_dir, file, shown_dir,
+            rival, name), 0)
+    end
     local chunk, reason = loadstring(core.file(name, file), "@" .. shown_dir .. "/" .. file)
     if not chunk then
         error(reason, 0)
@@ -161,10 +168,10 @@ end
 ---@return { request: table, response: table, failure: function }
 return function(apps_dir, is_dev)
     local shown_dir = apps_dir:match("[^/]+$") or apps_dir
-    local names, file_of = M.find_apps(core.files())
+    local names, file_of, rivals = M.find_apps(core.files())
     local apps, failed, sources = {}, {}, {}
     for _, name in ipairs(names) do
-        local ok, app = guarded(run_file, name, file_of[name], shown_dir)
+        local ok, app = guarded(run_file, name, file_of[name], shown_dir, rivals[name])
         local mount = mount_of(name, ok and app or { options = {} })
         local number = core.add_app(name, mount)
         local failure = not ok and app

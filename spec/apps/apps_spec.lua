@@ -138,6 +138,19 @@ describe("apps", function()
         connection:close()
     end)
 
+    it("have one file each, and methods that are called with a colon", function()
+        local other = server.start({ apps = {
+            ["twice.lua"] = app(""), ["twice/init.lua"] = app(""),
+            ["dot.lua"] = app('app.get("/", function() end)'),
+            ["fine.lua"] = app('app:get("/", function() return "fine" end)'),
+        } })
+        other:wait_log("apps/twice.lua and apps/twice/init.lua would both be the app twice")
+        other:wait_log("apps/dot.lua:3: call it with a colon: app:get(pattern, handler)")
+        assert.equal("fine", other:get("/fine/").body)
+        assert.equal(500, other:get("/twice/").status)
+        other:stop()
+    end)
+
     it("are listed with their host", function()
         assert.matches("api.example.com/", site:call("routes", "--running").out, 1, true)
     end)
