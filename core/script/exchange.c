@@ -374,9 +374,7 @@ static void start(struct generation *generation, struct request *request, struct
         exchange->params[i].kind = param->kind;
         exchange->params[i].needs_decoding = param->needs_decoding;
     }
-    if (route->max_body != generation->all->config->max_body ||
-        request->message.content_length != 0 || request->body_seen != 0)
-        request_limit_body(request, route->max_body);
+    request_limit_body(request, route->max_body);
     if (request->body_state == BODY_TOO_LARGE) {
         end_exchange(exchange);
         answer_text(request, 413, "the body is too large\n", (struct str){0});

@@ -54,6 +54,11 @@ describe("a request body", function()
         assert.equal("root", connection:request("GET", "/").body)
     end)
 
+    it("is refused when the size of its first chunk comes with the head and is beyond the limit", function()
+        connection:send(head("/echo", "Transfer-Encoding: chunked\r\n") .. "fffffffff\r\n")
+        assert.equal(413, connection:read_response().status)
+    end)
+
     it("is not asked for when nobody reads it, and the connection ends", function()
         connection:send(head("/ignore", "Expect: 100-continue\r\nContent-Length: 2\r\n"))
         local response = connection:read_response()
