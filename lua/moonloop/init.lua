@@ -23,6 +23,35 @@ local M = {
 ---@return string
 M.host_ip = require("moonloop.core.host").ip
 
+-- What most scripts never touch is loaded when it is first asked for: a VM stays small.
+local LAZY = {
+    channel = "moonloop.sync.channel", select = "moonloop.sync.select",
+    semaphore = "moonloop.sync.semaphore", mutex = "moonloop.sync.mutex",
+    event = "moonloop.sync.event", barrier = "moonloop.sync.barrier",
+    rate_limiter = "moonloop.sync.rate_limiter", singleflight = "moonloop.sync.singleflight",
+    retry = "moonloop.sync.retry", circuit_breaker = "moonloop.sync.circuit_breaker",
+    cache = "moonloop.sync.cache",
+    offload_map = "moonloop.pool", pool = "moonloop.pool",
+    process = "moonloop.process",
+    shared = "moonloop.shared", topic = "moonloop.topic", lock = "moonloop.lock",
+}
+
+-- Modules that are a table of functions themselves; of the others the field of the same name is the function.
+local WHOLE = { process = true }
+
+setmetatable(M, { __index = function(_, name)
+    local module = LAZY[name]
+    if not module then
+        return nil
+    end
+    local value = require(module)
+    if not WHOLE[name] then
+        value = value[name]
+    end
+    rawset(M, name, value)
+    return value
+end })
+
 ---Leaves a handler from anywhere with an answer.
 ---@param status integer 200..599
 ---@param body? string|table
