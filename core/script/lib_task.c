@@ -59,8 +59,7 @@ static bool is_ours(const struct vm *vm, const lua_Debug *where)
            where->source[len + 1] == '/';
 }
 
-/* Where the caller of moonloop's own Lua stands. */
-static void note_site(lua_State *L, struct task *task)
+void task_note_site(lua_State *L, struct task *task)
 {
     lua_Debug where;
     for (int level = 1; level < 10 && lua_getstack(L, level, &where) != 0; level++) {
@@ -102,7 +101,7 @@ static int l_spawn(lua_State *L)
     if (home == NULL && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
-    note_site(L, task);
+    task_note_site(L, task);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);

@@ -117,6 +117,8 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
 void task_start(struct task *task, int nargs);
 /* Makes it a child of that scope, before task_start. */
 void task_adopt(struct task *task, struct scope *home);
+/* Where it was spawned is where the caller of moonloop's own Lua stands. */
+void task_note_site(lua_State *L, struct task *task);
 /* Cancels it with the error value on top of L's stack, which is popped. */
 void task_cancel(struct task *task, lua_State *L);
 /* Cancels all, and lets them run until they wait for something else: clean-up that is shielded. */
