@@ -24,14 +24,16 @@ function M.new(seconds, jitter, immediately)
     return setmetatable({ seconds = seconds, jitter = jitter, immediately = immediately }, Interval)
 end
 
----Counts from now. `anchor`: a tick of a grid that several workers share, on clock.now().
+---Counts from now. `anchor`: where a grid begins that several workers share, on clock.now().
 ---@param anchor? number
-function Interval:start(anchor)
+---@param is_first? boolean this worker is the first of them
+function Interval:start(anchor, is_first)
     local now = clock.now()
-    if anchor then
-        self.due = anchor + math.ceil((now - anchor) / self.seconds) * self.seconds
+    if self.immediately and (is_first or not anchor) then
+        self.due = now
     else
-        self.due = now + (self.immediately and 0 or self.seconds)
+        anchor = anchor or now
+        self.due = anchor + (math.floor((now - anchor) / self.seconds) + 1) * self.seconds
     end
 end
 

@@ -179,7 +179,7 @@ function methods:begin(app, key, saved)
         self.last_run, self.last_error = saved.last_run, run.restored(saved.last_error)
     end
     if self.once then
-        self.once:begin(key)
+        self.once:begin(key, saved and saved.token)
     end
     if not self.is_stopped then
         start_when_free(self)
@@ -190,7 +190,7 @@ end
 function methods:save()
     return {
         runs = self.runs, failures = self.failures, last_run = self.last_run, is_stopped = self.is_stopped,
-        last_error = run.plain(self.last_error),
+        last_error = run.plain(self.last_error), token = self.once and self.once:hand_over(),
     }
 end
 
