@@ -228,15 +228,17 @@ static void cancel_ring(lua_State *L, struct scope *scope)
     lua_pop(L, 1);
 }
 
-/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. False and an
- * error where it cannot wait; the scope has been left then. */
+/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. True, and
+ * true again when there were none; false and an error where it cannot wait: the scope has been
+ * left then. */
 static int l_scope_join(lua_State *L)
 {
     struct scope *scope = check_own_scope(L);
     scope_give_up_inner(scope);
     if (scope->ntasks == 0) {
         lua_pushboolean(L, true);
-        return 1;
+        lua_pushboolean(L, true);
+        return 2;
     }
     if (!lua_isyieldable(L)) {
         lua_pushboolean(L, false);

@@ -134,16 +134,18 @@ function M.enclose(deadline, fails_fast, is_shield, fn, ...)
     if not results[1] then
         cancel_children(handle, results[2])
     end
-    local has_joined, why = core.scope_join(handle)
+    local has_joined, was_alone = core.scope_join(handle)
     if not has_joined then
         core.scope_give_up(handle)
-        error(why, 0)
+        error(was_alone, 0)
     end
     local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
     if has_failure then
         return results, failure, is_cancelled
     elseif not results[1] then
         return results, results[2], is_cancelled
+    elseif was_alone then
+        return results, nil, is_cancelled -- it ended well, if late: what it received or locked is not lost
     elseif errors.is(reason, "timeout") or errors.is(reason, "deadlock") then
         return results, reason, is_cancelled
     end
@@ -177,7 +179,8 @@ local function without_scope(_, fn, ...)
     return fn(...)
 end
 
----Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout`. Nested ones only shorten.
+---Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout` when the deadline cut a wait or a task
+---short: what ends well on its own is never thrown away. Nested ones only shorten.
 ---@param seconds number 0 to 31622400
 ---@param fn function
 ---@return any ... what `fn` returned

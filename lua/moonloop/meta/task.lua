@@ -39,7 +39,8 @@ function task.scope_enter(deadline, fails_fast, is_shield) end
 function task.scope_cancel(scope, err) end
 
 ---@param scope moonloop.core.Scope
----@return boolean, any
+---@return boolean
+---@return any was_alone whether there was nothing to wait for, or the error
 function task.scope_join(scope) end
 
 ---@param scope moonloop.core.Scope
