@@ -85,13 +85,15 @@ static int raise_left(lua_State *L)
 }
 
 /* spawn(handle, scope or nil, fn, ...): a child of that scope, else of the running task's
- * innermost. */
+ * innermost; with false for a scope it belongs to nobody, and ends by itself or when its handle is
+ * cancelled. */
 static int l_spawn(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
     int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
-    struct scope *home = lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
+    bool is_detached = lua_isboolean(L, 2);
+    struct scope *home = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     if (nargs > SPAWN_ARGS_MAX)
         return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
@@ -99,7 +101,7 @@ static int l_spawn(lua_State *L)
         vm_push_error(L, "misuse", "spawn needs a running task to belong to");
         return lua_error(L);
     }
-    if (home == NULL && !lua_isnil(L, 2))
+    if (home == NULL && !is_detached && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
     note_site(L, task);
@@ -109,7 +111,10 @@ static int l_spawn(lua_State *L)
     task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_checkstack(task->co, nargs + 1);
     lua_xmove(L, task->co, nargs + 1);
-    task_adopt(task, home != NULL ? home : vm->current->scope);
+    if (is_detached)
+        task->route = vm->current->route;
+    else
+        task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
     return 0;
 }

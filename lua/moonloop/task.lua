@@ -82,6 +82,15 @@ function M.spawn(fn, ...)
     return task
 end
 
+---The same, for a task that belongs to nobody: whoever keeps the handle has to see to its end. No part of the face.
+---@param fn function
+---@param ... any at most 200
+---@return moonloop.Task
+function M.spawn_detached(fn, ...)
+    local task = new_task("spawn", false, fn, ...)
+    return task
+end
+
 ---@class moonloop.Scope
 local Scope = { __name = "moonloop.Scope" }
 Scope.__index = Scope

@@ -11,7 +11,7 @@ local task = {}
 function task.sleep(seconds) end
 
 ---@param handle table filled when the task ends: [1..n], n, err, state, site
----@param scope moonloop.core.Scope? the running task's innermost when nil
+---@param scope moonloop.core.Scope|false? the running task's innermost when nil, nobody's when false
 ---@param fn function
 ---@param ... any at most 200
 function task.spawn(handle, scope, fn, ...) end

@@ -4,6 +4,7 @@
 --- `select_try(verb, value)` does it when that is possible now; `select_join(verb, value)` gives the queue to wait in
 --- and a tag; `select_finish(verb, tag, is_woken, value)` clears up and gives the result of the one that was woken.
 
+local chance = require("moonloop.sync.chance")
 local core = require("moonloop.core.wait_queue")
 
 local M = {}
@@ -104,21 +105,13 @@ local function read_cases(cases, level)
     return list, timeout, default
 end
 
--- ---- chance ----
-
--- Park and Miller's generator, for itself: what an app draws from math.random is not disturbed.
-local drawn = 1
-
-local function draw(count)
-    drawn = drawn * 16807 % 2147483647
-    return drawn % count + 1
-end
+-- ---- now, or later ----
 
 ---The key and value of one that is ready; all that are have the same chance, as the cases are tried in a random order.
 local function try_now(list)
     local count = #list
     for i = count, 1, -1 do
-        local j = draw(i)
+        local j = chance.draw(i)
         list[i], list[j] = list[j], list[i]
         local case = list[i]
         local is_ready, value = case.methods.select_try(case.object, case.verb, case.value)
@@ -128,8 +121,6 @@ local function try_now(list)
     end
 end
 
--- ---- waiting ----
-
 local function finish(list, woken, value)
     for _, case in ipairs(list) do
         if case ~= woken then
@@ -137,7 +128,7 @@ local function finish(list, woken, value)
         end
     end
     if woken then
-        return woken.key, woken.methods.select_finish(woken.object, woken.verb, woken.tag, true, value)
+        return woken.key, (woken.methods.select_finish(woken.object, woken.verb, woken.tag, true, value))
     end
 end
 
