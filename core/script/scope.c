@@ -88,7 +88,7 @@ static void on_deadline(struct timer *timer)
 
 /* ---- entering, leaving ---- */
 
-struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fast, bool is_shield)
+struct scope *scope_enter(struct task *task, int64_t deadline_us, bool fails_fast, bool is_shield)
 {
     struct scope *scope = MEM_NEW(struct scope), *outer = task->scope;
     lua_State *L = task->vm->L;
@@ -100,8 +100,8 @@ struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fas
         lua_rawgeti(L, LUA_REGISTRYINDEX, outer->reason_ref);
         scope_cancel(scope, L);
     }
-    if (deadline_ms >= 0)
-        timer_start(task->vm->loop, &scope->deadline, (uint64_t)deadline_ms, on_deadline);
+    if (deadline_us >= 0)
+        timer_start_us(task->vm->loop, &scope->deadline, (uint64_t)deadline_us, on_deadline);
     return scope;
 }
 

@@ -158,9 +158,7 @@ static void slice(struct task *task)
         vm_push_error(vm->L, "misuse", "coroutine.yield outside of a coroutine");
         lua_xmove(vm->L, task->co, 1);
     } else if (task->op != NULL) { /* interrupted between the start of a wait and its yield */
-        struct op *op = task->op;
-        task->op = NULL;
-        op->release(op);
+        op_end(task->op);
     }
     task->end_status = status == 0             ? TASK_DONE
                        : is_cancellation(task) ? TASK_CANCELLED
@@ -182,6 +180,23 @@ void tasks_run_soon(struct vm *vm)
         timer_start(vm->loop, &vm->ready_timer, 0, on_next_turn);
 }
 
+/* First come, first served; any of them when a spec explores orders. */
+static struct link *pick_ready(struct vm *vm)
+{
+    struct link *picked = vm->ready.next;
+    uint64_t count = 0;
+    if (vm->shuffle == 0)
+        return picked;
+    for (struct link *at = vm->ready.next; at != &vm->ready; at = at->next)
+        count++;
+    vm->shuffle ^= vm->shuffle << 13; /* xorshift64 */
+    vm->shuffle ^= vm->shuffle >> 7;
+    vm->shuffle ^= vm->shuffle << 17;
+    for (uint64_t skip = (vm->shuffle >> 32) % count; skip > 0; skip--)
+        picked = picked->next;
+    return picked;
+}
+
 static void run_ready(struct vm *vm)
 {
     int left = SLICES_PER_TURN;
@@ -189,7 +204,7 @@ static void run_ready(struct vm *vm)
         return;
     vm->is_running_ready = true;
     while (!link_is_alone(&vm->ready) && left-- > 0) {
-        struct task *task = LIST_ENTRY(vm->ready.next, struct task, ready);
+        struct task *task = LIST_ENTRY(pick_ready(vm), struct task, ready);
         link_remove(&task->ready);
         slice(task);
     }
@@ -202,8 +217,9 @@ void task_make_ready(struct task *task, int nargs)
     struct vm *vm = task->vm;
     task->nargs = nargs;
     task->status = TASK_READY;
-    if (vm->current != NULL || vm->is_running_ready) {
+    if (vm->current != NULL || vm->is_running_ready || vm->shuffle != 0) {
         link_append(&vm->ready, &task->ready);
+        tasks_run_soon(vm);
         return;
     }
     vm->is_running_ready = true;
@@ -358,11 +374,9 @@ void tasks_kill_all(struct vm *vm)
     lua_State *L = vm->L;
     for (struct link *at = vm->alive.next; at != &vm->alive; at = at->next) {
         struct task *task = LIST_ENTRY(at, struct task, alive);
-        struct op *op = task->op;
-        task->op = NULL;
         link_remove(&task->ready);
-        if (op != NULL)
-            op->release(op);
+        if (task->op != NULL)
+            op_end(task->op);
         if (task->handle_ref != LUA_NOREF) {
             lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
             lua_pushnil(L);

@@ -13,6 +13,8 @@ void scope_deinit(struct scope *scope);
 void task_make_ready(struct task *task, int nargs);
 /* Ends its wait because its innermost scope is cancelled. Only queues: nothing runs meanwhile. */
 void task_interrupt(struct task *task);
+/* The wait is over, one way or another: releases what it held. */
+void op_end(struct op *op);
 /* Sees to it that the queue runs in the next turn of the loop, unless it runs already. */
 void tasks_run_soon(struct vm *vm);
 

@@ -78,10 +78,8 @@ static void push_unyieldable(lua_State *L)
  * yield to the task: the wait is still held and nobody waits. */
 static void drop_lost_wait(struct task *task)
 {
-    struct op *op = task->op;
-    task->op = NULL;
-    if (op != NULL)
-        op->release(op);
+    if (task->op != NULL)
+        op_end(task->op);
 }
 
 struct vm *task_check(lua_State *L)
@@ -112,6 +110,8 @@ int task_wait(lua_State *L, struct op *op)
     ENSURE(task->op == NULL);
     op->task = task;
     task->op = op;
+    task->waiting_in = L;
+    loop_wait_begins(task->vm->loop, op->kind);
     if (L == task->co)
         return lua_yield(L, 0);
     /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */
@@ -134,11 +134,19 @@ lua_State *op_state(struct op *op)
     return op->task->co;
 }
 
+void op_end(struct op *op)
+{
+    struct task *task = op->task;
+    ENSURE(task->op == op);
+    task->op = NULL;
+    loop_wait_ends(task->vm->loop, op->kind);
+    op->release(op);
+}
+
 void op_complete(struct op *op, int nresults)
 {
     struct task *task = op->task;
-    task->op = NULL;
-    op->release(op);
+    op_end(op);
     task_make_ready(task, nresults);
 }
 
@@ -164,8 +172,7 @@ void task_interrupt(struct task *task)
         return;
     lua_pushboolean(task->co, false);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
-    task->op = NULL;
-    op->release(op);
+    op_end(op);
     task->nargs = 2;
     task->status = TASK_READY;
     link_append(&task->vm->ready, &task->ready);
@@ -179,6 +186,7 @@ struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op))
     drop_lost_wait(vm->current);
     own->op.task = vm->current;
     own->op.release = release;
+    own->op.kind = WAIT_PASSIVE;
     own->op.is_shielded = false;
     own->awaited = NULL;
     own->joined = NULL;

@@ -51,6 +51,7 @@ struct vm {
     struct link ready;    /* tasks that can go on, first come first served */
     struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
     bool is_running_ready;
+    uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;
     uint32_t ntasks; /* alive */

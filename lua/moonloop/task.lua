@@ -3,6 +3,7 @@
 --- A child never outlives the scope it was spawned in. Leaving a scope waits for its children; the first
 --- failure in one that fails fast cancels the siblings and is what the parent sees.
 
+local clock = require("moonloop.clock")
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
 
@@ -18,7 +19,7 @@ end
 
 ---Monotonic seconds, for measuring; unrelated to the time of day.
 ---@return number
-M.now = core.now
+M.now = clock.now
 
 ---@class moonloop.Task
 ---@field name? string what it was spawned as

@@ -53,9 +53,6 @@ function task.scope_leave(scope) end
 ---@param scope moonloop.core.Scope
 function task.scope_give_up(scope) end
 
----@return number seconds monotonic
-function task.now() end
-
 ---@return boolean
 function task.is_task() end
 
