@@ -76,7 +76,7 @@ static int l_spawn(lua_State *L)
     if (home == NULL && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
-    task_note_site(L, task);
+    task_find_site(L, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
@@ -144,9 +144,11 @@ static int l_scope_enter(lua_State *L)
         return lua_error(L);
     }
     struct scope_box *box = lua_newuserdata(L, sizeof(*box));
-    box->scope = NULL;
+    *box = (struct scope_box){.deadline_us = (uint64_t)deadline_us};
     luaL_getmetatable(L, SCOPE_NAME);
     lua_setmetatable(L, -2);
+    if (deadline_us >= 0)
+        task_find_site(L, box->site, &box->site_line);
     box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
     box->scope->box = box;
     return 1;
@@ -249,6 +251,17 @@ static int l_scope_give_up(lua_State *L)
     return 0;
 }
 
+/* site(): where the caller of moonloop's Lua stands in a file of a user's, or nil */
+static int l_site(lua_State *L)
+{
+    char site[TASK_SITE_BYTES];
+    int line;
+    if (!task_find_site(L, site, &line))
+        return 0;
+    lua_pushfstring(L, "%s:%d", site, line);
+    return 1;
+}
+
 /* is_task(): whether the caller runs in a task and may wait */
 static int l_is_task(lua_State *L)
 {
@@ -324,6 +337,7 @@ int luaopen_moonloop_core_task(lua_State *L)
                                          {"scope_join", l_scope_join},
                                          {"scope_leave", l_scope_leave},
                                          {"scope_give_up", l_scope_give_up},
+                                         {"site", l_site},
                                          {"is_task", l_is_task},
                                          {"can_wait", l_can_wait},
                                          {"refuse_wait", l_refuse_wait},

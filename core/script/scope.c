@@ -43,7 +43,7 @@ static void mark(struct scope *scope, lua_State *L)
     lua_pushvalue(L, -1);
     scope->reason_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (scope->owner->scope == scope)
-        task_interrupt(scope->owner);
+        task_interrupt(scope->owner, L);
 }
 
 /* A walk without recursion: trees of tasks can be deeper than the C stack. */
@@ -82,7 +82,15 @@ static void on_deadline(struct timer *timer)
 {
     struct scope *scope = LIST_ENTRY(timer, struct scope, deadline);
     lua_State *L = scope->owner->vm->L;
-    vm_push_error(L, "timeout", "the deadline has passed");
+    const struct scope_box *box = scope->box;
+    if (box != NULL)
+        vm_push_error(L, "timeout", "the deadline of %f s has passed", (double)box->deadline_us / 1e6);
+    else
+        vm_push_error(L, "timeout", "the deadline has passed");
+    if (box != NULL && box->site[0] != '\0') {
+        lua_pushfstring(L, "%s:%d", box->site, box->site_line);
+        lua_setfield(L, -2, "cancelled_at");
+    }
     scope_cancel(scope, L);
 }
 

@@ -103,29 +103,34 @@ void task_adopt(struct task *task, struct scope *home)
 
 static void finish(struct task *task);
 
-/* Whether the error on top of co's stack is what the cancellation raised. */
+/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a wait
+ * made of it. */
 static bool is_cancellation(struct task *task)
 {
     lua_State *co = task->co;
-    bool is_same;
+    int err = lua_gettop(co);
     if (!task->root.is_cancelled)
         return false;
     lua_rawgeti(co, LUA_REGISTRYINDEX, task->root.reason_ref);
-    is_same = lua_rawequal(co, -1, -2) != 0;
-    lua_pop(co, 1);
-    if (is_same || !lua_istable(co, -1))
-        return is_same;
-    lua_pushliteral(co, "code");
-    lua_rawget(co, -2);
-    is_same = lua_type(co, -1) == LUA_TSTRING && strcmp(lua_tostring(co, -1), "cancelled") == 0;
-    lua_pop(co, 1);
+    bool is_same = lua_rawequal(co, err, err + 1) != 0;
+    if (!is_same && lua_istable(co, err)) {
+        lua_pushliteral(co, "reason");
+        lua_rawget(co, err);
+        lua_pushliteral(co, "code");
+        lua_rawget(co, err);
+        is_same = lua_rawequal(co, err + 1, err + 2) != 0 ||
+                  (lua_type(co, err + 3) == LUA_TSTRING &&
+                   strcmp(lua_tostring(co, err + 3), "cancelled") == 0);
+    }
+    lua_settop(co, err);
     return is_same;
 }
 
 static void end_unstarted(struct task *task)
 {
     lua_settop(task->co, 0);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    task_push_reason(task->vm->L, task);
+    lua_xmove(task->vm->L, task->co, 1);
     task->end_status = TASK_CANCELLED;
     finish(task);
 }

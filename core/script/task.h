@@ -65,6 +65,9 @@ struct scope {
 /* What Lua holds of a scope. */
 struct scope_box {
     struct scope *scope; /* NULL once it was left */
+    uint64_t deadline_us; /* as given, with the place in a user's file that gave it */
+    int site_line;
+    char site[TASK_SITE_BYTES]; /* "" for none */
 };
 
 /* What C wants to know of a task it started. */
@@ -148,12 +151,13 @@ void op_complete(struct op *op, int nresults);
 void op_fail(struct op *op, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Notes where in a user's file L stands, for the names and tracebacks of that task. */
-void task_note_site(lua_State *L, struct task *task);
-/* Pushes where in a user's file L stands, "apps/a.lua:12", or nil. */
-void task_push_site(lua_State *L);
-/* Pushes where it waits, "apps/a.lua:12 in sleep"; its site when no frame of a user's is there. */
+/* Where in a user's file L stands; false, and nothing changed, when it stands in none. */
+bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line);
+/* Pushes where it waits, "apps/a.lua:12 in sleep"; its name when no frame of a user's is there. */
 void task_push_where(lua_State *L, const struct task *task);
+/* Pushes what a wait of its that is cut short raises: the reason of its innermost scope with the
+ * place. L runs: it is that of the task, of another, or the VM's own. */
+void task_push_reason(lua_State *L, const struct task *task);
 
 /* Where it stands or has failed, and where it was spawned, as text on top of L. */
 void task_push_traceback(struct task *task, lua_State *L);

@@ -35,31 +35,22 @@ static bool find_user_frame(const struct vm *vm, lua_State *L, lua_Debug *where,
     return false;
 }
 
-void task_note_site(lua_State *L, struct task *task)
+bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line)
 {
     lua_Debug where;
     char called[TASK_SITE_BYTES];
-    if (!find_user_frame(task->vm, L, &where, called))
-        return;
-    memcpy(task->site, where.short_src, sizeof(task->site));
-    task->site_line = where.currentline;
+    if (!find_user_frame(vm_of(L), L, &where, called))
+        return false;
+    memcpy(site, where.short_src, TASK_SITE_BYTES);
+    *line = where.currentline;
+    return true;
 }
 
-void task_push_site(lua_State *L)
+/* Where a task stands whose frames are those of `at`, its own coroutine or a user's. */
+static void push_where(lua_State *L, lua_State *at, const struct task *task)
 {
     lua_Debug where;
     char called[TASK_SITE_BYTES];
-    if (find_user_frame(vm_of(L), L, &where, called))
-        lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
-    else
-        lua_pushnil(L);
-}
-
-void task_push_where(lua_State *L, const struct task *task)
-{
-    lua_Debug where;
-    char called[TASK_SITE_BYTES];
-    lua_State *at = task->op != NULL ? task->waiting_in : task->co;
     if (!find_user_frame(task->vm, at, &where, called)) {
         task_push_name(L, task);
         return;
@@ -69,4 +60,23 @@ void task_push_where(lua_State *L, const struct task *task)
         lua_pushfstring(L, " in %s", called);
         lua_concat(L, 2);
     }
+}
+
+void task_push_where(lua_State *L, const struct task *task)
+{
+    push_where(L, task->op != NULL ? task->waiting_in : task->co, task);
+}
+
+void task_push_reason(lua_State *L, const struct task *task)
+{
+    const struct vm *vm = task->vm;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->interrupted_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    if (vm->current == task)
+        push_where(L, L, task);
+    else if (task->is_started)
+        task_push_where(L, task);
+    else
+        lua_pushfstring(L, "%s:%d before it began", task->site, task->site_line);
+    lua_call(L, 2, 1); /* copies a table: it can only fail when memory is out */
 }

@@ -98,7 +98,7 @@ struct vm *task_check(lua_State *L)
     }
     drop_lost_wait(task);
     if (task->scope->is_cancelled) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
+        task_push_reason(L, task);
         lua_error(L);
     }
     return vm;
@@ -165,13 +165,14 @@ void op_fail(struct op *op, const char *code, const char *format, ...)
     op_complete(op, 2);
 }
 
-void task_interrupt(struct task *task)
+void task_interrupt(struct task *task, lua_State *L)
 {
     struct op *op = task->op;
     if (task->status != TASK_WAITING || op == NULL || op->is_shielded)
         return;
     lua_pushboolean(task->co, false);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    task_push_reason(L, task);
+    lua_xmove(L, task->co, 1);
     op_end(op);
     task->nargs = 2;
     task->status = TASK_READY;

@@ -57,6 +57,7 @@ struct vm {
     uint32_t ntasks; /* alive */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
+    int interrupted_ref; /* function(reason, where) -> error object */
     int message_ref;    /* function(err) -> text for people */
     int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */
