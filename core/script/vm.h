@@ -21,6 +21,7 @@ struct generation;
 struct loop;
 struct offload_origin;
 struct scoreboard_slot;
+struct several;
 struct task;
 struct worker_vm;
 struct watchdog;
@@ -54,6 +55,8 @@ struct vm {
     uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;
+    struct several *spare_several; /* for waits in several queues */
+    uint32_t nspare_several;
     uint32_t ntasks; /* alive */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
