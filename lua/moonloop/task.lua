@@ -3,10 +3,16 @@
 --- A child never outlives the scope it was spawned in. Leaving a scope waits for its children; the first
 --- failure in one that fails fast cancels the siblings and is what the parent sees.
 
+local clock = require("moonloop.clock")
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
 
 local settle = errors.settle
+
+---What a task or scope is cancelled with, from where a user's code says so.
+local function cancellation(message, cause)
+    return errors.new("cancelled", message, { cause = cause, cancelled_at = core.site() })
+end
 
 local M = {}
 
@@ -18,7 +24,7 @@ end
 
 ---Monotonic seconds, for measuring; unrelated to the time of day.
 ---@return number
-M.now = core.now
+M.now = clock.now
 
 ---@class moonloop.Task
 ---@field name? string what it was spawned as
@@ -45,7 +51,7 @@ end
 ---has ended.
 ---@param reason? string
 function Task:cancel(reason)
-    core.cancel(self, errors.new("cancelled", reason or "the task was cancelled"))
+    core.cancel(self, cancellation(reason or "the task was cancelled"))
 end
 
 function Task.__index(self, key)
@@ -109,7 +115,7 @@ end
 ---Cancels every task of the scope, its body included. Harmless when it was left.
 ---@param reason? string
 function Scope:cancel(reason)
-    core.scope_cancel(self[1], errors.new("cancelled", reason or "the scope was cancelled"))
+    core.scope_cancel(self[1], cancellation(reason or "the scope was cancelled"))
 end
 
 local function pack(...)
@@ -125,9 +131,7 @@ local function on_error(err)
 end
 
 local function cancel_children(handle, err)
-    local reason = errors.new("cancelled", "the scope was left by an error: " .. errors.message(err))
-    reason.cause = err
-    core.scope_cancel(handle, reason)
+    core.scope_cancel(handle, cancellation("the scope was left by an error: " .. errors.message(err), err))
 end
 
 ---Enters, runs `fn(scope, ...)`, waits for the children, leaves.

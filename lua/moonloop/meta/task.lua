@@ -54,8 +54,8 @@ function task.scope_leave(scope) end
 ---@param scope moonloop.core.Scope
 function task.scope_give_up(scope) end
 
----@return number seconds monotonic
-function task.now() end
+---@return string? site "apps/a.lua:12": where the caller of moonloop's own Lua stands in a user's file
+function task.site() end
 
 ---@return boolean
 function task.is_task() end
