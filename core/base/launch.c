@@ -173,7 +173,7 @@ int launch(const struct launch *launch, struct launched *launched)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     *launched = (struct launched){.pid = pid, .pidfd = pidfd, .stage = birth.stage};
     if (error != 0 && pid > 0) /* it is on its way out */
-        launch_reap(launched);
+        launch_reap(launched, -1);
     return error;
 }
 
@@ -203,13 +203,13 @@ void launch_signal(const struct launched *launched, int signal)
     kill(-launched->pid, signal);
 }
 
-void launch_reap(struct launched *launched)
+void launch_reap(struct launched *launched, int wait_ms)
 {
     siginfo_t info;
-    struct pollfd poll_fd = {.fd = launched->pidfd, .events = POLLIN};
-    while (waitid(P_PIDFD, (id_t)launched->pidfd, &info, WEXITED) < 0 &&
-           (errno == EINTR || errno == EAGAIN)) /* EAGAIN: somebody made the pidfd non-blocking */
-        poll(&poll_fd, 1, -1);
+    struct pollfd ended = {.fd = launched->pidfd, .events = POLLIN};
+    while (poll(&ended, 1, wait_ms) < 0 && errno == EINTR)
+        ;
+    waitid(P_PIDFD, (id_t)launched->pidfd, &info, WEXITED | WNOHANG);
     close(launched->pidfd);
     launched->pidfd = -1;
 }

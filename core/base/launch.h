@@ -53,5 +53,6 @@ int launch(const struct launch *launch, struct launched *launched);
 bool launch_has_ended(const struct launched *launched, struct launch_end *end);
 /* A signal to its whole group; to be called before it is reaped. */
 void launch_signal(const struct launched *launched, int signal);
-/* Reaps it and closes the pidfd. It must have ended, else this waits. */
-void launch_reap(struct launched *launched);
+/* Reaps it and closes the pidfd. Waits for its end, at most so long (-1: for ever); beyond that it
+ * only closes the pidfd. */
+void launch_reap(struct launched *launched, int wait_ms);

@@ -5,6 +5,7 @@
  */
 #include "loop/loop.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
@@ -27,6 +28,7 @@ struct loop {
     struct timer_heap timers;
     struct deadline_queue *deadlines;
     struct offload *offloads;
+    struct link children;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -71,6 +73,7 @@ struct loop *loop_new(void)
     ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
     uv_unref((uv_handle_t *)&loop->wake_handle);
     uv_unref((uv_handle_t *)&loop->deadline_handle);
+    link_init(&loop->children);
     loop->timer_handle.data = loop;
     loop->due_handle.data = loop;
     loop->deadline_handle.data = loop;
@@ -90,6 +93,7 @@ void loop_free(struct loop *loop)
     if (loop == NULL)
         return;
     offloads_free(loop);
+    children_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
@@ -175,6 +179,11 @@ struct timer_heap *loop_timers(struct loop *loop)
 struct offload **loop_offloads(struct loop *loop)
 {
     return &loop->offloads;
+}
+
+struct link *loop_children(struct loop *loop)
+{
+    return &loop->children;
 }
 
 struct deadline_queue **loop_deadlines(struct loop *loop)

@@ -1,5 +1,5 @@
 /*
- * loop_parts.h - what a loop carries for timer.c, deadline.c and offload.c. Private to this room.
+ * loop_parts.h - what a loop carries for timer.c, deadline.c, offload.c and child_process.c. Private to this room.
  */
 #pragma once
 
@@ -10,6 +10,7 @@ struct loop;
 struct timer;
 struct deadline_queue;
 struct offload;
+struct link;
 
 struct timer_place {
     uint64_t due_ms; /* beside the pointer, so that comparing touches no timer */
@@ -29,6 +30,8 @@ struct timer_heap *loop_timers(struct loop *loop);
 struct deadline_queue **loop_deadlines(struct loop *loop);
 /* The first of its thread pools. */
 struct offload **loop_offloads(struct loop *loop);
+/* The processes that it runs: struct child_process. */
+struct link *loop_children(struct loop *loop);
 /* Sets the libuv timer under the heap; due_ms 0 stops it. */
 void loop_arm_timers(struct loop *loop, uint64_t due_ms);
 /* Starts or stops the tick that looks at the deadlines. */
@@ -37,3 +40,4 @@ void loop_arm_deadlines(struct loop *loop, bool is_on);
 void timers_run(struct loop *loop, uint64_t now_ms);
 void deadlines_run(struct loop *loop, uint64_t now_ms);
 void deadlines_free(struct loop *loop);
+void children_free(struct loop *loop);

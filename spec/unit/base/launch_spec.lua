@@ -32,7 +32,7 @@ local function run(argv, options)
         return core.lib.launch_has_ended(launched, ended)
     end)
     assert.is_true(process.read("/proc/" .. launched.pid .. "/stat") ~= nil) -- a zombie until it is reaped
-    core.lib.launch_reap(launched)
+    core.lib.launch_reap(launched, -1)
     assert.is_nil(process.read("/proc/" .. launched.pid .. "/stat"))
     assert.is_true(ended.is_known)
     return process.read(path), ended.status, ended.signal
