@@ -243,7 +243,7 @@ static void pump(struct output *output)
         return;
     if (!takes_all && waiting_bytes(output) >= output->want)
         uv_read_stop((uv_stream_t *)&output->pipe);
-    else if (child->is_buried && is_dry(output))
+    else if (child->is_buried && (!child->is_owned || is_dry(output)))
         end_output(output);
     else
         uv_read_start((uv_stream_t *)&output->pipe, on_room, on_read); /* harmless when it does */
@@ -280,6 +280,11 @@ void child_want(struct child_process *child, enum child_stream stream, size_t by
     pump(output);
     settle(child);
     unhold(child);
+}
+
+void child_want_less(struct child_process *child, enum child_stream stream)
+{
+    child->outputs[stream].want = CHILD_BUFFER_BYTES;
 }
 
 /* ---- its input ---- */
@@ -393,7 +398,8 @@ static void adopt_pipe(struct child_process *child, uv_pipe_t *pipe, int fd)
 }
 
 static struct child_process *child_new(struct loop *loop, const struct child_options *options,
-                                       const struct launched *launched, const int *ours)
+                                       const struct launched *launched, uint64_t started_ns,
+                                       const int *ours)
 {
     struct child_process *child = MEM_NEW(struct child_process);
     child->loop = loop;
@@ -403,7 +409,7 @@ static struct child_process *child_new(struct loop *loop, const struct child_opt
     child->on_news = options->on_news;
     child->data = options->data;
     child->is_owned = true;
-    child->started_ns = uv_hrtime();
+    child->started_ns = started_ns;
     if ((child->is_input_open = ours[0] >= 0))
         adopt_pipe(child, &child->input, ours[0]);
     for (int i = 0; i < CHILD_OUTPUTS; i++) {
@@ -429,6 +435,7 @@ struct child_process *child_start(struct loop *loop, const struct child_options 
     const int *places = options->places;
     struct launch asked = options->launch;
     struct launched launched = {.stage = LAUNCH_DESCRIPTORS};
+    uint64_t started_ns = uv_hrtime();
     *error = 0;
     for (int i = 0; i < 3 && *error == 0; i++) {
         if (places[i] == CHILD_PIPE)
@@ -442,7 +449,7 @@ struct child_process *child_start(struct loop *loop, const struct child_options 
         *error = launch(&asked, &launched);
     close_fds(theirs, places);
     if (*error == 0)
-        return child_new(loop, options, &launched, ours);
+        return child_new(loop, options, &launched, started_ns, ours);
     close_fds(ours, places);
     *stage = launched.stage;
     return NULL;

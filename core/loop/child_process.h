@@ -90,6 +90,8 @@ bool child_output_has_ended(const struct child_process *child, enum child_stream
 /* Reads ahead until so much is there, CHILD_BUFFER_BYTES at least. Until this is called for stderr,
  * the last CHILD_BUFFER_BYTES of it are kept and all is read, so that nobody has to. */
 void child_want(struct child_process *child, enum child_stream stream, size_t bytes);
+/* Back to CHILD_BUFFER_BYTES from the next read on; calls nobody. */
+void child_want_less(struct child_process *child, enum child_stream stream);
 
 /* How many are not buried yet. */
 uint32_t children_count(struct loop *loop);
