@@ -4,12 +4,10 @@
  */
 #include "loop/child_process.h"
 
-#include "base/buf.h"
-#include "base/list.h"
 #include "base/mem.h"
+#include "loop/child_parts.h"
 #include "loop/loop.h"
 #include "loop/loop_parts.h"
-#include "loop/timer.h"
 #include "loop/uv_loop.h"
 
 #include <errno.h>
@@ -17,58 +15,19 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <uv.h>
 
-enum { READ_BYTES = 64 * 1024, KEPT_BYTES = 256 * 1024, KILLED_MS = 1000 };
-
-struct output {
-    uv_pipe_t pipe;
-    struct child_process *child;
-    struct buf bytes;
-    size_t taken; /* of bytes: before what is still there */
-    size_t want;
-    bool is_open;
-    bool is_tail; /* nobody has read yet: the last bytes are kept */
-    bool is_over;
-};
-
-struct child_process {
-    struct link link; /* in loop_children, until it is buried */
-    struct loop *loop;
-    struct launched launched;
-    struct fd_watch *watch; /* on the pidfd, while the leader runs */
-    struct timer timeout;
-    struct timer kill;
-    struct timer pipes;
-    uint64_t grace_ms;
-    uint64_t max_capture;
-    uint64_t started_ns;
-    struct child_state state;
-    struct output outputs[CHILD_OUTPUTS];
-    uv_pipe_t input;
-    uv_write_t write;
-    int written; /* status of the last write */
-    void (*on_news)(void *data, enum child_news news);
-    void *data;
-    uint8_t nhandles; /* whose close callback is still to come */
-    uint8_t nholds;   /* callers that go on using it */
-    bool is_input_open;
-    bool is_writing;
-    bool is_stopping;
-    bool is_buried;
-    bool is_owned;
-};
+enum { KILLED_MS = 1000 };
 
 /* ---- life ---- */
 
-static void hold(struct child_process *child)
+void child_hold(struct child_process *child)
 {
     child->nholds++;
 }
 
-static void unhold(struct child_process *child)
+void child_unhold(struct child_process *child)
 {
     if (--child->nholds != 0 || child->nhandles != 0 || child->is_owned || !child->state.is_gone)
         return;
@@ -77,18 +36,18 @@ static void unhold(struct child_process *child)
     free(child);
 }
 
-static void tell(struct child_process *child, enum child_news news)
+void child_announce(struct child_process *child, enum child_news news)
 {
     if (child->is_owned)
         child->on_news(child->data, news);
 }
 
-static void on_pipe_closed(uv_handle_t *handle)
+void child_on_pipe_closed(uv_handle_t *handle)
 {
     struct child_process *child = handle->data;
-    hold(child);
+    child_hold(child);
     child->nhandles--;
-    unhold(child);
+    child_unhold(child);
 }
 
 static void bury(struct child_process *child)
@@ -96,13 +55,13 @@ static void bury(struct child_process *child)
     timer_stop(child->loop, &child->timeout);
     timer_stop(child->loop, &child->kill);
     timer_stop(child->loop, &child->pipes);
-    launch_signal(&child->launched,
-                  SIGKILL); /* before it is reaped: the group's id is still its own */
+    /* Before it is reaped: so long the group's id is nobody else's. */
+    launch_signal(&child->launched, SIGKILL);
     launch_reap(&child->launched, KILLED_MS);
     link_remove(&child->link);
     child->is_buried = true;
     child_close_input(child);
-    tell(child, CHILD_IS_BURIED);
+    child_announce(child, CHILD_IS_BURIED);
 }
 
 static bool has_open_output(const struct child_process *child)
@@ -110,30 +69,28 @@ static bool has_open_output(const struct child_process *child)
     return child->outputs[CHILD_STDOUT].is_open || child->outputs[CHILD_STDERR].is_open;
 }
 
-static void pump(struct output *output);
-
 /* After each event: the leader has ended, an output has, or the pipes' time is over. */
-static void settle(struct child_process *child)
+void child_settle(struct child_process *child)
 {
     if (!child->state.has_ended || child->state.is_gone)
         return;
     if (!child->is_buried && !has_open_output(child))
         bury(child);
-    if (child->is_buried && !has_open_output(child)) {
+    if (child->is_buried && !has_open_output(child) && !child->state.is_gone) {
         child->state.is_gone = true;
-        tell(child, CHILD_IS_GONE);
+        child_announce(child, CHILD_IS_GONE);
     }
 }
 
 static void on_pipes_due(struct timer *timer)
 {
     struct child_process *child = LIST_ENTRY(timer, struct child_process, pipes);
-    hold(child);
+    child_hold(child);
     bury(child);
-    pump(&child->outputs[CHILD_STDOUT]);
-    pump(&child->outputs[CHILD_STDERR]);
-    settle(child);
-    unhold(child);
+    output_pump(&child->outputs[CHILD_STDOUT]);
+    output_pump(&child->outputs[CHILD_STDERR]);
+    child_settle(child);
+    child_unhold(child);
 }
 
 static uint64_t duration_us(const struct child_process *child)
@@ -146,7 +103,7 @@ static void on_pidfd(void *data)
     struct child_process *child = data;
     if (!launch_has_ended(&child->launched, &child->state.end))
         return;
-    hold(child);
+    child_hold(child);
     fd_watch_stop(child->watch);
     child->watch = NULL;
     child->state.has_ended = true;
@@ -154,190 +111,9 @@ static void on_pidfd(void *data)
     timer_stop(child->loop, &child->timeout);
     timer_stop(child->loop, &child->kill);
     timer_start(child->loop, &child->pipes, CHILD_PIPES_MS, on_pipes_due);
-    tell(child, CHILD_HAS_ENDED);
-    settle(child);
-    unhold(child);
-}
-
-/* ---- outputs ---- */
-
-static size_t waiting_bytes(const struct output *output)
-{
-    return output->bytes.len - output->taken;
-}
-
-static void end_output(struct output *output)
-{
-    output->is_open = false;
-    uv_close((uv_handle_t *)&output->pipe, on_pipe_closed);
-    tell(output->child, output == output->child->outputs ? CHILD_HAS_STDOUT : CHILD_HAS_STDERR);
-}
-
-static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
-{
-    struct output *output = (struct output *)handle;
-    struct buf *bytes = &output->bytes;
-    (void)suggested;
-    if (output->taken != 0 && bytes->cap - bytes->len < READ_BYTES) {
-        buf_consume(bytes, output->taken);
-        output->taken = 0;
-    }
-    if (buf_try_reserve(bytes, READ_BYTES) == 0)
-        *room = uv_buf_init(bytes->ptr + bytes->len, READ_BYTES);
-    else
-        *room = uv_buf_init(NULL, 0);
-}
-
-/* Drops what nobody wants: everything, the beginning, or what is beyond the limit. */
-static void trim(struct output *output)
-{
-    struct child_process *child = output->child;
-    size_t count = waiting_bytes(output);
-    if (!child->is_owned) {
-        child_take(child, (enum child_stream)(output - child->outputs), count);
-    } else if (child->max_capture != 0 && count > child->max_capture) {
-        output->bytes.len = output->taken + child->max_capture;
-        output->is_over = true;
-        child_stop(child);
-    } else if (output->is_tail && count > CHILD_BUFFER_BYTES) {
-        output->taken += count - CHILD_BUFFER_BYTES;
-    }
-}
-
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
-{
-    struct output *output = (struct output *)stream;
-    struct child_process *child = output->child;
-    (void)room;
-    if (count == 0)
-        return;
-    hold(child);
-    if (count > 0) {
-        output->bytes.len += (size_t)count;
-        trim(output);
-        tell(child, output == child->outputs ? CHILD_HAS_STDOUT : CHILD_HAS_STDERR);
-        pump(output);
-    } else {
-        output->is_over = output->is_over || count == UV_ENOBUFS;
-        end_output(output);
-    }
-    settle(child);
-    unhold(child);
-}
-
-/* What is in the pipe when its writers are dead will be read; whoever else has it open is not
- * waited for. */
-static bool is_dry(const struct output *output)
-{
-    int fd, count = 0;
-    return uv_fileno((const uv_handle_t *)&output->pipe, &fd) != 0 ||
-           ioctl(fd, FIONREAD, &count) != 0 || count == 0;
-}
-
-/* Reads, or does not, by what is wanted. */
-static void pump(struct output *output)
-{
-    struct child_process *child = output->child;
-    bool takes_all = !child->is_owned || child->max_capture != 0 || output->is_tail;
-    if (!output->is_open)
-        return;
-    if (!takes_all && waiting_bytes(output) >= output->want)
-        uv_read_stop((uv_stream_t *)&output->pipe);
-    else if (child->is_buried && (!child->is_owned || is_dry(output)))
-        end_output(output);
-    else
-        uv_read_start((uv_stream_t *)&output->pipe, on_room, on_read); /* harmless when it does */
-}
-
-struct str child_output(const struct child_process *child, enum child_stream stream)
-{
-    const struct output *output = &child->outputs[stream];
-    return (struct str){output->bytes.ptr + output->taken, waiting_bytes(output)};
-}
-
-void child_take(struct child_process *child, enum child_stream stream, size_t bytes)
-{
-    struct output *output = &child->outputs[stream];
-    output->taken += bytes;
-    if (output->taken < output->bytes.len)
-        return;
-    output->taken = output->bytes.len = 0;
-    if (output->bytes.cap > KEPT_BYTES || !output->is_open)
-        buf_deinit(&output->bytes);
-}
-
-bool child_output_has_ended(const struct child_process *child, enum child_stream stream)
-{
-    return !child->outputs[stream].is_open;
-}
-
-void child_want(struct child_process *child, enum child_stream stream, size_t bytes)
-{
-    struct output *output = &child->outputs[stream];
-    output->is_tail = false;
-    output->want = bytes > CHILD_BUFFER_BYTES ? bytes : CHILD_BUFFER_BYTES;
-    hold(child);
-    pump(output);
-    settle(child);
-    unhold(child);
-}
-
-void child_want_less(struct child_process *child, enum child_stream stream)
-{
-    child->outputs[stream].want = CHILD_BUFFER_BYTES;
-}
-
-/* ---- its input ---- */
-
-static void on_write_end(uv_write_t *write, int status)
-{
-    struct child_process *child = write->data;
-    if (!child->is_writing)
-        return;
-    child->is_writing = false;
-    child->written = status == 0 ? 0 : -EPIPE;
-    hold(child);
-    tell(child, CHILD_HAS_WRITTEN);
-    unhold(child);
-}
-
-int child_write(struct child_process *child, struct str bytes)
-{
-    ENSURE(!child->is_writing);
-    if (!child->is_input_open)
-        return -EPIPE;
-    uv_stream_t *stream = (uv_stream_t *)&child->input;
-    uv_buf_t rest = uv_buf_init((char *)bytes.ptr, 0);
-    rest.len = bytes.len;
-    int count = bytes.len != 0 ? uv_try_write(stream, &rest, 1) : 0;
-    if (count < 0 && count != UV_EAGAIN)
-        return -EPIPE;
-    size_t done = count > 0 ? (size_t)count : 0;
-    if (done == bytes.len)
-        return 1;
-    rest.base += done;
-    rest.len -= done;
-    child->write.data = child;
-    child->is_writing = uv_write(&child->write, stream, &rest, 1, on_write_end) == 0;
-    return child->is_writing ? 0 : -EPIPE;
-}
-
-int child_written(const struct child_process *child)
-{
-    return child->written;
-}
-
-void child_close_input(struct child_process *child)
-{
-    if (!child->is_input_open)
-        return;
-    child->is_input_open = false;
-    uv_close((uv_handle_t *)&child->input, on_pipe_closed);
-    if (!child->is_writing)
-        return;
-    child->is_writing = false;
-    child->written = -EPIPE;
-    tell(child, CHILD_HAS_WRITTEN);
+    child_announce(child, CHILD_HAS_ENDED);
+    child_settle(child);
+    child_unhold(child);
 }
 
 /* ---- signals ---- */
@@ -419,7 +195,7 @@ static struct child_process *child_new(struct loop *loop, const struct child_opt
         output->is_tail = i == CHILD_STDERR && options->max_capture == 0;
         if ((output->is_open = ours[i + 1] >= 0))
             adopt_pipe(child, &output->pipe, ours[i + 1]);
-        pump(output);
+        output_pump(output);
     }
     child->watch = fd_watch_start(loop, launched->pidfd, on_pidfd, child);
     if (options->timeout_ms != 0)
@@ -474,16 +250,16 @@ struct child_state child_state(const struct child_process *child)
 
 void child_let_go(struct child_process *child)
 {
-    hold(child);
+    child_hold(child);
     child->is_owned = false; /* from here on it tells nobody, and drops what it reads */
     child_close_input(child);
     child_stop(child);
     for (int i = 0; i < CHILD_OUTPUTS; i++) {
-        trim(&child->outputs[i]);
-        pump(&child->outputs[i]);
+        output_trim(&child->outputs[i]);
+        output_pump(&child->outputs[i]);
     }
-    settle(child);
-    unhold(child);
+    child_settle(child);
+    child_unhold(child);
 }
 
 /* ---- all of a loop ---- */
@@ -502,16 +278,16 @@ static void end_with_loop(struct child_process *child, uint64_t due_ns)
     uint64_t now_ns = uv_hrtime();
     struct pollfd ended = {.fd = child->launched.pidfd, .events = POLLIN};
     poll(&ended, 1, now_ns < due_ns ? (int)((due_ns - now_ns) / 1000000) : 0);
-    hold(child);
+    child_hold(child);
     fd_watch_stop(child->watch);
     child->watch = NULL;
     child->state.has_ended = true;
     bury(child);
     for (int i = 0; i < CHILD_OUTPUTS; i++)
         if (child->outputs[i].is_open)
-            end_output(&child->outputs[i]);
-    settle(child);
-    unhold(child);
+            output_end(&child->outputs[i]);
+    child_settle(child);
+    child_unhold(child);
 }
 
 void children_free(struct loop *loop)
