@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "script/exchange.h"
 #include "script/generation_state.h"
+#include "script/job.h"
 #include "script/task.h"
 
 #include <ctype.h>
@@ -62,7 +63,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 static int l_write(lua_State *L)
 {
     char names[MAX_FIELDS][NAME_BYTES];
-    struct log_field fields[MAX_FIELDS + 3];
+    struct log_field fields[MAX_FIELDS + JOB_LOG_FIELDS];
     struct exchange *exchange = current_exchange(VM_UPVALUE(L));
     int level = (int)luaL_checkinteger(L, 1);
     size_t count = 0, len;
@@ -78,6 +79,8 @@ static int l_write(lua_State *L)
         fields[count++] = (struct log_field){
             "app", str_of(exchange->generation->apps[exchange->route->app].name)};
         fields[count++] = (struct log_field){"route", str_of(exchange->route->pattern)};
+    } else {
+        count += job_log_fields(VM_UPVALUE(L)->current, fields + count);
     }
     log_with((enum log_level)level, fields, count, "%.*s", (int)len, message);
     return 0;

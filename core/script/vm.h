@@ -18,6 +18,7 @@
 
 struct config;
 struct generation;
+struct jobs;
 struct loop;
 struct offload_origin;
 struct scoreboard_slot;
@@ -43,6 +44,9 @@ struct vm {
     const char *lua_dir;           /* borrowed */
     const struct config *config;   /* NULL outside a server */
     struct generation *generation; /* NULL outside a server */
+
+    struct jobs *jobs; /* see job.h; NULL before the first one */
+    bool owns_jobs;    /* else the worker's */
 
     struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
     struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
