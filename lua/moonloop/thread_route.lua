@@ -110,8 +110,6 @@ end
 ---@param copy table
 ---@return table reply
 function M.run(env_of, spec, copy)
-    local log = require("moonloop.log")
-    log.set_context({ request_id = copy.id, app = copy.app, route = copy.route })
     local loaded = apps[spec.app] or load_app(spec, env_of)
     local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
     local res = setmetatable({}, require("moonloop.response"))

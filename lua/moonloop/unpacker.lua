@@ -48,7 +48,7 @@ function Unpacker:closure(number, bytes, app)
     return factory()
 end
 
-function Unpacker:create(object)
+function Unpacker:create(object, parts)
     if object.globals then
         return self.env_of(object.globals)
     elseif object.module then
@@ -63,6 +63,8 @@ function Unpacker:create(object)
         return value
     elseif object.kind == "table" then
         return object.scalars
+    elseif object.part then
+        return parts[object.part]
     end
     return self:closure(object.proto, object.bytes, object.app)
 end
@@ -95,10 +97,10 @@ local function connect_function(fn, object, values)
     end
 end
 
-function Unpacker:build(objects)
+function Unpacker:build(objects, parts)
     local values = {}
     for number, object in ipairs(objects) do
-        values[number] = self:create(object)
+        values[number] = self:create(object, parts)
     end
     for number, object in ipairs(objects) do
         if object.kind == "table" then
@@ -134,9 +136,10 @@ end
 
 ---What transfer.pack of the other side was given.
 ---@param message string
+---@param parts? string[] big strings
 ---@return any first
 ---@return any ... the others
-function Unpacker:unpack(message)
+function Unpacker:unpack(message, parts)
     into:set(message)
     local number = into:decode()
     if number ~= self.head and self.on_head then
@@ -148,7 +151,7 @@ function Unpacker:unpack(message)
         return unpack_plain(self)
     end
     local objects, boxes, count = into:decode(), into:decode(), into:decode()
-    local values, built = {}, self:build(objects)
+    local values, built = {}, self:build(objects, parts)
     for i = 1, count + 1 do
         local box = boxes[i]
         if box[2] then
