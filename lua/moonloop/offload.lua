@@ -107,6 +107,14 @@ function M.default()
     return default
 end
 
+local processes
+---The pool of routes with run = "process", made with its first use.
+---@return userdata
+function M.processes()
+    processes = processes or M.open(nil, "process")
+    return processes
+end
+
 ---Sends `fn(...)` to a pool and waits for what it gives.
 ---@param pool userdata
 ---@param job? userdata core.job's, which gets what is sent ahead

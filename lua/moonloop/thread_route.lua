@@ -1,6 +1,7 @@
---- Handlers with `run = "thread"`: both ends. On the loop: the request is copied, its body read before. On the
---- thread: the app is loaded from the bytes of the same generation, once for each VM; the handler with its
---- middleware gets a req and a res with the same methods; what it answers is copied back.
+--- Handlers with `run = "thread"` or `run = "process"`: both ends. On the loop: the request is copied, its body
+--- read before. In the other VM, on a thread or in a process: the app is loaded from the bytes of the same
+--- generation, once for each VM; the handler with its middleware gets a req and a res with the same methods; what
+--- it answers is copied back.
 
 local app_module = require("moonloop.app")
 
@@ -24,11 +25,12 @@ local function copy_of(req)
     return copy
 end
 
----A handler for the loop that has route `index` of the app (0: its not_found handler) run on a thread.
+---A handler for the loop that has route `index` of the app (0: its not_found handler) run elsewhere.
 ---@param app moonloop.App
 ---@param index integer
+---@param run "thread"|"process"
 ---@return function
-function M.handler(app, index)
+function M.handler(app, index, run)
     local offload = require("moonloop.offload")
     local route = app.routes[index]
     local spec = {
@@ -37,7 +39,7 @@ function M.handler(app, index)
         label = route and route.source or app.missing_source,
     }
     return function(req, res)
-        local reply = offload.run_route(spec, copy_of(req))
+        local reply = offload.run_route(spec, copy_of(req), run == "process" and offload.processes() or nil)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)
