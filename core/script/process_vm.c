@@ -217,7 +217,7 @@ static void give_up(struct process_vm *self, struct worker_job *job, int status)
         log_warn("process %d was killed: %s was cancelled and did not end", pid, label);
     } else if (is_dead) {
         worker_job_fail(job, "crashed", "the process that ran %s has ended: %s", label, how);
-        log_warn("process %d, which ran %s, has ended: %s", pid, label, how);
+        log_info("process %d, which ran %s, has ended: %s", pid, label, how);
     } else if (status == -EPROTO) {
         worker_job_fail(job, "crashed", "the process that ran %s wrote what is no message", label);
         log_warn("process %d was killed: while it ran %s, it wrote what is no message", pid, label);
