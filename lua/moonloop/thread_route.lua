@@ -38,8 +38,10 @@ function M.handler(app, index, run)
         method = route and route.method, pattern = route and route.pattern,
         label = route and route.source or app.missing_source,
     }
+    -- Now, so that the pool goes on when the generation before this one ends.
+    local pool = run == "process" and offload.processes() or offload.default()
     return function(req, res)
-        local reply = offload.run_route(spec, copy_of(req), run == "process" and offload.processes() or nil)
+        local reply = offload.run_route(spec, copy_of(req), pool)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)
