@@ -35,14 +35,16 @@ enum offload_outcome { OFFLOAD_GOOD, OFFLOAD_FAILED, OFFLOAD_CRASHED };
 struct offload_job {
     /* On the loop's thread, once the job has ended: it is the owner's again. */
     void (*on_done)(struct offload_job *job);
-    /* On the loop's thread, before on_done: what offload_post has brought, oldest first, and how many
-     * had to make room. Takes all of the list. */
+    /* On the loop's thread, before on_done: what offload_post has brought, oldest first, and how
+     * many had to make room. Takes all of the list. */
     void (*on_post)(struct offload_job *job, struct link *messages, uint32_t ndropped);
     /* Frees it, its messages included, when the pool goes away before anybody can hear of its end.
      * On any thread. */
     void (*drop)(struct offload_job *job);
     char label[OFFLOAD_LABEL_BYTES]; /* what it is, for the log: "apps/a.lua:12" */
-    uint8_t outcome; /* enum offload_outcome: kind->run says it, for the statistics */
+    uint8_t outcome;  /* enum offload_outcome: kind->run says it, for the statistics; and these: */
+    int8_t processes; /* started for it, less those that have ended */
+    bool was_killed;  /* with its process, because it did not end when it was cancelled */
 
     struct offload *pool; /* the rest is the pool's */
     struct link link;
@@ -81,7 +83,9 @@ struct offload_stats {
     uint64_t jobs;    /* ended, ever; failed and crashed among them */
     uint64_t failed;
     uint64_t crashed;
-    uint64_t wait_ns; /* from submit to begin, all jobs that have ended */
+    uint32_t processes; /* that there are; see process_vm.h */
+    uint64_t killed;    /* jobs, with their process */
+    uint64_t wait_ns;   /* from submit to begin, all jobs that have ended */
     uint64_t max_wait_ns;
     uint64_t run_ns;
     uint64_t max_run_ns;

@@ -17,9 +17,11 @@
 
 static const struct offload_kind *const kinds[] = {&worker_vm_kind, &process_vm_kind};
 
-static uint32_t default_size(const struct config *config)
+static uint32_t default_size(const struct config *config, const struct offload_kind *kind)
 {
     cpu_set_t cpus;
+    if (config != NULL && kind == &process_vm_kind && config->processes != 0)
+        return config->processes;
     if (config != NULL && config->threads != 0)
         return config->threads;
     if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
@@ -51,7 +53,7 @@ static int l_open(lua_State *L)
     luaL_getmetatable(L, POOL_NAME);
     lua_setmetatable(L, -2);
     if (size == 0)
-        size = default_size(vm->config);
+        size = default_size(vm->config, kind);
     if (*name != '\0')
         box->pool = offload_find(vm->loop, name, size, queue, kind);
     if (box->pool != NULL)
@@ -105,6 +107,10 @@ static int l_stats(lua_State *L)
     set_number(L, "jobs", (lua_Number)stats.jobs);
     set_number(L, "failed", (lua_Number)stats.failed);
     set_number(L, "crashed", (lua_Number)stats.crashed);
+    if (offload_kind_of(pool) == &process_vm_kind) {
+        set_number(L, "processes", stats.processes);
+        set_number(L, "killed", (lua_Number)stats.killed);
+    }
     set_number(L, "wait_total", (lua_Number)stats.wait_ns / 1e9);
     set_number(L, "wait_mean", (lua_Number)stats.wait_ns / 1e9 / njobs);
     set_number(L, "wait_max", (lua_Number)stats.max_wait_ns / 1e9);
@@ -138,25 +144,24 @@ static int l_put(lua_State *L)
     return 1;
 }
 
+/* is_thread(): whether this VM runs jobs; and whether it does so in a process of its own */
 static int l_is_thread(lua_State *L)
 {
-    lua_pushboolean(L, VM_UPVALUE(L)->worker != NULL);
-    return 1;
+    const struct worker_vm *worker = VM_UPVALUE(L)->worker;
+    const struct worker_origin *origin =
+        worker != NULL ? offload_origin_data(worker_vm_origin(worker)) : NULL;
+    lua_pushboolean(L, worker != NULL);
+    lua_pushboolean(L, origin != NULL && origin->child != NULL);
+    return 2;
 }
 
 int luaopen_moonloop_core_offload(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open},
-                                         {"close", l_close},
-                                         {"stats", l_stats},
-                                         {"put", l_put},
-                                         {"is_thread", l_is_thread},
-                                         {"job", l_job_new},
-                                         {"submit", l_job_submit},
-                                         {"next", l_job_next},
-                                         {"finish", l_job_end},
-                                         {"keep", l_job_keep}, {"dropped", l_job_dropped},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", l_open},         {"close", l_close},         {"stats", l_stats},
+        {"put", l_put},           {"is_thread", l_is_thread}, {"job", l_job_new},
+        {"submit", l_job_submit}, {"next", l_job_next},       {"finish", l_job_end},
+        {"keep", l_job_keep},     {"dropped", l_job_dropped}, {NULL, NULL}};
     luaL_newmetatable(L, POOL_NAME);
     lua_pushcfunction(L, l_close);
     lua_setfield(L, -2, "__gc");

@@ -2,6 +2,7 @@
 
 #include "base/config.h"
 #include "base/snapshot.h"
+#include "script/process_child.h"
 #include "script/vm.h"
 #include "script/worker_vm.h"
 
@@ -21,7 +22,13 @@ static struct str check_str(lua_State *L, int index)
 static int l_blob(lua_State *L)
 {
     struct offload_origin *origin = worker_vm_origin(VM_UPVALUE(L)->worker);
-    struct str bytes = offload_origin_get(origin, (uint32_t)luaL_checkinteger(L, 1));
+    uint32_t number = (uint32_t)luaL_checkinteger(L, 1);
+    struct process_child *child = origin_of(L)->child;
+    if (child != NULL) {
+        process_child_push_blob(child, number, L);
+        return 1;
+    }
+    struct str bytes = offload_origin_get(origin, number);
     lua_pushlstring(L, bytes.ptr != NULL ? bytes.ptr : "", bytes.len);
     return 1;
 }

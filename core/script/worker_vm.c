@@ -57,6 +57,19 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     return offload_origin_new(origin, origin_free);
 }
 
+struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
+                                           struct snapshot *snapshot, uint64_t generation,
+                                           struct process_child *child)
+{
+    struct worker_origin *origin = MEM_NEW(struct worker_origin);
+    origin->lua_dir = mem_copy_text(lua_dir);
+    origin->apps_dir = apps_dir != NULL ? mem_copy_text(apps_dir) : NULL;
+    origin->snapshot = snapshot;
+    origin->generation = generation;
+    origin->child = child;
+    return offload_origin_new(origin, origin_free);
+}
+
 /* A job's way to its caller when both are in one process. */
 static void post(struct worker_job *job, struct parcel *parcel)
 {
@@ -253,6 +266,8 @@ static void finish(struct worker_vm *worker)
     while (worker->vm->ntasks != 0) {
         if (!is_told && worker_vm_is_cancelled(worker)) {
             is_told = true;
+            if (worker->job->on_cancelling != NULL)
+                worker->job->on_cancelling(worker->job);
             tasks_cancel_all(worker->vm, "cancelled",
                              "the caller of this job does not wait any more");
             continue;

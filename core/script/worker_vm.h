@@ -21,6 +21,7 @@
 
 struct job_op;
 struct job_box;
+struct process_child;
 struct snapshot;
 struct vm;
 struct worker_vm;
@@ -31,23 +32,26 @@ struct worker_origin {
     char *apps_dir;            /* NULL outside a server */
     struct snapshot *snapshot; /* a mapping of its own; NULL outside a server */
     uint64_t generation;
+    struct process_child *child; /* asks for blobs in another process; NULL: they are here */
 };
 
 struct worker_job {
     struct offload_job base; /* first, so that it can be cast */
     struct offload_origin *origin;
     struct log_context context; /* of the caller */
-    struct parcel *payload;    /* what to do; taken by whoever runs it */
+    struct parcel *payload;     /* what to do; taken by whoever runs it */
 
     /* What came of it, set by whoever runs it before that returns. */
     struct parcel *result; /* the values, or with base.outcome OFFLOAD_FAILED the error */
-    const char *code;       /* without a result: why, for an error object; a literal */
-    char *why;              /* the rest of it: a sentence */
+    const char *code;      /* without a result: why, for an error object; a literal */
+    char *why;             /* the rest of it: a sentence */
 
     /* Messages ahead of the end (moonloop.progress), on the thread that runs it. Takes the message.
      * At most max_posted wait for the caller, older ones make room; 0: nobody wants any. */
     void (*post)(struct worker_job *job, struct parcel *parcel);
     uint32_t max_posted;
+    /* On the thread that runs it, when it has learnt that it is cancelled; NULL: nobody asks. */
+    void (*on_cancelling)(struct worker_job *job);
 
     struct job_op
         *waiting;        /* the caller; NULL: it does not wait any more. The loop's thread only */
@@ -58,6 +62,10 @@ extern const struct offload_kind worker_vm_kind;
 
 /* The origin of jobs that `vm` sends. NULL with the reason in `fault`. */
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault);
+/* The same origin in another process. Takes the snapshot, which may be NULL; copies the texts. */
+struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
+                                           struct snapshot *snapshot, uint64_t generation,
+                                           struct process_child *child);
 /* A job for `origin`, which is borrowed; it sends messages through its pool. Takes the payload. */
 struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
                                   const char *label);

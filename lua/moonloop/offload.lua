@@ -108,6 +108,14 @@ function M.default()
     return default
 end
 
+local processes
+---The pool of routes with run = "process".
+---@return userdata
+function M.processes()
+    processes = processes or M.open(nil, "process")
+    return processes
+end
+
 ---Sends `fn(...)` to a pool and waits for what it gives.
 ---@param pool userdata
 ---@param job? userdata core.job's, which gets what is sent ahead
@@ -145,11 +153,11 @@ end
 ---Runs a handler of an app in a pool, in a VM that loaded the app itself. See thread_route.lua.
 ---@param spec table which handler
 ---@param copy table the request
----@param pool? userdata
+---@param pool userdata
 ---@return table reply
 function M.run_route(spec, copy, pool)
     local message, parts = transfer.pack(core.put, "argument", "route", 2, spec, copy)
-    return settle(spec.label, core.submit(pool or M.default(), nil, spec.label, assert(message), parts))
+    return settle(spec.label, core.submit(pool, nil, spec.label, assert(message), parts))
 end
 
 ---A message of a job that was sent ahead, as values.

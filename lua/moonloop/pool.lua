@@ -14,7 +14,7 @@ local transfer = require("moonloop.transfer")
 
 local M = {}
 
-local is_thread = core.is_thread()
+local is_thread, is_process = core.is_thread()
 
 local KINDS = { thread = true, process = true }
 local OPTIONS = { "kind", "name", "progress", "queue", "size" }
@@ -52,9 +52,10 @@ local function check_function(what, fn)
     end
 end
 
----Threads of threads would be more than anybody asked for: there, jobs run where they are.
+---Threads of threads, and processes of processes, would be more than anybody asked for: there, jobs run where they
+---are. From a thread, a pool of processes is another place.
 local function is_in_place(pool)
-    return is_thread and pool.kind == "thread"
+    return is_process or is_thread and pool.kind == "thread"
 end
 
 ---Runs `fn(...)` in the pool and waits for it, as moonloop.offload does. Raises `full` when as many jobs wait as

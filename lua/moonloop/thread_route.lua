@@ -1,6 +1,7 @@
---- Handlers with `run = "thread"`: both ends. On the loop: the request is copied, its body read before. On the
---- thread: the app is loaded from the bytes of the same generation, once for each VM; the handler with its
---- middleware gets a req and a res with the same methods; what it answers is copied back.
+--- Handlers with `run = "thread"` or `run = "process"`: both ends. On the loop: the request is copied, its body
+--- read before. In the other VM, on a thread or in a process: the app is loaded from the bytes of the same
+--- generation, once for each VM; the handler with its middleware gets a req and a res with the same methods; what
+--- it answers is copied back.
 
 local app_module = require("moonloop.app")
 
@@ -34,11 +35,12 @@ function M.copy_of(req)
     return copy
 end
 
----A handler for the loop that has route `index` of the app (0: its not_found handler) run on a thread.
+---A handler for the loop that has route `index` of the app (0: its not_found handler) run elsewhere.
 ---@param app moonloop.App
 ---@param index integer
+---@param run "thread"|"process"
 ---@return function
-function M.handler(app, index)
+function M.handler(app, index, run)
     local offload = require("moonloop.offload")
     local route = app.routes[index]
     local spec = {
@@ -46,9 +48,11 @@ function M.handler(app, index)
         method = route and route.method, pattern = route and route.pattern,
         label = route and route.source or app.missing_source,
     }
+    -- Now, so that the pool goes on when the generation before this one ends.
+    local pool = run == "process" and offload.processes() or offload.default()
     return function(req, res)
         req:body()
-        local reply = offload.run_route(spec, M.copy_of(req))
+        local reply = offload.run_route(spec, M.copy_of(req), pool)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)

@@ -26,7 +26,8 @@ function offload.stats(pool) end
 ---@return integer? number nil when there are 10,000 already
 function offload.put(bytes) end
 
----@return boolean is_thread whether this VM is an offload thread's
+---@return boolean is_thread whether this VM runs jobs
+---@return boolean is_process whether it does so in a process of its own
 function offload.is_thread() end
 
 ---What a job sends ahead arrives here, `limit` messages at most.
