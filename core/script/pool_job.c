@@ -239,8 +239,10 @@ static int raise_not_sent(lua_State *L, struct offload *pool, int status)
 {
     struct offload_stats stats = offload_stats(pool);
     if (status == -EAGAIN)
-        vm_push_error(L, "full", "%d jobs wait for an offload %s already", (int)stats.queue,
-                      offload_kind_of(pool)->name);
+        vm_push_error(L, "full", "%d jobs wait for a %s of pool %s already, %d run",
+                      (int)stats.waiting, offload_kind_of(pool)->name,
+                      *offload_name(pool) != '\0' ? offload_name(pool) : "without a name",
+                      (int)stats.busy);
     else
         vm_push_error(L, "system", "cannot start an offload thread: %s", strerror(-status));
     return lua_error(L);

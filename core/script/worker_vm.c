@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_BYTES = 512 };
+enum {
+    WHY_BYTES = 512,
+    MUCH_BYTES = 8 << 20, /* a job that brought or gave so much leaves no garbage behind */
+};
 
 struct worker_vm {
     struct loop *loop;
@@ -282,25 +285,39 @@ static void finish(struct worker_vm *worker)
     }
 }
 
+static bool set_up(struct worker_vm *worker)
+{
+    struct fault fault = {0};
+    if (load(worker, worker->job->origin, &fault))
+        return true;
+    log_error("an offload thread cannot be set up: %s", fault.text);
+    worker_job_fail(worker->job, "system", "an offload thread could not be set up; see the log");
+    return false;
+}
+
+/* The VM may be idle for long after this job. */
+static void collect_if_much(struct worker_vm *worker, size_t bytes)
+{
+    if (worker->vm != NULL && bytes >= MUCH_BYTES)
+        lua_gc(worker->vm->L, LUA_GCCOLLECT, 0);
+}
+
 static void worker_run(void *state, struct offload_job *base)
 {
     struct worker_vm *worker = state;
     struct worker_job *job = (struct worker_job *)base;
-    struct fault fault = {0};
+    size_t bytes = job->payload->bytes;
     worker->job = job;
-    if (worker->vm == NULL || worker->origin != job->origin) {
-        if (!load(worker, job->origin, &fault)) {
-            log_error("an offload thread cannot be set up: %s", fault.text);
-            worker_job_fail(job, "system", "an offload thread could not be set up; see the log");
-            worker->job = NULL;
-            return;
-        }
+    if ((worker->vm == NULL || worker->origin != job->origin) && !set_up(worker)) {
+        worker->job = NULL;
+        return;
     }
     start(worker);
     finish(worker);
     worker->job = NULL;
     if (worker->is_doubtful && worker->vm != NULL)
         unload(worker);
+    collect_if_much(worker, bytes + (job->result != NULL ? job->result->bytes : 0));
 }
 
 const struct offload_kind worker_vm_kind = {

@@ -31,7 +31,7 @@ local function send_path()
 end
 
 ---Adds to the traceback of the other side where the job was sent from.
-local function at_caller(err)
+local function at_caller(err, label)
     if not errors.is(err) then
         return err
     end
@@ -41,22 +41,23 @@ local function at_caller(err)
             lines[#lines + 1] = line
         end
     end
+    lines[1] = lines[1] or "\t" .. label -- `return offload(fn)`: the caller's frame is gone
     err.traceback = ("%s\noffloaded at:\n%s"):format(err.traceback or "", table.concat(lines, "\n"))
     err.is_traced = true
     return err
 end
 
 ---What core.submit gave.
-local function settle(ok, is_ok, message, parts, is_told)
+local function settle(label, ok, is_ok, message, parts, is_told)
     if not ok then
         error(is_ok, 0)
     elseif is_told then
-        error(at_caller(errors.new(message, parts)), 0)
+        error(at_caller(errors.new(message, parts), label), 0)
     elseif is_ok then
         return select(2, unpacker:unpack(message, parts))
     end
     local _, err = unpacker:unpack(message, parts)
-    error(at_caller(err), 0)
+    error(at_caller(err, label), 0)
 end
 
 -- For `moonloop ps`: pools that are open, and what they are called. Weak values go before they are finalized.
@@ -119,16 +120,16 @@ end
 ---@param pool userdata
 ---@param job? userdata core.job's, which gets what is sent ahead
 ---@param what string what the caller called, for messages
----@param level integer of the caller, for error()
 ---@param fn function
 ---@return any ...
-function M.call(pool, job, what, level, fn, ...)
+function M.call(pool, job, what, fn, ...)
     send_path()
     local message, parts = transfer.pack(core.put, "argument", fn, select("#", ...), ...)
     if not message then
-        error(what .. ": " .. parts, level + 1)
+        error(what .. ": " .. parts, 2) -- called as a tail call: the level above is the user's
     end
-    return settle(core.submit(pool, job, transfer.label(fn, core.put), message, parts))
+    local label = transfer.label(fn, core.put)
+    return settle(label, core.submit(pool, job, label, message, parts))
 end
 
 ---Runs `fn(...)` on an offload thread and waits for it; everyone else is served meanwhile. Arguments, upvalues
@@ -146,7 +147,7 @@ function M.offload(fn, ...)
     if is_thread then
         return fn(...)
     end
-    return M.call(M.default(), nil, "offload", 2, fn, ...)
+    return M.call(M.default(), nil, "offload", fn, ...)
 end
 
 ---Runs a handler of an app in a pool, in a VM that loaded the app itself. See thread_route.lua.
@@ -156,7 +157,7 @@ end
 ---@return table reply
 function M.run_route(spec, copy, pool)
     local message, parts = transfer.pack(core.put, "argument", "route", 2, spec, copy)
-    return settle(core.submit(pool, nil, spec.label, assert(message), parts))
+    return settle(spec.label, core.submit(pool, nil, spec.label, assert(message), parts))
 end
 
 ---A message of a job that was sent ahead, as values.

@@ -24,15 +24,27 @@ local DEFAULT_PROGRESS = 64
 ---@class moonloop.Pool
 ---@field name? string
 ---@field kind "thread"|"process"
+---@field size? integer nil: the pool of moonloop.offload
+---@field queue? integer
 ---@field private handle userdata
 ---@field private progress integer values of a job that wait to be read
 local Pool = { __name = "moonloop.Pool" }
 Pool.__index = Pool
 
+---On the other side it is a pool of that side: see is_in_place.
+function Pool:__transfer()
+    if not self.size then
+        return "moonloop.pool", "pool"
+    end
+    return "moonloop.pool", "pool", {
+        name = self.name, kind = self.kind, size = self.size, queue = self.queue, progress = self.progress,
+    }
+end
+
 ---@class moonloop.Job
 ---@field private box userdata
 ---@field private task moonloop.Task
-local Job = { __name = "moonloop.Job" }
+local Job = { __name = "moonloop.Job", __transfer = false }
 
 local function check_function(what, fn)
     if type(fn) ~= "function" then
@@ -56,7 +68,7 @@ function Pool:run(fn, ...)
     if is_in_place(self) then
         return fn(...)
     end
-    return offload.call(self.handle, nil, "pool:run", 2, fn, ...)
+    return offload.call(self.handle, nil, "pool:run", fn, ...)
 end
 
 ---Runs `fn(item, index)` in the pool for each entry of a list, `limit` at a time, and waits for all. Results and
@@ -116,7 +128,7 @@ local function run_started(job, pool, fn, ...)
     if is_in_place(pool) then
         return finish(job, pcall(run_in_place, job, fn, ...))
     end
-    return finish(job, pcall(offload.call, pool.handle, job.box, "pool:start", 1, fn, ...))
+    return finish(job, pcall(offload.call, pool.handle, job.box, "pool:start", fn, ...))
 end
 
 ---Begins `fn(...)` in the pool, as a task of the innermost scope, and returns at once. What the function gives to
@@ -236,15 +248,12 @@ end
 
 ---Two parts of the code that ask for one pool must mean the same.
 local function check_same(pool, options)
-    local stats = core.stats(pool.handle)
-    stats.progress = pool.progress
     for _, name in ipairs({ "kind", "size", "queue", "progress" }) do
-        if options[name] ~= nil and options[name] ~= stats[name] then
-            error(("pool %q has %s = %s already, not %s"):format(pool.name, name, tostring(stats[name]),
+        if options[name] ~= nil and options[name] ~= pool[name] then
+            error(("pool %q has %s = %s already, not %s"):format(pool.name, name, tostring(pool[name]),
                 tostring(options[name])), 3)
         end
     end
-    return pool
 end
 
 local default
@@ -264,11 +273,14 @@ function M.pool(options)
     check(options)
     local name = options.name
     if name and named[name] then
-        return check_same(named[name], options)
+        check_same(named[name], options)
+        return named[name]
     end
     local pool = setmetatable({ name = name, kind = options.kind or "thread",
         progress = options.progress or DEFAULT_PROGRESS }, Pool)
     pool.handle = offload.open(name or "", pool.kind, options.size, options.queue)
+    local stats = core.stats(pool.handle)
+    pool.size, pool.queue = stats.size, stats.queue
     if name then
         named[name] = pool
     end

@@ -14,14 +14,24 @@ local FIELDS = {
     "route", "deadline",
 }
 
-local function copy_of(req)
+---What is known of a request, as plain values; the body if it was read.
+---@param req moonloop.Request
+---@return table
+function M.copy_of(req)
     local core = require("moonloop.core.request")
-    local copy = { whole_body = req:body() }
+    local copy = { whole_body = rawget(req, "whole_body") }
     for _, name in ipairs(FIELDS) do
         copy[name] = req[name]
     end
-    copy.headers = core.headers(req[1])
-    copy.raw_query = core.raw_query(req[1])
+    local token = rawget(req, 1)
+    if token then
+        copy.headers, copy.raw_query = core.headers(token), core.raw_query(token)
+    else -- of a copy
+        copy.headers, copy.raw_query = {}, rawget(req, "raw_query")
+        for name, value in pairs(req.headers) do
+            copy.headers[name] = value
+        end
+    end
     return copy
 end
 
@@ -41,7 +51,8 @@ function M.handler(app, index, run)
     -- Now, so that the pool goes on when the generation before this one ends.
     local pool = run == "process" and offload.processes() or offload.default()
     return function(req, res)
-        local reply = offload.run_route(spec, copy_of(req), pool)
+        req:body()
+        local reply = offload.run_route(spec, M.copy_of(req), pool)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)
@@ -79,9 +90,11 @@ local function load_handler(loaded, spec)
     return handler
 end
 
-local function request_of(copy)
+---@param copy table what copy_of gave
+---@return moonloop.Request
+function M.request_of(copy)
     local request = require("moonloop.request")
-    copy.context = {}
+    copy.context = copy.context or {}
     setmetatable(copy.headers, request.any_case)
     return setmetatable(copy, request)
 end
@@ -117,7 +130,7 @@ function M.run(env_of, spec, copy)
     local loaded = apps[spec.app] or load_app(spec, env_of)
     local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
     local res = setmetatable({}, require("moonloop.response"))
-    return reply_of(res, handler(request_of(copy), res))
+    return reply_of(res, handler(M.request_of(copy), res))
 end
 
 return M

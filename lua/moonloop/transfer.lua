@@ -5,6 +5,10 @@
 --- What is loaded on both sides travels by name: modules, and functions and classes that are fields of one.
 --- Functions of apps travel as bytecode with their upvalues; a variable that two of them share stays shared.
 ---
+--- An object whose metatable has a function `__transfer` is made anew on the other side: the function gives a
+--- module, the name of a function in it, and plain arguments for that. `__transfer = false` refuses: a copy of a
+--- mutex locks nobody out.
+---
 --- Big strings stay out of the encoding, where each would be copied twice more on either side: they are listed
 --- beside the message and copied once into what travels and once out of it (core/script/parcel.h).
 
@@ -24,8 +28,9 @@ local names = require("moonloop.names")
 local find_name = names.find
 
 local BIG_BYTES = 16384 -- strings from here on go beside the message
+local MAX_CTYPE_BYTES = 60
 local SCALARS = { ["nil"] = true, boolean = true, number = true }
-local NOUNS = { thread = "coroutine", cdata = "cdata value" }
+local NOUNS = { thread = "coroutine" }
 
 ---@class moonloop.transfer.Side
 ---@field put fun(bytes: string): integer? keeps the bytecode of a function for the other side
@@ -111,8 +116,18 @@ local STEPS = {
     end,
 }
 
+---The name of an object's class.
+local function class_of(value)
+    local meta = debug.getmetatable(value)
+    return type(value) == "table" and type(meta) == "table" and rawget(meta, "__name") or nil
+end
+
 function Packer:refuse(number, noun)
-    local parts = {}
+    local parts, parent = {}, self.parents[number]
+    local class = parent ~= 0 and self.steps[number] == "key" and class_of(self.values[parent])
+    if class then -- what an object is made of says little to who uses it
+        number, noun = parent, class
+    end
     while number ~= 0 do
         table.insert(parts, 1, STEPS[self.steps[number]](self.keys[number]))
         number = self.parents[number]
@@ -204,6 +219,28 @@ function Packer:fill_function(object, fn, number)
     object.scalars, object.refs, object.joins = scalars, refs, joins
 end
 
+---What the class of a value says about sending it: a function, false, or nothing.
+local function transfer_of(value)
+    local meta = debug.getmetatable(value)
+    if type(meta) == "table" then
+        return rawget(meta, "__transfer")
+    end
+end
+
+local function made(how, module, field, ...)
+    return {
+        made = module, field = field, app = environment.app_of(getfenv(how)),
+        args = buffer.encode({ n = select("#", ...), ... }),
+    }
+end
+
+local function noun_of(value)
+    if type(value) ~= "cdata" then
+        return NOUNS[type(value)] or type(value)
+    end
+    return "cdata value (" .. tostring(ffi.typeof(value)):match("^ctype<(.*)>$"):sub(1, MAX_CTYPE_BYTES) .. ")"
+end
+
 ---@return table object
 function Packer:fill(value, number)
     if type(value) == "string" then
@@ -215,6 +252,12 @@ function Packer:fill(value, number)
     if name then
         return name
     end
+    local how = transfer_of(value)
+    if how then
+        return made(how, how(value))
+    elseif how == false then
+        self:refuse(number, class_of(value) or type(value) .. " of this kind")
+    end
     local kind, object = type(value), {}
     object.kind = kind
     if kind == "table" then
@@ -225,7 +268,7 @@ function Packer:fill(value, number)
         end
         self:fill_function(object, value, number)
     else
-        self:refuse(number, NOUNS[kind] or kind)
+        self:refuse(number, noun_of(value))
     end
     return object
 end

@@ -48,6 +48,12 @@ function Unpacker:closure(number, bytes, app)
     return factory()
 end
 
+function Unpacker:make(object)
+    local env = object.app and self.env_of(object.app) or _G
+    local args = buffer.decode(object.args)
+    return env.require(object.made)[object.field](unpack(args, 1, args.n))
+end
+
 function Unpacker:create(object, parts)
     if object.globals then
         return self.env_of(object.globals)
@@ -65,6 +71,8 @@ function Unpacker:create(object, parts)
         return object.scalars
     elseif object.part then
         return parts[object.part]
+    elseif object.made then
+        return self:make(object)
     end
     return self:closure(object.proto, object.bytes, object.app)
 end
