@@ -44,7 +44,7 @@ static struct job *make(lua_State *L, int index)
         raise_full(L, app, limit);
     struct task *task = task_new(vm, NULL, NULL);
     struct job *job = job_new(jobs, task, app, key, name);
-    task_note_site(L, task);
+    task_find_site(L, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);
     lua_pushvalue(L, index + 4);
@@ -119,15 +119,6 @@ static int l_cancel(lua_State *L)
     return 1;
 }
 
-/* wall(): Unix time in seconds */
-static int l_wall(lua_State *L)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
-    return 1;
-}
-
 /* is_asked(): whether the running task works for a request, or for a job, rather than for its app
  */
 static int l_is_asked(lua_State *L)
@@ -150,9 +141,8 @@ static int l_random(lua_State *L)
 int luaopen_moonloop_core_job(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"start", l_start},   {"after", l_after},       {"count", l_count},
-        {"wait", l_wait},     {"cancel", l_cancel},     {"wall", l_wall},
-        {"random", l_random}, {"is_asked", l_is_asked}, {NULL, NULL}};
+        {"start", l_start},   {"after", l_after},   {"count", l_count},       {"wait", l_wait},
+        {"cancel", l_cancel}, {"random", l_random}, {"is_asked", l_is_asked}, {NULL, NULL}};
     vm_library(L, functions);
     return 1;
 }

@@ -1,14 +1,15 @@
---- The two clocks: one that measures, one that tells the time of day. All of moonloop's own Lua asks here, so that
---- virtual time in specs has one place to stand in.
+--- The two clocks, in one place: whatever asks for the time asks here, and a spec's virtual time reaches it.
+
+local core = require("moonloop.core.clock")
 
 local M = {}
 
 ---Monotonic seconds, for measuring; unrelated to the time of day.
----@type fun(): number
-M.now = require("moonloop.core.task").now
+---@return number
+M.now = core.now
 
----Unix time in seconds, as the machine believes it to be now.
----@type fun(): number
-M.wall = require("moonloop.core.job").wall
+---Unix time in seconds, with fractions. May jump when somebody sets the clock: no measure of how long things take.
+---@return number
+M.wall = core.wall
 
 return M

@@ -101,10 +101,8 @@ end
 
 ---A handler that runs where the route or the app says. `index`: of the route in its app.
 local function placed(app, index, handler, run)
-    if run == "thread" then
-        return require("moonloop.thread_route").handler(app, index)
-    elseif run == "process" then
-        error("run = \"process\" comes with a later version; run = \"thread\" is there", 0)
+    if run == "thread" or run == "process" then
+        return require("moonloop.thread_route").handler(app, index, run)
     end
     return handler
 end
@@ -113,11 +111,7 @@ end
 local function route_of(number, app, mount, index)
     local route = app.routes[index]
     local handler = app_module.compose(route.owner, route.handler)
-    local ok, placed_handler = pcall(placed, app, index, handler, route.options.run or app.options.run)
-    if not ok then
-        error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, placed_handler), 0)
-    end
-    handler = placed_handler
+    handler = placed(app, index, handler, route.options.run or app.options.run)
     return {
         app = number, method = route.method, pattern = mount .. route.pattern, source = route.source,
         wants = wanted(handler), host = app.options.host, timeout = route.options.timeout,

@@ -1,5 +1,6 @@
 --- `req`: the request as a handler sees it. Each part is made when it is first asked for and kept.
 
+local buffer = require("string.buffer")
 local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
@@ -103,6 +104,9 @@ function methods:body()
         return body
     end
     local token, parts = self[1], nil
+    if not token then
+        error("req:body() was not read before the request was sent to another VM: read it there first", 0)
+    end
     while check_body(core.body_state(token)) == "coming" do
         settle(core.wait_body(token))
         parts = parts or {}
@@ -187,6 +191,15 @@ end
 ---@param ... any at most 200
 function methods:after(fn, ...)
     require("moonloop.background.after").add(self, fn, ...)
+end
+
+---For transfer.lua: what a job gets of a request that it is given is a copy.
+---@param req moonloop.Request
+function Request.__transfer(req)
+    local copy = require("moonloop.thread_route").copy_of(req)
+    local context = rawget(req, "context")
+    copy.context = context and pcall(buffer.encode, context) and context or nil
+    return "moonloop.thread_route", "request_of", copy
 end
 
 return Request
