@@ -278,6 +278,7 @@ struct op *jobs_wait(struct jobs *jobs, const char *key)
 {
     struct job_wait *wait = MEM_NEW(struct job_wait);
     wait->op.release = wait_release;
+    wait->op.kind = WAIT_PASSIVE;
     wait->key = mem_copy_text(key);
     link_append(&jobs->waits, &wait->link);
     if (jobs_count(jobs, key) == 0)

@@ -10,7 +10,6 @@
 #include "script/task.h"
 
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum { JOB_ARGS_MAX = 200 };
@@ -128,21 +127,11 @@ static int l_is_asked(lua_State *L)
     return 1;
 }
 
-/* random(): 0 to 1, without 1. Each worker has its own, unlike math.random. */
-static int l_random(lua_State *L)
-{
-    uint32_t bits = 0;
-    if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) != sizeof(bits))
-        bits = (uint32_t)clock() * 2654435761u;
-    lua_pushnumber(L, bits / 4294967296.0);
-    return 1;
-}
-
 int luaopen_moonloop_core_job(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"start", l_start},   {"after", l_after},   {"count", l_count},       {"wait", l_wait},
-        {"cancel", l_cancel}, {"random", l_random}, {"is_asked", l_is_asked}, {NULL, NULL}};
+        {"start", l_start},   {"after", l_after},       {"count", l_count}, {"wait", l_wait},
+        {"cancel", l_cancel}, {"is_asked", l_is_asked}, {NULL, NULL}};
     vm_library(L, functions);
     return 1;
 }

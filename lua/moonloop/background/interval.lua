@@ -2,8 +2,8 @@
 --- nor a change of the time of day moves them. A tick that comes late moves none of the next; ticks that were
 --- missed altogether (the loop stood still) come as one.
 
+local chance = require("moonloop.sync.chance")
 local clock = require("moonloop.clock")
-local random = require("moonloop.core.job").random
 local task = require("moonloop.task")
 
 local M = {}
@@ -40,7 +40,7 @@ end
 ---Waits for the next tick.
 ---@return number stamp when it was due, on clock.now(): the same in each worker that shares the grid
 function Interval:wait()
-    local target = self.due + self.jitter * random()
+    local target = self.due + self.jitter * chance.fraction()
     local now = clock.now()
     while now < target do
         task.sleep(target - now)

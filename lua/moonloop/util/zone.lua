@@ -114,7 +114,7 @@ end
 local function look_at_rule(rule, time, since, offset, before)
     local year = calendar.date(math.floor(time / calendar.DAY))
     for _, each in ipairs(rule:transitions(year - 1, year + 1)) do
-        if each.time > since and each.offset ~= offset then
+        if each.time >= since and each.offset ~= offset then
             if each.time > time then
                 return offset, since, each.time, before
             end
