@@ -74,7 +74,7 @@ local function name_script_app(app)
 end
 
 local function taken(kind, name, first)
-    return ("there is a %s named %q already, from %s: names are how a reload recognizes them"):format(kind, name,
+    return ("there is an app:%s named %q already, from %s: names are how a reload recognizes them"):format(kind, name,
         first.source)
 end
 
