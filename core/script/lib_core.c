@@ -6,6 +6,7 @@
 #include "script/lib_json.h"
 #include "script/lib_log.h"
 #include "script/lib_offload.h"
+#include "script/lib_shared.h"
 #include "script/lib_testing.h"
 #include "script/task.h"
 #include "script/vm.h"
@@ -19,5 +20,7 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
     vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
     vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
+    vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
+    vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

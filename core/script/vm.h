@@ -54,6 +54,7 @@ struct vm {
     struct task *spare_tasks;
     uint32_t nspare_tasks;
     uint32_t ntasks; /* alive */
+    uint64_t last_serial; /* of tasks */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
     int message_ref;    /* function(err) -> text for people */
