@@ -1,3 +1,6 @@
+/*
+ * The dictionary as a process has it: opening, the lock, readers, memory for cells.
+ */
 #include "shared/dict_parts.h"
 
 #include "base/mem.h"

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static const char prefix[] = "moonloop-shared-";
-static const char *const files[] = {"state", "data.mdb", "lock.mdb"};
+static const char *const files[DICT_HOME_FILES] = {"state", "data.mdb", "lock.mdb"};
 
 static struct {
     pthread_mutex_t mutex;
@@ -62,7 +62,7 @@ static const char *place(void)
 static void remove_directory(const char *path)
 {
     char name[4096];
-    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+    for (uint32_t i = 0; i < DICT_HOME_FILES; i++) {
         snprintf(name, sizeof(name), "%s/%s", path, files[i]);
         unlink(name);
     }
@@ -187,6 +187,11 @@ const char *dict_home_path(struct fault *fault)
 uint64_t dict_home_size_bytes(void)
 {
     return home.size_bytes;
+}
+
+const char *dict_home_file(uint32_t index)
+{
+    return files[index];
 }
 
 void dict_home_leave(void)

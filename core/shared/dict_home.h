@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DICT_SIZE_BYTES = 64 << 20, DICT_SMALLEST_BYTES = 1 << 20 };
+enum { DICT_SIZE_BYTES = 64 << 20, DICT_SMALLEST_BYTES = 1 << 20, DICT_HOME_FILES = 3 };
 
 /* `path`: the user's directory, made when it is not there (its parent must be); NULL: one of our
  * own, made when it is first asked for. `size_bytes`: at least DICT_SMALLEST_BYTES. False with the
@@ -26,5 +26,7 @@ uint64_t dict_home_started(int pid);
 /* The directory. NULL with the reason. */
 const char *dict_home_path(struct fault *fault);
 uint64_t dict_home_size_bytes(void);
+/* The name of a file in it; 0 .. DICT_HOME_FILES - 1. */
+const char *dict_home_file(uint32_t index);
 /* Removes it, when this process has made it for itself. */
 void dict_home_leave(void);
