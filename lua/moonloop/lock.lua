@@ -1,13 +1,15 @@
 --- Locks between workers, threads and processes: `moonloop.lock(name, { ttl = 30 })`.
 ---
 --- A lock is a lease in the shared dictionary: whoever has it has it until he gives it back, until his lease
---- ends, or until his process ends. Waiting is asking again after a while, a little longer each time; the tasks of
---- one VM queue, and only the first of them asks.
+--- ends, or until his process ends. Of the tasks of one VM that wait for a name, one asks for it again and again, a
+--- little longer apart each time; the others queue behind it, first come, first served.
 
+local activity = require("moonloop.activity")
 local core = require("moonloop.core.lease")
 local errors = require("moonloop.util.errors")
-local suggest = require("moonloop.cli.suggest")
 local task = require("moonloop.task")
+local wait_queue = require("moonloop.core.wait_queue")
+local waiting = require("moonloop.sync.waiting")
 
 local DEFAULT_TTL = 30
 local LONGEST_TTL = 31622400 -- a year
@@ -17,13 +19,23 @@ local FORGOTTEN_AT = 1000 -- leases that nobody gave back, before those that hav
 
 local M = {}
 
+---@class moonloop.lock.Held
+---@field token integer
+---@field task integer
+---@field ends number monotonic seconds
+
 --- By name: what this VM has taken and not given back.
----@type table<string, { token: integer, task: integer, ends: number }>
+---@type table<string, moonloop.lock.Held>
 local held, nheld = {}, 0
 
---- By name: tickets of the tasks that wait, first come first.
----@type table<string, table[]>
-local queues = {}
+---@class moonloop.lock.Line tasks of this VM that want one name
+---@field asking moonloop.core.WaitQueue the one that asks waits here from one time to the next
+---@field turns moonloop.core.WaitQueue the others, for their turn to ask
+---@field turns_view moonloop.sync.View
+
+--- By name; there while somebody asks.
+---@type table<string, moonloop.lock.Line>
+local lines = {}
 
 ---@class moonloop.Lock
 ---@field name string
@@ -32,6 +44,13 @@ local queues = {}
 local Lock = { __name = "moonloop.Lock" }
 
 local methods = {}
+
+local function check_ttl(what, ttl)
+    if type(ttl) ~= "number" or not (ttl > 0 and ttl <= LONGEST_TTL) then
+        error(("%s: expected more than 0 and at most %d seconds, got %s"):format(what, LONGEST_TTL, tostring(ttl)), 3)
+    end
+    return ttl
+end
 
 function Lock.__index(self, key)
     if key == "token" then
@@ -50,82 +69,80 @@ local function forget_ended()
     end
 end
 
----@return integer? token
----@return integer pid of the holder
----@return number left seconds
+---@return boolean is_taken
+---@return number? left seconds of the lease of whoever has it
 local function take(self)
     local mine = held[self.name]
     local me = core.task() or 0
     if mine and mine.task == me and mine.ends > task.now() then
         errors.raise("deadlock", "lock %q: this task has it already: it would wait for itself", self.name)
     end
-    local token, pid, left = core.take(self.name, self.ttl)
-    if token then
-        if not mine then
-            nheld = nheld + 1
-        end
-        held[self.name] = { token = token, task = me, ends = task.now() + self.ttl }
-        if nheld > FORGOTTEN_AT then
-            forget_ended()
-        end
+    local token, _, left = core.take(self.name, self.ttl)
+    if not token then
+        return false, left
     end
-    return token, pid, left
+    nheld = mine and nheld or nheld + 1
+    held[self.name] = { token = token, task = me, ends = task.now() + self.ttl }
+    if nheld > FORGOTTEN_AT then
+        forget_ended()
+    end
+    return true
 end
 
 ---Takes it if nobody has it. Raises `deadlock` when the running task has it already.
 ---@return boolean is_taken
 function methods:try_acquire()
-    local queue = queues[self.name]
-    if queue and queue[1] then
-        return false -- others of this VM are before us
-    end
-    return take(self) ~= nil
+    return (take(self))
 end
 
-local function leave_queue(name, ticket)
-    local queue = queues[name]
-    for i, each in ipairs(queue) do
-        if each == ticket then
-            table.remove(queue, i)
-            break
-        end
-    end
-    if not queue[1] then
-        queues[name] = nil
-    end
-end
-
-local function wait_for_turn(self, ticket)
+local function ask(self, line)
     local pause = FIRST_PAUSE
     while true do
-        local left = LONGEST_PAUSE
-        if queues[self.name][1] == ticket then
-            local token, _, remaining = take(self)
-            if token then
-                return
-            end
-            left = math.max(remaining, 0)
+        local is_taken, left = take(self)
+        if is_taken then
+            return
         end
-        task.sleep(math.min(pause * (0.5 + math.random()), left + FIRST_PAUSE))
+        local seconds = math.min(pause * (0.5 + math.random()), math.max(left, 0) + FIRST_PAUSE)
+        local ok, err = wait_queue.wait(line.asking, nil, seconds)
+        if not ok and err ~= nil then
+            error(err, 0)
+        end
         pause = math.min(pause * 2, LONGEST_PAUSE)
     end
 end
 
+---Becomes the one who asks, now or in its turn.
+local function join(name)
+    local line = lines[name]
+    if line then
+        local ok, err = wait_queue.wait(line.turns, 1)
+        if not ok then
+            error(err, 0)
+        end
+        return line
+    end
+    line = { asking = wait_queue.new("lock " .. name, 1) }
+    line.turns, line.turns_view = waiting.queue("lock " .. name, waiting.QUEUE)
+    lines[name] = line
+    return line
+end
+
 ---Waits until it is free and takes it. Raises `cancelled` or `timeout` when the scope ends first, `deadlock` when the
----running task has it already.
+---running task has it already, `full` when 10000 tasks of this VM wait for it.
 function methods:acquire()
-    if not queues[self.name] and take(self) then
+    if not lines[self.name] and take(self) then
         return
     end
     local mine = held[self.name]
-    if mine and mine.task == core.task() and mine.ends > task.now() then
-        take(self) -- which raises
+    if mine and mine.task == core.task() then
+        take(self) -- raises, unless the lease has ended
+        return
     end
-    local ticket = {}
-    queues[self.name] = queues[self.name] or {}
-    table.insert(queues[self.name], ticket)
-    local ok, err = pcall(wait_for_turn, self, ticket)
-    leave_queue(self.name, ticket)
+    local line = join(self.name)
+    local ok, err = pcall(ask, self, line)
+    if not wait_queue.wake(line.turns, true) then
+        lines[self.name] = nil
+    end
     if not ok then
         error(err, 0)
     end
@@ -148,17 +165,18 @@ function methods:release()
         return false
     end
     drop(self)
-    return core.release(self.name, mine.token)
+    local was_held = core.release(self.name, mine.token)
+    if lines[self.name] then
+        wait_queue.wake(lines[self.name].asking, true)
+    end
+    return was_held
 end
 
 ---Begins the lease anew. Raises `lost` when the running task does not have it any more.
 ---@param ttl? number seconds from now; what the lock was made with
 function methods:renew(ttl)
     local mine = own_lease(self)
-    if ttl ~= nil then
-        M.check_ttl("renew", ttl)
-    end
-    ttl = ttl or self.ttl
+    ttl = ttl == nil and self.ttl or check_ttl("renew: ttl", ttl)
     if not mine or not core.renew(self.name, mine.token, ttl) then
         if mine then
             drop(self)
@@ -204,14 +222,6 @@ function methods:holder()
     return token and { token = token, pid = pid, left = left } or nil
 end
 
----Not for users.
-function M.check_ttl(what, ttl)
-    if type(ttl) ~= "number" or not (ttl > 0 and ttl <= LONGEST_TTL) then
-        error(("%s: expected a ttl of more than 0 and at most %d seconds, got %s"):format(what, LONGEST_TTL,
-            tostring(ttl)), 3)
-    end
-end
-
 ---A lock by its name: the same one in every worker, thread and process of the server.
 ---@param name string 1 to 400 bytes
 ---@param options? { ttl?: number } seconds that a holder has it at most, unless he renews it; 30
@@ -221,14 +231,29 @@ function M.lock(name, options)
         error(("lock: expected a name of 1 to %d bytes, got %s"):format(NAME_BYTES,
             type(name) == "string" and ("one of " .. #name) or type(name)), 2)
     end
-    for key in pairs(options or {}) do
-        if key ~= "ttl" then
-            error("lock: unknown option " .. tostring(key) .. suggest.hint(tostring(key), { "ttl" }), 2)
-        end
-    end
-    local ttl = options and options.ttl or DEFAULT_TTL
-    M.check_ttl("lock", ttl)
+    local ttl = waiting.options("lock", options, { "ttl" }).ttl
+    ttl = ttl == nil and DEFAULT_TTL or check_ttl("lock: ttl", ttl)
     return setmetatable({ name = name, ttl = ttl }, Lock)
 end
+
+activity.register("lock", function()
+    local rows, now = {}, task.now()
+    for name, lease in pairs(held) do
+        local left = lease.ends - now
+        local line = lines[name]
+        rows[#rows + 1] = {
+            kind = "lock", name = name, state = left > 0 and "held" or "lost",
+            detail = ("lease ends in %.1f s"):format(math.max(left, 0))
+                .. (line and (", %d wait"):format(line.turns_view.length + 1) or ""),
+        }
+    end
+    for name, line in pairs(lines) do
+        if not held[name] then
+            rows[#rows + 1] = { kind = "lock", name = name, state = "waiting",
+                detail = ("%d wait"):format(line.turns_view.length + 1) }
+        end
+    end
+    return rows
+end)
 
 return M

@@ -7,7 +7,7 @@ local buffer = require("string.buffer")
 local core = require("moonloop.core.shared")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
-local suggest = require("moonloop.cli.suggest")
+local waiting = require("moonloop.sync.waiting")
 
 ffi.cdef([[
 struct dict_counter { struct dict_cell *cell; uint64_t serial; };
@@ -143,13 +143,9 @@ local function incr_options(options)
     if type(options) ~= "table" then
         return check_ttl("incr", options), 0
     end
-    for name in pairs(options) do
-        if name ~= "ttl" and name ~= "init" then
-            error(("incr: unknown option %s%s"):format(tostring(name), suggest.hint(tostring(name), INCR_OPTIONS)), 3)
-        end
-    end
+    waiting.options("incr", options, INCR_OPTIONS, 2)
     if options.init ~= nil and type(options.init) ~= "number" then
-        error("incr: expected a number as init, got " .. type(options.init), 3)
+        error("incr: init: expected a number, got " .. type(options.init), 3)
     end
     return check_ttl("incr", options.ttl), options.init or 0
 end
@@ -286,17 +282,6 @@ end
 
 local SHARED_OPTIONS = { "evict" }
 
-local function check_options(options)
-    if options ~= nil and type(options) ~= "table" then
-        error("shared: expected a table of options, got " .. type(options), 3)
-    end
-    for name in pairs(options or {}) do
-        if name ~= "evict" then
-            error(("shared: unknown option %s%s"):format(tostring(name), suggest.hint(tostring(name), SHARED_OPTIONS)), 3)
-        end
-    end
-end
-
 local known = {} -- [is_pinned][name]
 known[true], known[false] = {}, {}
 
@@ -310,8 +295,7 @@ function M.shared(name, options)
         error(("shared: expected a name of 1 to %d bytes, got %s"):format(NAME_BYTES,
             type(name) == "string" and ("one of " .. #name) or type(name)), 2)
     end
-    check_options(options)
-    local is_pinned = options ~= nil and options.evict == false
+    local is_pinned = waiting.options("shared", options, SHARED_OPTIONS).evict == false
     local dict = known[is_pinned][name]
     if not dict then
         dict = setmetatable({ name = name, is_pinned = is_pinned, counters = {}, ncounters = 0 }, SharedDict)
