@@ -62,6 +62,7 @@ struct vm {
     struct several *spare_several; /* for waits in several queues */
     uint32_t nspare_several;
     uint32_t ntasks; /* alive */
+    uint64_t last_serial; /* of tasks */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
     int interrupted_ref; /* function(reason, where) -> error object */
