@@ -9,10 +9,12 @@
 #include "script/lib_testing.h"
 #include "script/task.h"
 #include "script/vm.h"
+#include "script/wait_queue.h"
 
 void lib_core_preload(struct vm *vm)
 {
     vm_preload(vm, "moonloop.core.task", luaopen_moonloop_core_task);
+    vm_preload(vm, "moonloop.core.wait_queue", luaopen_moonloop_core_wait_queue);
     vm_preload(vm, "moonloop.core.json", luaopen_moonloop_core_json);
     vm_preload(vm, "moonloop.core.http", luaopen_moonloop_core_http);
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);

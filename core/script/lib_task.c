@@ -221,16 +221,11 @@ static void join_release(struct op *op)
 /* A child that waits, in a ring, for the task that now waits for it: the scope ends with that. */
 static void cancel_ring(lua_State *L, struct scope *scope)
 {
-    for (struct link *at = scope->tasks.next; at != &scope->tasks; at = at->next) {
-        struct task *child = LIST_ENTRY(at, struct task, link);
-        if (child->status != TASK_WAITING || child->op != &child->own.op ||
-            child->own.awaited == NULL || !task_is_ring(L, scope->owner, child))
-            continue;
-        vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
-        scope_cancel(scope, L);
-        lua_pop(L, 1);
+    if (!task_is_join_ring(L, scope))
         return;
-    }
+    vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
+    scope_cancel(scope, L);
+    lua_pop(L, 1);
 }
 
 /* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. False and an

@@ -41,14 +41,16 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     } else {
         task = MEM_NEW(struct task);
         task->vm = vm;
-        link_init(&task->own.link);
+        link_init(&task->own.waiter.link);
         set_co(task);
     }
     vm->ntasks++;
     link_append(&vm->alive, &task->alive);
     link_init(&task->ready);
     link_init(&task->link);
-    link_init(&task->waiters);
+    wait_queue_init(&task->ended, NULL, UINT32_MAX);
+    task->ended.owner = task;
+    link_init(&task->mutexes);
     scope_init(&task->root, task, NULL);
     task->scope = &task->root;
     task->home = NULL;
@@ -256,12 +258,8 @@ static void end_handle(struct task *task)
     luaL_unref(L, LUA_REGISTRYINDEX, task->handle_ref);
     task->handle_ref = LUA_NOREF;
     fill_handle(task, L);
-    bool is_seen = !link_is_alone(&task->waiters);
-    while (!link_is_alone(&task->waiters)) { /* before the siblings are cancelled: they see it */
-        struct own_op *own = LIST_ENTRY(task->waiters.next, struct own_op, link);
-        lua_pushboolean(op_state(&own->op), true);
-        op_complete(&own->op, 1);
-    }
+    /* Before the siblings are cancelled: they see it. */
+    bool is_seen = wait_queue_wake_all(&task->ended, L, 0) != 0;
     if (task->end_status == TASK_FAILED && home != NULL) {
         lua_getfield(L, -1, "err");
         if (home->fails_fast)
@@ -298,6 +296,7 @@ static void function_ended(struct task *task)
     task->status = TASK_ENDING;
     while (task->scope != &task->root) /* entered and not left: an error, or a lost coroutine */
         scope_give_up(task->scope);
+    mutexes_give_up(task);
     failures_tell(task);
     if (task->owner != NULL)
         task->owner->on_end(task, task->end_status);
@@ -363,6 +362,7 @@ void tasks_kill_all(struct vm *vm)
         link_remove(&task->ready);
         if (op != NULL)
             op->release(op);
+        mutexes_forget(task);
         if (task->handle_ref != LUA_NOREF) {
             lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
             lua_pushnil(L);

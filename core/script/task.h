@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "loop/timer.h"
 #include "script/vm.h"
+#include "script/wait_queue.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -76,9 +77,8 @@ struct task_owner {
 /* The op of the commonest waits, inside the task: one task waits for one thing at a time. */
 struct own_op {
     struct op op;
-    struct timer timer;   /* sleep */
-    struct link link;     /* wait: in the awaited task's waiters */
-    struct task *awaited; /* wait */
+    struct timer timer;   /* sleep, or how long it waits in a queue */
+    struct waiter waiter; /* in one queue */
     struct scope *joined; /* join */
 };
 
@@ -88,10 +88,11 @@ struct task {
     int co_ref;
     int handle_ref; /* the Lua handle, LUA_NOREF for none */
     struct task *next_spare;
-    struct link alive;   /* in vm->alive */
-    struct link ready;   /* in vm->ready */
-    struct link link;    /* in home->tasks */
-    struct link waiters; /* struct own_op of those who wait for it */
+    struct link alive;       /* in vm->alive */
+    struct link ready;       /* in vm->ready */
+    struct link link;        /* in home->tasks */
+    struct wait_queue ended; /* those who wait for its end */
+    struct link mutexes;     /* that it holds: struct wait_queue */
     struct scope root;
     struct scope *scope; /* innermost */
     struct scope *home;
@@ -126,6 +127,8 @@ void tasks_kill_all(struct vm *vm);
 
 /* The VM, when the running code may wait; raises otherwise. */
 struct vm *task_check(lua_State *L);
+/* The same; NULL with the error value pushed instead of a raise. */
+struct vm *task_try_check(lua_State *L);
 int task_wait(lua_State *L, struct op *op);
 /* Takes the running task's own op for the next task_wait. */
 struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op));
@@ -133,6 +136,10 @@ struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op));
 struct op *task_wait_for(struct vm *vm, struct task *task);
 /* Whether `waiter` would wait for ever: pushes "a waits for b, ..." and answers true. */
 bool task_is_ring(lua_State *L, struct task *waiter, struct task *awaited);
+/* The same for a place in a queue that has an owner. */
+bool task_is_queue_ring(lua_State *L, struct task *waiter, const struct wait_queue *queue);
+/* The same for the scope's owner, when it waits for the children. */
+bool task_is_join_ring(lua_State *L, const struct scope *scope);
 /* Gives up the wait that the running task has begun but cannot finish; pushes why. */
 void task_refuse_wait(lua_State *L);
 /* Pushes its name or "apps/a.lua:12". */

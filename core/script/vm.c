@@ -181,6 +181,7 @@ void vm_free(struct vm *vm)
         vm->spare_tasks = task->next_spare;
         free(task);
     }
+    wait_queues_free_spare(vm);
     lua_close(vm->L);
     free(vm->suspects);
     offload_origin_unref(vm->origin);

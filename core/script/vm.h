@@ -21,6 +21,7 @@ struct generation;
 struct loop;
 struct offload_origin;
 struct scoreboard_slot;
+struct several;
 struct task;
 struct worker_vm;
 struct watchdog;
@@ -53,6 +54,8 @@ struct vm {
     bool is_running_ready;
     struct task *spare_tasks;
     uint32_t nspare_tasks;
+    struct several *spare_several; /* for waits in several queues */
+    uint32_t nspare_several;
     uint32_t ntasks; /* alive */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */

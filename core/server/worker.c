@@ -83,6 +83,14 @@ static void on_grace_over(struct timer *timer)
     loop_stop(worker->loop);
 }
 
+/* The master has its own of each. When it is gone, or has given up the slot, these were the last: a
+ * port that nobody accepts on is free for the next server, not "in use" until the drain is over. */
+static void close_listen_fds(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->boot->nlisten_fds; i++)
+        close(worker->boot->listen_fds[i]);
+}
+
 static void drain(struct worker *worker)
 {
     if (worker->is_draining)
@@ -91,7 +99,8 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
-    http_server_drain(worker->server, on_connections_gone, worker);
+    http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
+    close_listen_fds(worker);
 }
 
 static void on_retire_due(struct timer *timer)
