@@ -51,6 +51,7 @@ struct generation {
     struct link link; /* in all->retired */
 };
 
+struct topics;
 struct watchdog;
 
 struct generations {
@@ -58,6 +59,7 @@ struct generations {
     const struct config *config;
     struct scoreboard_slot *slot;
     struct watchdog *watchdog;
+    struct topics *topics; /* NULL: each VM has its own */
     struct generation *current;
     struct link retired;
     uint32_t nalive;

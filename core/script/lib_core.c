@@ -7,6 +7,7 @@
 #include "script/lib_log.h"
 #include "script/lib_offload.h"
 #include "script/lib_testing.h"
+#include "script/lib_topic.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -21,5 +22,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
     vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
     vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
+    vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

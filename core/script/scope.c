@@ -18,6 +18,7 @@ void scope_init(struct scope *scope, struct task *owner, struct scope *parent)
     link_init(&scope->link);
     link_init(&scope->scopes);
     link_init(&scope->tasks);
+    link_init(&scope->guests);
     if (parent != NULL)
         link_append(&parent->scopes, &scope->link);
 }
@@ -25,6 +26,11 @@ void scope_init(struct scope *scope, struct task *owner, struct scope *parent)
 void scope_deinit(struct scope *scope)
 {
     struct vm *vm = scope->owner->vm;
+    while (!link_is_alone(&scope->guests)) {
+        struct scope_guest *guest = LIST_ENTRY(scope->guests.next, struct scope_guest, link);
+        link_remove(&guest->link);
+        guest->on_left(guest);
+    }
     timer_stop(vm->loop, &scope->deadline);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->reason_ref);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->failure_ref);
@@ -33,6 +39,11 @@ void scope_deinit(struct scope *scope)
     if (scope->box != NULL)
         scope->box->scope = NULL;
     scope->box = NULL;
+}
+
+void scope_attach(struct scope *scope, struct scope_guest *guest)
+{
+    link_append(&scope->guests, &guest->link);
 }
 
 /* ---- cancelling ---- */

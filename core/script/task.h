@@ -43,12 +43,19 @@ struct op {
     bool is_shielded;               /* cancellation does not interrupt it */
 };
 
+/* Something that belongs to a scope without being a task: it hears of the scope's end, once. */
+struct scope_guest {
+    struct link link; /* in the scope's guests; alone: in none */
+    void (*on_left)(struct scope_guest *guest); /* runs no Lua; the guest is out of the list */
+};
+
 struct scope {
     struct scope *parent; /* NULL: a task that nobody spawned, or a detached one */
     struct task *owner;
     struct link link;   /* in parent's scopes */
     struct link scopes; /* entered below this one */
     struct link tasks;  /* whose home this is */
+    struct link guests; /* struct scope_guest */
     uint32_t ntasks;
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
@@ -167,5 +174,7 @@ void scope_leave(struct scope *scope);
 void scope_give_up_inner(struct scope *scope);
 /* Leaves it whatever it holds: children go to the parent, cancelled. */
 void scope_give_up(struct scope *scope);
+/* The guest stays until the scope is left, or until its link is removed. */
+void scope_attach(struct scope *scope, struct scope_guest *guest);
 
 int luaopen_moonloop_core_task(lua_State *L);

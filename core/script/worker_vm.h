@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct mailbox_post;
 struct offload_op;
 struct snapshot;
 struct vm;
@@ -26,6 +27,7 @@ struct worker_origin {
     char *apps_dir;            /* NULL outside a server */
     struct snapshot *snapshot; /* a mapping of its own; NULL outside a server */
     uint64_t generation;
+    struct mailbox_post *post; /* for what threads publish; NULL: none */
 };
 
 struct worker_job {

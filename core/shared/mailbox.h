@@ -58,6 +58,8 @@ enum mailbox_reach {
 /* On any thread. 0 (also when nobody wants it), or -EMSGSIZE. Never waits for a reader. */
 int mailbox_send(struct mailbox_post *post, struct str topic, struct str bytes,
                  enum mailbox_reach reach);
+/* The hash of a topic, below MAILBOX_BUCKETS. */
+uint32_t mailbox_bucket(struct str topic);
 /* How long a message may be. */
 uint64_t mailbox_max_bytes(const struct mailbox_post *post);
 

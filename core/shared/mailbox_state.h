@@ -70,7 +70,6 @@ struct mailbox_post {
     struct buf scratch;
 };
 
-uint32_t mailbox_bucket(struct str topic);
 /* The messages of a ring, in the post's process. */
 char *mailbox_ring(const struct mailbox *mailbox, uint32_t seat);
 /* Wakes the reader of a seat, unless it is awake. */
