@@ -9,7 +9,9 @@
 #include "script/lib_log.h"
 #include "script/lib_offload.h"
 #include "script/lib_process.h"
+#include "script/lib_shared.h"
 #include "script/lib_testing.h"
+#include "script/lib_topic.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -27,5 +29,8 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
     vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
     vm_preload(vm, "moonloop.core.process", luaopen_moonloop_core_process);
+    vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
+    vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
+    vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

@@ -24,6 +24,7 @@ struct offload_origin;
 struct scoreboard_slot;
 struct several;
 struct task;
+struct topics;
 struct worker_vm;
 struct watchdog;
 
@@ -51,6 +52,9 @@ struct vm {
     struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
     struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
 
+    struct topics *topics;     /* NULL until they are used */
+    struct topics *own_topics; /* freed with the VM; NULL: they are the worker's */
+
     struct task *current; /* running now */
     struct link alive;    /* all tasks but the spare ones */
     struct link ready;    /* tasks that can go on, first come first served */
@@ -62,6 +66,7 @@ struct vm {
     struct several *spare_several; /* for waits in several queues */
     uint32_t nspare_several;
     uint32_t ntasks; /* alive */
+    uint64_t last_serial; /* of tasks */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
     int interrupted_ref; /* function(reason, where) -> error object */
