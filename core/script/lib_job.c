@@ -23,8 +23,8 @@ static void raise_full(lua_State *L, const struct job_app *app, lua_Integer limi
     lua_error(L);
 }
 
-/* The arguments from `index` on are: app, limit (0: none), key or nil, name, handle, on_end, fn,
- * ... The job holds all of it; its task has not been started. */
+/* The arguments from `index` on are: app, limit (0: none, -1: a helper that does not count), key or
+ * nil, name, handle, on_end, fn, ... The job holds all of it; its task has not been started. */
 static struct job *make(lua_State *L, int index)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -43,6 +43,8 @@ static struct job *make(lua_State *L, int index)
         raise_full(L, app, limit);
     struct task *task = task_new(vm, NULL, NULL);
     struct job *job = job_new(jobs, task, app, key, name);
+    job->is_helper = limit < 0;
+    app->njobs += !job->is_helper;
     task_find_site(L, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);

@@ -112,14 +112,11 @@ local function start_when_free(self)
     end
     self.outcome = "waiting"
     local current
-    current = run.start({
-        app = self.app_name, label = self.label .. " (start)",
-        on_end = function()
-            if self.starter == current then
-                self.starter = nil
-            end
-        end,
-    }, 0, nil, function()
+    current = run.help(self.app_name, self.label, function()
+        if self.starter == current then
+            self.starter = nil
+        end
+    end, function()
         if self.once then
             self.once:wait()
         end

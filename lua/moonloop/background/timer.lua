@@ -128,7 +128,7 @@ local function start_run(self)
     }, self.limit, self.key, self.fn)
     if not ok then
         count(self, "skipped")
-        log.warn(("a tick of %s is left out: %s"):format(self.label, errors.message(err)), { app = self.app_name })
+        log.warn(("a tick of %s is left out: %s"):format(self.label, errors.message(err)))
         return
     end
     self.since = clock.wall()
@@ -145,16 +145,13 @@ function pump(self)
         return
     end
     self.is_pumping = true
-    run.start({
-        app = self.app_name, label = self.label .. " (queue)",
-        on_end = function() self.is_pumping = false end,
-    }, 0, nil, function()
+    run.help(self.app_name, self.label, function() self.is_pumping = false end, function()
         while self.queued > 0 and self.clock do
-            errors.settle(core.wait(self.key))
             if core.count(self.key) == 0 then
                 self.queued = self.queued - 1
                 start_run(self)
             end
+            errors.settle(core.wait(self.key))
         end
     end)
 end
@@ -164,7 +161,7 @@ local function skip(self, reason)
     count(self, "skipped")
     if self.warned ~= self.notes.runs then -- once for each run that takes so long
         self.warned = self.notes.runs
-        log.warn(("a tick of %s is left out: %s"):format(self.label, reason), { app = self.app_name })
+        log.warn(("a tick of %s is left out: %s"):format(self.label, reason))
     end
 end
 
@@ -211,17 +208,14 @@ end
 
 local function start_clock(self)
     local current
-    current = run.start({
-        app = self.app_name, label = self.label .. " (clock)",
-        on_end = function(state)
-            if self.clock == current then
-                self.clock = nil
-            end
-            if state == "failed" then
-                log.error(self.label .. " stands still: its clock has failed", { app = self.app_name })
-            end
-        end,
-    }, 0, nil, watch, self)
+    current = run.help(self.app_name, self.label, function(state)
+        if self.clock == current then
+            self.clock = nil
+        end
+        if state == "failed" then
+            log.error(self.label .. " stands still: its clock has failed", { app = self.app_name })
+        end
+    end, watch, self)
     self.clock = current
 end
 
