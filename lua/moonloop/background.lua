@@ -58,8 +58,8 @@ end }
 
 local function check_place(what, app)
     if is_thread and app.is_loaded then
-        errors.raise("misuse", "%s cannot be called on a thread: call it while the file is loaded, in app:on_start or in "
-            .. "a handler on the loop", what)
+        errors.raise("misuse", "%s cannot be called on a thread: call it while the file is loaded, in app:on_start or "
+            .. "in a handler on the loop", what)
     end
 end
 
