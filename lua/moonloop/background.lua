@@ -152,7 +152,8 @@ function M.every(app, seconds, fn, options, level)
     local jitter = options_of.jitter("app:every", options.jitter, seconds, level + 1)
     local schedule = require("moonloop.background.interval").new(seconds, jitter, options.immediately or false)
     local entry = new_timer(app, "every", ("every %gs"):format(seconds), fn, options, schedule, level + 1)
-    return add(app, entry, level + 1)
+    entry = add(app, entry, level + 1) -- no tail call: add counts this frame
+    return entry
 end
 
 local function pcall_at(level, what, fn, ...)
@@ -180,7 +181,8 @@ function M.cron(app, line, fn, options, level)
     local jitter = options_of.jitter("app:cron", options.jitter, nil, level + 1)
     local schedule = require("moonloop.background.calendar").new(parsed, its_zone, jitter)
     local entry = new_timer(app, "cron", "cron " .. line, fn, options, schedule, level + 1)
-    return add(app, entry, level + 1)
+    entry = add(app, entry, level + 1) -- no tail call: add counts this frame
+    return entry
 end
 
 local BACKGROUND_OPTIONS = { name = "string", timeout = "number", once = "string" }

@@ -370,8 +370,9 @@ app:get("/", function() return { t.state, t.runs } end)
             wait_said("tick", 4)
             reload('app:every(0.1, function() say("tick") end, { name = "tick", once = "server" }) -- 2')
             wait_said("tick", 8)
-            site:signal("HUP")
             local before = site:worker_pids()
+            process.write(site.dir .. "/moonloop.conf.lua", "return { max_requests = 100000 }\n")
+            site:signal("HUP") -- an option of the workers has changed: they are replaced one by one
             process.wait_for("new workers", function()
                 local pids = site:worker_pids()
                 return #pids == 3 and pids[1] ~= before[1] and pids[2] ~= before[2] and pids[3] ~= before[3]
