@@ -242,6 +242,22 @@ describe("the end of a process", function()
         wait_until(function() return not support.exists(other) end)
     end)
 
+    it("is told as well as can be when somebody else has waited for it", function()
+        local p = process.spawn({ "true" })
+        require("posix.sys.wait").wait(p.pid)
+        local err = failure(p.wait, p)
+        assert.same({ "system", "process: true ended, and somebody else has taken its status" },
+            { err.code, err.message })
+    end)
+
+    it("is seen although SIGCHLD was ignored when moonloop began", function()
+        local path = support.directory() .. "/script.lua"
+        support.write(path, 'print(require("moonloop").process.run({ "sh", "-c", "exit 5" }).status)')
+        assert.equal("5\n", process.run({ "python3", "-c",
+            "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+            require("spec.support.server").binary, "run", path }).stdout)
+    end)
+
     it("gives a program no descriptor of ours, and a session of its own", function()
         local stray = io.open("/dev/null") -- without O_CLOEXEC
         local shown = process.run({ "python3", "-c", [[
