@@ -10,6 +10,7 @@ struct loop;
 struct timer;
 struct deadline_queue;
 struct offload;
+struct virtual_time;
 struct link;
 
 struct timer_place {
@@ -37,7 +38,26 @@ void loop_arm_timers(struct loop *loop, uint64_t due_ms);
 /* Starts or stops the tick that looks at the deadlines. */
 void loop_arm_deadlines(struct loop *loop, bool is_on);
 
-void timers_run(struct loop *loop, uint64_t now_ms);
-void deadlines_run(struct loop *loop, uint64_t now_ms);
+/* Calls what is due by the loop's clock. */
+void timers_run(struct loop *loop);
+/* Adds to every due time, and arms libuv's timer anew. */
+void timers_shift(struct loop *loop, int64_t shift_ms);
+void deadlines_run(struct loop *loop);
+void deadlines_shift(struct loop *loop, int64_t shift_ms);
+/* When the first one strikes; UINT64_MAX: none runs. */
+uint64_t deadlines_next_ms(struct loop *loop);
 void deadlines_free(struct loop *loop);
+
+/* NULL: the clocks are real. */
+struct virtual_time **loop_virtual(struct loop *loop);
+enum { VIRTUAL_HANDLES = 3 };
+uint64_t virtual_now_us(const struct virtual_time *time);
+int64_t virtual_wall_us(const struct virtual_time *time);
+/* How many waits of each enum wait_kind are under way. */
+const uint32_t *loop_waits(const struct loop *loop);
+/* Of the first timer or deadline; UINT64_MAX: none. */
+uint64_t loop_next_due_ms(struct loop *loop);
+/* The clock has become another one: moves all due times, and lets libuv's timers rest under virtual
+ * time or tells them what is next. */
+void loop_set_clock(struct loop *loop, int64_t shift_ms);
 void children_free(struct loop *loop);
