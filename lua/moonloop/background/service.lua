@@ -193,7 +193,9 @@ end
 
 ---The worker is leaving: what has not begun will not.
 function methods:quiesce()
-    if self.is_declared and self.starter then
+    if self.is_declared and not self.key then
+        self.has_left, self.is_stopped = true, true
+    elseif self.is_declared and self.starter then
         run.cancel(self.starter, "the worker is leaving")
         self.starter = nil
     end

@@ -308,7 +308,7 @@ end
 function methods:quiesce()
     self.has_left = true
     stop_clock(self, "its code is leaving")
-    if self.once then
+    if self.once and self.key then
         self.once:release()
     end
 end
