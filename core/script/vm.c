@@ -6,6 +6,7 @@
 #include "script/job.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/wait_several.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
@@ -187,7 +188,7 @@ void vm_free(struct vm *vm)
         vm->spare_tasks = task->next_spare;
         free(task);
     }
-    wait_queues_free_spare(vm);
+    several_free_spare(vm);
     lua_close(vm->L);
     free(vm->suspects);
     offload_origin_unref(vm->origin);

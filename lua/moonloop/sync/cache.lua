@@ -3,6 +3,7 @@
 --- Entries form a ring through `head`, the one used last first; what has no place falls off its end. A value that has
 --- run out goes when it is next looked at, or falls off.
 
+local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
 local flights = require("moonloop.sync.flights")
 local log = require("moonloop.log")
@@ -87,7 +88,7 @@ local function store(self, key, value, ttl)
         self.length = self.length + 1
     end
     entry.value = value
-    entry.expires_at = ttl and task.now() + ttl or math.huge
+    entry.expires_at = ttl and clock.now() + ttl or math.huge
     link_first(self, entry)
 end
 
@@ -97,7 +98,7 @@ local function find(self, key)
     if not entry then
         return nil
     elseif entry.expires_at ~= math.huge then
-        local late = task.now() - entry.expires_at
+        local late = clock.now() - entry.expires_at
         if late >= 0 then
             if late < self.stale and entry.value ~= NOTHING then
                 return entry, true

@@ -4,10 +4,10 @@
 --- `cooldown` seconds have passed it is half open: `half_open` calls may try; when all succeed it is closed, when one
 --- fails it is open again.
 
+local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
 local log = require("moonloop.log")
-local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
 ---@class moonloop.CircuitBreaker
@@ -17,7 +17,7 @@ local waiting = require("moonloop.sync.waiting")
 local CircuitBreaker = { __name = "moonloop.CircuitBreaker" }
 
 local function is_cool(self)
-    return self.phase == "open" and task.now() >= self.opened_at + self.cooldown
+    return self.phase == "open" and clock.now() >= self.opened_at + self.cooldown
 end
 
 function CircuitBreaker.__index(self, key)
@@ -65,7 +65,7 @@ local function change(self, phase)
     self.phase, self.epoch = phase, self.epoch + 1
     self.failing, self.trying, self.succeeded = 0, 0, 0
     if phase == "open" then
-        self.opened_at = task.now()
+        self.opened_at = clock.now()
     end
     if self.on_change then
         local ok, err = pcall(self.on_change, phase, before, self)
@@ -85,7 +85,7 @@ local function admit(self)
         change(self, "half_open")
     end
     if self.phase == "open" then
-        refuse(self, math.max(self.opened_at + self.cooldown - task.now(), 0))
+        refuse(self, math.max(self.opened_at + self.cooldown - clock.now(), 0))
     elseif self.phase == "half_open" then
         if self.trying + self.succeeded >= self.trials then
             refuse(self, 0)
@@ -100,7 +100,7 @@ local function count_failure(self)
         change(self, "open")
         return
     end
-    local now = task.now()
+    local now = clock.now()
     if self.failing == 0 or now - self.failing_since > self.window then
         self.failing, self.failing_since = 0, now
     end

@@ -3,9 +3,9 @@
 --- A bucket of tokens that fills steadily up to `burst`. The first task that waits (the head) sleeps until there are
 --- enough for it; the others queue behind it, and each wakes the next one.
 
+local clock = require("moonloop.clock")
 local core = require("moonloop.core.wait_queue")
 local errors = require("moonloop.util.errors")
-local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
 ---@class moonloop.RateLimiter
@@ -31,7 +31,7 @@ local function waiting_count(self)
 end
 
 local function refill(self)
-    local now = task.now()
+    local now = clock.now()
     local most = self.burst
     if self.has_head then
         most = most + self.rate * LATE
@@ -62,7 +62,7 @@ function M.rate_limiter(options)
     local waiters, view = waiting.queue(name, limit)
     return setmetatable({
         rate = rate, burst = burst, limit = limit, is_closed = false, name = name, waiters = waiters, view = view,
-        turn = waiting.queue(name, 1), has_head = false, tokens = burst, filled_at = task.now(),
+        turn = waiting.queue(name, 1), has_head = false, tokens = burst, filled_at = clock.now(),
     }, RateLimiter)
 end
 

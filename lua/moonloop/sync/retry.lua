@@ -1,6 +1,7 @@
 --- Retry: again after a failure, with pauses that grow.
 
 local chance = require("moonloop.sync.chance")
+local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
@@ -74,7 +75,7 @@ end
 
 local function attempt(number, fn, ends_at)
     if ends_at then
-        return task.timeout(math.max(ends_at - task.now(), 0), fn, number)
+        return task.timeout(math.max(ends_at - clock.now(), 0), fn, number)
     end
     return fn(number)
 end
@@ -96,7 +97,7 @@ function M.retry(options, fn)
     end
     local plan = read_options(options)
     waiting.callable("retry", fn)
-    local ends_at = plan.deadline and task.now() + plan.deadline
+    local ends_at = plan.deadline and clock.now() + plan.deadline
     local earlier = {}
     for number = 1, plan.times do
         local results = pack(xpcall(attempt, error_filter.traced, number, fn, ends_at))
@@ -108,7 +109,7 @@ function M.retry(options, fn)
             error(final(err, earlier), 0)
         end
         local pause = next_pause(plan, err)
-        if ends_at and task.now() + pause >= ends_at then
+        if ends_at and clock.now() + pause >= ends_at then
             error(final(err, earlier), 0)
         end
         earlier[#earlier + 1] = err
