@@ -36,11 +36,16 @@ local function seconds_option(options, name)
     return value
 end
 
----A cache of at most `size` (1000) entries that live `ttl` seconds; without one, until they fall off. `negative_ttl`
----keeps for so long that a loader found nothing (returned nil); without it the next one asks again. For `stale` seconds
----more a value that has run out is still given, while one load brings a new one; also when that fails. At most `queue`
----tasks (10000) wait for the load of one key: one more gets `full`.
----@param options? { ttl?: number, size?: integer, negative_ttl?: number, stale?: number, queue?: integer, name?: string }
+---@class moonloop.CacheOptions
+---@field ttl? number seconds that a value lives; without one, until it falls off
+---@field size? integer the most entries; 1000
+---@field negative_ttl? number seconds to remember that a loader found nothing (nil); without it the next one asks again
+---@field stale? number seconds more that a value is given while one load brings a new one, or fails to; 0
+---@field queue? integer tasks that wait for the load of one key; 10000, one more gets `full`
+---@field name? string for messages
+
+---A cache: what was used longest ago goes when there is no place.
+---@param options? moonloop.CacheOptions
 ---@return moonloop.Cache
 function M.cache(options)
     options = waiting.options("cache", options, OPTIONS)

@@ -32,11 +32,20 @@ local M = {}
 local OPTIONS = { "failures", "window", "cooldown", "half_open", "on", "on_change", "name" }
 local SECONDS_MAX = 31622400
 
+---@class moonloop.CircuitBreakerOptions
+---@field failures? integer 5
+---@field window? number seconds; 60
+---@field cooldown? number seconds; 10
+---@field half_open? integer 1
+---@field on? string|string[]|fun(err: any): boolean
+---@field on_change? fun(state: string, before: string, breaker: moonloop.CircuitBreaker)
+---@field name? string
+
 ---A closed breaker that opens after `failures` (5) in a row within `window` (60) seconds, for `cooldown` (10) seconds;
 ---then `half_open` (1) calls may try. `on` says which errors are failures: a code, a list of codes, or a function; by
 ---default all but `cancelled`, `misuse`, `deadlock` and `abort`. `on_change(state, before, breaker)` is called at each
 ---change; what it raises is logged.
----@param options? { failures?: integer, window?: number, cooldown?: number, half_open?: integer, on?: any, on_change?: fun(state: string, before: string, breaker: moonloop.CircuitBreaker), name?: string }
+---@param options? moonloop.CircuitBreakerOptions
 ---@return moonloop.CircuitBreaker
 function M.circuit_breaker(options)
     options = waiting.options("circuit_breaker", options, OPTIONS)
@@ -138,7 +147,8 @@ local function settle(self, epoch, ok, ...)
     error((...), 0)
 end
 
----Runs `fn(...)` when the breaker lets it. Raises `open` when not, with `retry_after` in seconds; else what `fn` raises.
+---Runs `fn(...)` when the breaker lets it. Raises `open` when not, with `retry_after` in seconds; else what `fn`
+---raises.
 ---@param fn function
 ---@param ... any
 ---@return any ... what `fn` returned

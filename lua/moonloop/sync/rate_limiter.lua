@@ -60,10 +60,17 @@ function M.rate_limiter(options)
     local burst = waiting.integer("rate_limiter: burst", options.burst == nil and 1 or options.burst, 1, waiting.MAX)
     local name, limit = waiting.common("rate limiter", options)
     local waiters, view = waiting.queue(name, limit)
-    return setmetatable({
+    local self = setmetatable({
         rate = rate, burst = burst, limit = limit, is_closed = false, name = name, waiters = waiters, view = view,
         turn = waiting.queue(name, 1), has_head = false, tokens = burst, filled_at = clock.now(),
     }, RateLimiter)
+    return waiting.shown(self, "rate limiter", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function RateLimiter:detail()
+    return nil
 end
 
 local function check_count(self, what, count)
