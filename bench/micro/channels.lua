@@ -2,27 +2,9 @@
 --- Run with `build/moonloop run bench/micro/channels.lua`; prints the machine and the commit.
 
 local moonloop = require("moonloop")
+local report = dofile("bench/micro/report.lua")
 
 local VALUES = 1000000
-
-local function line_of(command)
-    local pipe = assert(io.popen(command .. " 2>/dev/null"))
-    local line = pipe:read("*l")
-    pipe:close()
-    return line or "unknown"
-end
-
----The best of several rounds: seconds for all, and microseconds for one.
-local function measure(name, times, fn)
-    local best = math.huge
-    for _ = 1, 5 do
-        collectgarbage()
-        local before = moonloop.now()
-        fn(times)
-        best = math.min(best, moonloop.now() - before)
-    end
-    print(("%-50s %8.3f s  %8.3f µs each"):format(name, best, best / times * 1e6))
-end
 
 local function hand_over(capacity, senders, receivers)
     return function(times)
@@ -50,15 +32,15 @@ local function hand_over(capacity, senders, receivers)
     end
 end
 
-print(("machine: %s"):format(line_of("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs")))
-print(("commit:  %s"):format(line_of("git describe --always --dirty")))
+report.head()
 
 for _, capacity in ipairs({ 0, 1, 100 }) do
-    measure("a million values, capacity " .. capacity, VALUES, hand_over(capacity, 1, 1))
+    local seconds = report.measure("a value to another task, capacity " .. capacity, VALUES, hand_over(capacity, 1, 1))
+    print(("%-50s %8.3f s"):format("  a million of them", seconds))
 end
-measure("a million values, capacity 0, 10 to 10 tasks", VALUES, hand_over(0, 10, 10))
+report.measure("a value, capacity 0, ten tasks to ten tasks", VALUES, hand_over(0, 10, 10))
 
-measure("a channel to oneself, capacity 1", VALUES, function(times)
+report.measure("a channel to oneself, capacity 1", VALUES, function(times)
     local channel = moonloop.channel(1)
     for i = 1, times do
         channel:send(i)
@@ -66,7 +48,7 @@ measure("a channel to oneself, capacity 1", VALUES, function(times)
     end
 end)
 
-measure("select of two channels, capacity 0", VALUES / 10, function(times)
+report.measure("select of two channels, capacity 0", VALUES / 10, function(times)
     local a, b = moonloop.channel(), moonloop.channel()
     moonloop.scope(function(scope)
         for _, channel in ipairs({ a, b }) do
@@ -83,7 +65,7 @@ measure("select of two channels, capacity 0", VALUES / 10, function(times)
     end)
 end)
 
-measure("lock and unlock of a free mutex", VALUES, function(times)
+report.measure("lock and unlock of a free mutex", VALUES, function(times)
     local mutex = moonloop.mutex()
     for _ = 1, times do
         mutex:lock()
@@ -91,7 +73,7 @@ measure("lock and unlock of a free mutex", VALUES, function(times)
     end
 end)
 
-measure("a mutex between ten tasks", VALUES / 10, function(times)
+report.measure("a mutex between ten tasks", VALUES / 10, function(times)
     local mutex = moonloop.mutex()
     moonloop.scope(function(scope)
         for _ = 1, 10 do
@@ -106,7 +88,7 @@ measure("a mutex between ten tasks", VALUES / 10, function(times)
     end)
 end)
 
-measure("semaphore:with of an empty function", VALUES, function(times)
+report.measure("semaphore:with of an empty function", VALUES, function(times)
     local semaphore = moonloop.semaphore(1)
     local function empty() end
     for _ = 1, times do
@@ -114,7 +96,7 @@ measure("semaphore:with of an empty function", VALUES, function(times)
     end
 end)
 
-measure("cache:get of a value that is there", VALUES, function(times)
+report.measure("cache:get of a value that is there", VALUES, function(times)
     local cache = moonloop.cache({ ttl = 100, size = 10 })
     cache:set("a", 1)
     for _ = 1, times do

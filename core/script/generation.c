@@ -31,6 +31,11 @@ struct generations *generations_new(struct loop *loop, const struct config *conf
     return all;
 }
 
+void generations_use_topics(struct generations *all, struct topics *topics)
+{
+    all->topics = topics;
+}
+
 const struct http_handler *generations_handler(const struct generations *all)
 {
     return &all->handler;
@@ -125,6 +130,7 @@ struct generation *generation_build(struct generations *all, uint64_t number,
         goto fail;
     generation->vm->generation = generation;
     generation->vm->jobs = all->jobs;
+    generation->vm->topics = all->topics;
     if (!watchdog_join(all->watchdog, generation->vm, fault))
         goto fail;
     vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);

@@ -17,6 +17,7 @@
 
 struct http_handler;
 struct loop;
+struct topics;
 struct generation;
 struct generations; /* one per worker: the current one, those that drain, and what they share */
 
@@ -38,6 +39,8 @@ struct route_info {
 /* `slot` may be NULL (one-shot commands). All three are borrowed. */
 struct generations *generations_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot);
+/* Messages go through these topics from now on; borrowed. */
+void generations_use_topics(struct generations *all, struct topics *topics);
 /* Cancels whatever still runs. */
 void generations_free(struct generations *all);
 

@@ -11,6 +11,7 @@
 #include "script/lib_process.h"
 #include "script/lib_shared.h"
 #include "script/lib_testing.h"
+#include "script/lib_topic.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -30,5 +31,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.process", luaopen_moonloop_core_process);
     vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
+    vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

@@ -45,7 +45,7 @@ struct op {
     bool is_shielded;               /* cancellation does not interrupt it */
 };
 
-/* What ends with a scope: a process that it started. */
+/* What ends with a scope without being a task: a process, a subscription. */
 struct scope_holding {
     struct link link;
     /* The scope was left, well or not; the holding is in it no more. Runs no Lua of a user's. */

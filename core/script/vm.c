@@ -6,6 +6,7 @@
 #include "script/job.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/topics.h"
 #include "script/wait_several.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
@@ -190,6 +191,7 @@ void vm_free(struct vm *vm)
     }
     several_free_spare(vm);
     lua_close(vm->L);
+    topics_free(vm->own_topics);
     free(vm->suspects);
     offload_origin_unref(vm->origin);
     free(vm);

@@ -22,6 +22,7 @@
 struct job_op;
 struct job_box;
 struct process_child;
+struct mailbox_post;
 struct snapshot;
 struct vm;
 struct worker_vm;
@@ -33,6 +34,7 @@ struct worker_origin {
     struct snapshot *snapshot; /* a mapping of its own; NULL outside a server */
     uint64_t generation;
     struct process_child *child; /* asks for blobs in another process; NULL: they are here */
+    struct mailbox_post *post; /* for what threads publish; NULL: none */
 };
 
 struct worker_job {
