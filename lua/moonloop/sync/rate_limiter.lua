@@ -50,9 +50,14 @@ function RateLimiter.__index(self, key)
     return RateLimiter[key]
 end
 
----A limiter of `rate` a second. `burst` (1) is how many may go at once after a pause. At most `queue` tasks (10000)
----wait: one more gets `full`.
----@param options { rate: number, burst?: integer, queue?: integer, name?: string }
+---@class moonloop.RateLimiterOptions
+---@field rate number how many a second, from 0.000001 on
+---@field burst? integer how many may go at once after a pause; 1
+---@field queue? integer how many tasks may wait; 10000, one more gets `full`
+---@field name? string for messages and `moonloop ps`
+
+---A limiter of `rate` a second.
+---@param options moonloop.RateLimiterOptions
 ---@return moonloop.RateLimiter
 function M.rate_limiter(options)
     options = waiting.options("rate_limiter", options, OPTIONS)
