@@ -106,8 +106,8 @@ end
 ---depends on luck fails in one of them. The first run is in the order of arrival, as always; a seed decides each of
 ---the others, and what math.random gives. Raises `explore` for the first run that fails, with its `seed` and `cause`;
 ---the message says how to replay it.
----@param options integer|{ runs?: integer, seed?: integer, virtual?: boolean } how many runs (100); `seed`: only that
----  order, also by MOONLOOP_SEED; `virtual = false`: in real time
+---@param options integer|{ runs?: integer, seed?: integer, virtual?: boolean } how many runs (100); `seed`: only
+---  that order, also by MOONLOOP_SEED; `virtual = false`: in real time
 ---@param fn fun(): any may spawn; what it does not wait for is cancelled when it ends
 ---@return integer runs
 function M.explore(options, fn)
