@@ -5,6 +5,7 @@
  */
 #include "loop/loop.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
@@ -30,6 +31,7 @@ struct loop {
     struct offload *offloads;
     struct virtual_time *virtual_time; /* NULL: the clock is the real one */
     uint32_t waits[WAIT_KINDS];
+    struct link children;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -71,6 +73,7 @@ struct loop *loop_new(void)
     ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
     uv_unref((uv_handle_t *)&loop->wake_handle);
     uv_unref((uv_handle_t *)&loop->deadline_handle);
+    link_init(&loop->children);
     loop->timer_handle.data = loop;
     loop->due_handle.data = loop;
     loop->deadline_handle.data = loop;
@@ -91,6 +94,7 @@ void loop_free(struct loop *loop)
         return;
     virtual_time_stop(loop);
     offloads_free(loop);
+    children_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
@@ -194,6 +198,11 @@ struct offload **loop_offloads(struct loop *loop)
     return &loop->offloads;
 }
 
+struct link *loop_children(struct loop *loop)
+{
+    return &loop->children;
+}
+
 struct deadline_queue **loop_deadlines(struct loop *loop)
 {
     return &loop->deadlines;
@@ -217,6 +226,11 @@ void loop_wait_begins(struct loop *loop, enum wait_kind kind)
 void loop_wait_ends(struct loop *loop, enum wait_kind kind)
 {
     ENSURE(loop->waits[kind]-- != 0);
+}
+
+uint32_t loop_waiting(const struct loop *loop)
+{
+    return loop->waits[WAIT_REAL] + loop->waits[WAIT_LOCAL] + loop->waits[WAIT_PASSIVE];
 }
 
 uint64_t loop_next_due_ms(struct loop *loop)

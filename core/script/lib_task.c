@@ -78,13 +78,15 @@ static int raise_left(lua_State *L)
 }
 
 /* spawn(handle, scope or nil, fn, ...): a child of that scope, else of the running task's
- * innermost. */
+ * innermost; with false for a scope it belongs to nobody, and ends by itself or when its handle is
+ * cancelled. */
 static int l_spawn(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
     int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
-    struct scope *home = lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
+    bool is_detached = lua_isboolean(L, 2);
+    struct scope *home = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     if (nargs > SPAWN_ARGS_MAX)
         return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
@@ -92,7 +94,7 @@ static int l_spawn(lua_State *L)
         vm_push_error(L, "misuse", "spawn needs a running task to belong to");
         return lua_error(L);
     }
-    if (home == NULL && !lua_isnil(L, 2))
+    if (home == NULL && !is_detached && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
     task_find_site(L, task->site, &task->site_line);
@@ -102,7 +104,10 @@ static int l_spawn(lua_State *L)
     task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_checkstack(task->co, nargs + 1);
     lua_xmove(L, task->co, nargs + 1);
-    task_adopt(task, home != NULL ? home : vm->current->scope);
+    if (is_detached)
+        task->route = vm->current->route;
+    else
+        task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
     return 0;
 }
@@ -221,15 +226,17 @@ static void cancel_ring(lua_State *L, struct scope *scope)
     lua_pop(L, 1);
 }
 
-/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. False and an
- * error where it cannot wait; the scope has been left then. */
+/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. True, and
+ * true again when there were none; false and an error where it cannot wait: the scope has been
+ * left then. */
 static int l_scope_join(lua_State *L)
 {
     struct scope *scope = check_own_scope(L);
     scope_give_up_inner(scope);
     if (scope->ntasks == 0) {
         lua_pushboolean(L, true);
-        return 1;
+        lua_pushboolean(L, true);
+        return 2;
     }
     if (!lua_isyieldable(L)) {
         lua_pushboolean(L, false);
@@ -317,7 +324,9 @@ static int l_coroutines(lua_State *L)
 static int l_counts(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, loop_waiting(vm->loop));
+    lua_setfield(L, -2, "waits");
     lua_pushinteger(L, vm->ntasks);
     lua_setfield(L, -2, "tasks");
     lua_pushinteger(L, vm->nspare_tasks);

@@ -98,6 +98,15 @@ function M.spawn(fn, ...)
     return task
 end
 
+---The same, for a task that belongs to nobody: whoever keeps the handle has to see to its end. No part of the face.
+---@param fn function
+---@param ... any at most 200
+---@return moonloop.Task
+function M.spawn_detached(fn, ...)
+    local task = new_task("spawn", false, fn, ...)
+    return task
+end
+
 ---@class moonloop.Scope
 local Scope = { __name = "moonloop.Scope" }
 Scope.__index = Scope
@@ -151,6 +160,30 @@ local function attach(err, others)
     end
 end
 
+---What a scope that was left raises, with all that failed later attached; nil when all is well.
+---@param results table the body's
+---@param reason any it was cancelled with
+---@param has_failure boolean
+---@param failure any the first of a task; without one, a list of those that failed when they were cancelled, or nil
+local function what_failed(results, reason, has_failure, failure)
+    local raised = nil
+    if not results[1] then
+        raised = results[2]
+    elseif not has_failure and (errors.is(reason, "timeout") or errors.is(reason, "deadlock")) then
+        raised = reason
+    end
+    if has_failure then
+        if is_own_failure(raised) and raised ~= failure then
+            attach(failure, { raised })
+        end
+        return failure
+    elseif failure then
+        raised = raised == nil and table.remove(failure, 1) or raised
+        attach(raised, failure)
+    end
+    return raised
+end
+
 ---Enters, runs `fn(scope, ...)`, waits for the children, leaves.
 ---@param deadline? number seconds
 ---@param fails_fast boolean a child that fails ends the scope
@@ -164,31 +197,16 @@ function M.enclose(deadline, fails_fast, is_shield, fn, ...)
     if not results[1] then
         cancel_children(handle, results[2])
     end
-    local has_joined, why = core.scope_join(handle)
+    local has_joined, was_alone = core.scope_join(handle)
     if not has_joined then
         core.scope_give_up(handle)
-        error(why, 0)
+        error(was_alone, 0)
     end
     local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
-    local raised = nil
-    if not results[1] then
-        raised = results[2]
+    if was_alone then
+        reason = nil -- it ended well, if late: what it received or locked is not lost
     end
-    if has_failure then
-        if is_own_failure(raised) and raised ~= failure then
-            attach(failure, { raised })
-        end
-        return results, failure, is_cancelled
-    end
-    local err = raised
-    if results[1] and (errors.is(reason, "timeout") or errors.is(reason, "deadlock")) then
-        err = reason
-    end
-    if failure then -- a list: of those that failed when they were cancelled
-        err = err == nil and table.remove(failure, 1) or err
-        attach(err, failure)
-    end
-    return results, err, is_cancelled
+    return results, what_failed(results, reason, has_failure, failure), is_cancelled
 end
 
 local function finish(results, err)
@@ -218,7 +236,8 @@ local function without_scope(_, fn, ...)
     return fn(...)
 end
 
----Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout`. Nested ones only shorten.
+---Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout` when the deadline cut a wait or a task
+---short: what ends well on its own is never thrown away. Nested ones only shorten.
 ---@param seconds number 0 to 31622400
 ---@param fn function
 ---@return any ... what `fn` returned

@@ -78,9 +78,9 @@ end
 
 local function raise_found(err, seed, run, runs)
     local order = seed == 0 and "the order of arrival" or ("the order of seed %d"):format(seed)
-    local message = ("explore: run %d of %d, in %s, failed: %s\nto replay it: "
-        .. "testing.explore({ seed = %d }, fn), or set MOONLOOP_SEED=%d"):format(run, runs, order, errors.message(err), seed, seed)
-    error(errors.new("explore", message, {
+    local what = ("explore: run %d of %d, in %s, failed: %s"):format(run, runs, order, errors.message(err))
+    local advice = "to replay it: testing.explore({ seed = %d }, fn), or set MOONLOOP_SEED=%d"
+    error(errors.new("explore", what .. "\n" .. advice:format(seed, seed), {
         seed = seed, cause = err, traceback = errors.is(err) and err.traceback or nil, is_traced = errors.is(err),
     }), 0)
 end
