@@ -107,8 +107,8 @@ void task_adopt(struct task *task, struct scope *home)
 
 static void finish(struct task *task);
 
-/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a wait
- * made of it. */
+/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a
+ * wait made of it. */
 static bool is_cancellation(struct task *task)
 {
     lua_State *co = task->co;
