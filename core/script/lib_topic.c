@@ -63,9 +63,9 @@ static struct subscription *check_subscription(lua_State *L)
     return luaL_checkudata(L, 1, SUBSCRIPTION_NAME);
 }
 
-static void on_scope_left(struct scope_guest *guest)
+static void on_scope_end(struct scope_holding *holding)
 {
-    topics_unsubscribe(LIST_ENTRY(guest, struct subscription, guest));
+    topics_unsubscribe(LIST_ENTRY(holding, struct subscription, holding));
 }
 
 /* subscribe(topic, queue, limit, limit_bytes, overflow): of the running task's innermost scope.
@@ -96,17 +96,17 @@ static int l_subscribe(lua_State *L)
         .overflow = (enum overflow)overflow,
         .limit = limit,
         .limit_bytes = limit_bytes,
-        .guest = {.on_left = on_scope_left},
+        .holding = {.on_scope_end = on_scope_end},
     };
     link_init(&subscription->link);
     link_init(&subscription->wake);
-    link_init(&subscription->guest.link);
+    link_init(&subscription->holding.link);
     luaL_getmetatable(L, SUBSCRIPTION_NAME);
     lua_setmetatable(L, -2);
     lua_pushvalue(L, 2);
     subscription->queue_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     topics_subscribe(topics_of(vm), subscription, name);
-    scope_attach(vm->current->scope, &subscription->guest);
+    scope_hold(vm->current->scope, &subscription->holding);
     return 1;
 }
 

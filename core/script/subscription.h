@@ -41,7 +41,7 @@ struct subscription {
     struct topic *topic; /* NULL: closed */
     struct link link;    /* in the topic's subscriptions */
     struct link wake;    /* in the topics' list of those whose waiters can go on */
-    struct scope_guest guest;
+    struct scope_holding holding;
     struct wait_queue *queue; /* of those who wait for a message; Lua's, held by queue_ref */
     int queue_ref;
     enum overflow overflow;

@@ -161,7 +161,12 @@ void failure_end_scope(struct scope *home, lua_State *L)
         lua_pushvalue(L, err);
         home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         home->has_failure = true;
-        vm_push_error(L, "cancelled", "another task of the same scope failed");
+        lua_rawgeti(L, LUA_REGISTRYINDEX, home->owner->vm->message_ref);
+        lua_pushvalue(L, err);
+        if (vm_pcall(L, 1, 1) != 0 || !lua_isstring(L, -1))
+            lua_pushliteral(L, "?");
+        vm_push_error(L, "cancelled", "another task of the same scope failed: %s",
+                      lua_tostring(L, -1));
         lua_pushvalue(L, err);
         lua_setfield(L, -2, "cause");
         scope_cancel(home, L);

@@ -240,7 +240,7 @@ void topics_unsubscribe(struct subscription *subscription)
     subscription->topic = NULL;
     link_remove(&subscription->link);
     link_remove(&subscription->wake);
-    link_remove(&subscription->guest.link);
+    link_remove(&subscription->holding.link);
     if (topics->post != NULL)
         mailbox_unwant(topics->post, topic->name);
     if (link_is_alone(&topic->subscriptions))

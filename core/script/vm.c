@@ -155,6 +155,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.errors", "interrupted", &vm->interrupted_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "message", &vm->message_ref, fault) ||
         !keep_function(vm, "moonloop.coroutines", "install", &vm->install_ref, fault)) {
         vm_free(vm);

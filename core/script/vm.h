@@ -56,6 +56,7 @@ struct vm {
     struct link ready;    /* tasks that can go on, first come first served */
     struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
     bool is_running_ready;
+    uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;
     struct several *spare_several; /* for waits in several queues */
@@ -63,6 +64,7 @@ struct vm {
     uint32_t ntasks; /* alive */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
+    int interrupted_ref; /* function(reason, where) -> error object */
     int message_ref;    /* function(err) -> text for people */
     int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "loop/loop.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -33,9 +34,10 @@ struct wait_queue {
     uint32_t length; /* Lua reads these two in place: they stay the first */
     uint32_t limit;  /* of length; whoever joins looks */
     struct link waiters;
-    const char *name;   /* for messages; NULL for the end of a task. Borrowed */
-    struct task *owner; /* whose doing ends the waits, when it is that of one task alone: rings */
-    struct link held;   /* in the owner's mutexes, when it is one */
+    const char *name;    /* for messages; NULL for the end of a task. Borrowed */
+    struct task *owner;  /* whose doing ends the waits, when it is that of one task alone: rings */
+    struct link held;    /* in the owner's mutexes, when it is one */
+    enum wait_kind kind; /* WAIT_REAL; whoever inits sets WAIT_PASSIVE where only tasks wake */
 };
 
 /* One task's place in one queue. */
