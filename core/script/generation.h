@@ -63,5 +63,7 @@ const struct http_handler *generations_handler(const struct generations *all);
 uint64_t generations_current(const struct generations *all); /* its number; 0: none */
 uint32_t generations_alive(const struct generations *all);
 uint64_t generations_lua_bytes(const struct generations *all); /* in use in the current VM */
+/* The timers of the apps stand still: the worker is leaving. Requests go on. */
+void generations_quiesce(struct generations *all);
 /* Calls on_idle(data) once no request, task or background work is left. */
 void generations_drain(struct generations *all, void (*on_idle)(void *data), void *data);

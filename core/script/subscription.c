@@ -7,16 +7,16 @@
 
 enum { FIRST_CAPACITY = 8 };
 
-static struct blob *blob_of(struct parcel *parcel)
+static struct blob *blob_of(struct dispatch *dispatch)
 {
-    if (parcel->blob == NULL) {
-        parcel->blob = mem_grow(NULL, sizeof(struct blob) + parcel->bytes.len);
-        parcel->blob->nrefs = 1;
-        parcel->blob->len = (uint32_t)parcel->bytes.len;
-        memcpy(parcel->blob->bytes, parcel->bytes.ptr, parcel->bytes.len);
+    if (dispatch->blob == NULL) {
+        dispatch->blob = mem_grow(NULL, sizeof(struct blob) + dispatch->bytes.len);
+        dispatch->blob->nrefs = 1;
+        dispatch->blob->len = (uint32_t)dispatch->bytes.len;
+        memcpy(dispatch->blob->bytes, dispatch->bytes.ptr, dispatch->bytes.len);
     }
-    parcel->blob->nrefs++;
-    return parcel->blob;
+    dispatch->blob->nrefs++;
+    return dispatch->blob;
 }
 
 static void blob_unref(struct blob *blob)
@@ -25,10 +25,10 @@ static void blob_unref(struct blob *blob)
         free(blob);
 }
 
-void parcel_deinit(struct parcel *parcel)
+void dispatch_deinit(struct dispatch *dispatch)
 {
-    if (parcel->blob != NULL)
-        blob_unref(parcel->blob);
+    if (dispatch->blob != NULL)
+        blob_unref(dispatch->blob);
 }
 
 /* ---- the ring ---- */
@@ -84,9 +84,9 @@ static bool has_room(const struct subscription *subscription, size_t len)
            (subscription->count == 0 || subscription->nbytes + len <= subscription->limit_bytes);
 }
 
-void subscription_add(struct subscription *subscription, struct parcel *parcel, uint32_t nlost)
+void subscription_add(struct subscription *subscription, struct dispatch *dispatch, uint32_t nlost)
 {
-    size_t len = parcel->bytes.len;
+    size_t len = dispatch->bytes.len;
     if (subscription->is_overrun)
         return;
     lose(subscription, nlost);
@@ -104,7 +104,7 @@ void subscription_add(struct subscription *subscription, struct parcel *parcel, 
     subscription->count++;
     subscription->nbytes += len;
     *entry_at(subscription, subscription->count - 1) =
-        (struct subscription_entry){blob_of(parcel), subscription->nlost};
+        (struct subscription_entry){blob_of(dispatch), subscription->nlost};
     subscription->nlost = 0;
 }
 

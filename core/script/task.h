@@ -97,6 +97,7 @@ struct own_op {
 
 struct task {
     struct vm *vm;
+    uint64_t serial; /* never used again in this VM; the struct is */
     lua_State *co;
     int co_ref;
     int handle_ref; /* the Lua handle, LUA_NOREF for none */

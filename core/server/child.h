@@ -45,7 +45,5 @@ void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
 void child_kill(struct child *child, const char *why);
 const char *child_state_name(const struct child *child);
 
-/* "killed by SIGSEGV (segmentation fault)", "exit code 1" from a wait status. */
-void exit_describe(int status, char *text, size_t bytes);
 /* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */
 uint64_t oom_kill_count(void);

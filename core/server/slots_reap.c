@@ -4,6 +4,7 @@
  */
 #include "server/slots_state.h"
 
+#include "base/exit_status.h"
 #include "base/log.h"
 
 #include <stdio.h>

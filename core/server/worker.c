@@ -101,6 +101,7 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
+    generations_quiesce(worker->generations);
     http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
     close_listen_fds(worker);
 }

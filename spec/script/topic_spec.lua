@@ -223,8 +223,8 @@ describe("a topic", function()
         assert.matches("message: cannot send a function", refusal(print), 1, true)
         assert.matches("message.user.callback: cannot send a function", refusal({ user = { callback = print } }), 1,
             true)
-        assert.matches('message.list[2]["a b"]: cannot send a userdata', refusal({ list = { 1, { ["a b"] = io.stdout } } }),
-            1, true)
+        assert.matches('message.list[2]["a b"]: cannot send a userdata',
+            refusal({ list = { 1, { ["a b"] = io.stdout } } }), 1, true)
         assert.matches("message: cannot send a coroutine", refusal(coroutine.create(print)), 1, true)
         assert.matches("message.next[1]: cannot send a table that holds itself", refusal(ring), 1, true)
         assert.matches("message, key: cannot send a function", refusal({ [print] = 1 }), 1, true)
