@@ -7,16 +7,16 @@
 
 enum { FIRST_CAPACITY = 8 };
 
-static struct blob *blob_of(struct dispatch *dispatch)
+static struct blob *blob_of(struct delivery *delivery)
 {
-    if (dispatch->blob == NULL) {
-        dispatch->blob = mem_grow(NULL, sizeof(struct blob) + dispatch->bytes.len);
-        dispatch->blob->nrefs = 1;
-        dispatch->blob->len = (uint32_t)dispatch->bytes.len;
-        memcpy(dispatch->blob->bytes, dispatch->bytes.ptr, dispatch->bytes.len);
+    if (delivery->blob == NULL) {
+        delivery->blob = mem_grow(NULL, sizeof(struct blob) + delivery->bytes.len);
+        delivery->blob->nrefs = 1;
+        delivery->blob->len = (uint32_t)delivery->bytes.len;
+        memcpy(delivery->blob->bytes, delivery->bytes.ptr, delivery->bytes.len);
     }
-    dispatch->blob->nrefs++;
-    return dispatch->blob;
+    delivery->blob->nrefs++;
+    return delivery->blob;
 }
 
 static void blob_unref(struct blob *blob)
@@ -25,10 +25,10 @@ static void blob_unref(struct blob *blob)
         free(blob);
 }
 
-void dispatch_deinit(struct dispatch *dispatch)
+void delivery_deinit(struct delivery *delivery)
 {
-    if (dispatch->blob != NULL)
-        blob_unref(dispatch->blob);
+    if (delivery->blob != NULL)
+        blob_unref(delivery->blob);
 }
 
 /* ---- the ring ---- */
@@ -84,9 +84,9 @@ static bool has_room(const struct subscription *subscription, size_t len)
            (subscription->count == 0 || subscription->nbytes + len <= subscription->limit_bytes);
 }
 
-void subscription_add(struct subscription *subscription, struct dispatch *dispatch, uint32_t nlost)
+void subscription_add(struct subscription *subscription, struct delivery *delivery, uint32_t nlost)
 {
-    size_t len = dispatch->bytes.len;
+    size_t len = delivery->bytes.len;
     if (subscription->is_overrun)
         return;
     lose(subscription, nlost);
@@ -104,7 +104,7 @@ void subscription_add(struct subscription *subscription, struct dispatch *dispat
     subscription->count++;
     subscription->nbytes += len;
     *entry_at(subscription, subscription->count - 1) =
-        (struct subscription_entry){blob_of(dispatch), subscription->nlost};
+        (struct subscription_entry){blob_of(delivery), subscription->nlost};
     subscription->nlost = 0;
 }
 

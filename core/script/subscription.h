@@ -59,16 +59,16 @@ struct subscription {
 };
 
 /* A message on its way to several subscriptions: copied when the first has to keep it. */
-struct dispatch {
+struct delivery {
     struct str bytes;
     struct blob *blob;
 };
 
 /* Once all have had it. */
-void dispatch_deinit(struct dispatch *dispatch);
+void delivery_deinit(struct delivery *delivery);
 
 /* Queues it; drops what the limits say, or sets is_overrun: then it has to be closed. */
-void subscription_add(struct subscription *subscription, struct dispatch *dispatch, uint32_t nlost);
+void subscription_add(struct subscription *subscription, struct delivery *delivery, uint32_t nlost);
 /* Whether somebody waits for a message that is there. */
 bool subscription_can_wake(const struct subscription *subscription);
 /* Gives the first message to the first waiter, which may run at once: the subscription may be gone

@@ -137,18 +137,18 @@ static void on_wake(struct timer *timer)
 static void deliver(struct topics *topics, struct str name, struct str bytes, uint32_t nlost)
 {
     struct topic *topic = find(topics, name);
-    struct dispatch dispatch = {.bytes = bytes};
+    struct delivery delivery = {.bytes = bytes};
     if (topic == NULL)
         return;
     for (struct link *at = topic->subscriptions.next; at != &topic->subscriptions; at = at->next) {
         struct subscription *subscription = LIST_ENTRY(at, struct subscription, link);
-        subscription_add(subscription, &dispatch, nlost);
+        subscription_add(subscription, &delivery, nlost);
         if (subscription_can_wake(subscription) || subscription->is_overrun) {
             link_remove(&subscription->wake);
             link_append(&topics->to_wake, &subscription->wake);
         }
     }
-    dispatch_deinit(&dispatch);
+    delivery_deinit(&delivery);
 }
 
 /* From other workers, and from threads of this one. A subscriber that is quick enough receives each

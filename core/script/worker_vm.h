@@ -21,8 +21,8 @@
 
 struct job_op;
 struct job_box;
-struct mailbox_post;
 struct process_child;
+struct mailbox_post;
 struct snapshot;
 struct vm;
 struct worker_vm;

@@ -36,8 +36,8 @@ end)
 app:get("/count/{topic}", function(req, res)
     local sub = moonloop.topic(req.params.topic):subscribe({ queue = 1000000 })
     res:write("subscribed\n")
-    local last, count, lost, wrong = {}, 0, 0, 0
-    for message, missed in sub do
+    local last, count, wrong = {}, 0, 0
+    for message in sub do
         if message == "stop" then
             break
         end
@@ -45,9 +45,9 @@ app:get("/count/{topic}", function(req, res)
             wrong = wrong + 1
         end
         last[message[1] ] = message[2]
-        count, lost = count + 1, lost + missed
+        count = count + 1
     end
-    return res:write(("%d %d %d\n"):format(count, lost, wrong))
+    return res:write(("%d %d %d\n"):format(count, sub.lost, wrong))
 end)
 
 app:get("/publish/{topic}/{text}", function(req)
