@@ -32,22 +32,22 @@ app:get("/listen/{topic}", function(req, res)
     res:write(("end %d\n"):format(sub.lost))
 end)
 
--- Gets the messages, checks their order and tells what it saw.
-app:get("/count/{topic}", function(req, res)
+-- Gets so many messages, or learns that they are lost, and checks the order of each publisher.
+app:get("/count/{topic}/{total:int}", function(req, res)
     local sub = moonloop.topic(req.params.topic):subscribe({ queue = 1000000 })
     res:write("subscribed\n")
-    local last, count, wrong = {}, 0, 0
-    for message in sub do
-        if message == "stop" then
-            break
-        end
+    local last, count, lost, wrong = {}, 0, 0, 0
+    for message, missed in sub do
         if message[2] <= (last[message[1] ] or 0) then
             wrong = wrong + 1
         end
         last[message[1] ] = message[2]
-        count = count + 1
+        count, lost = count + 1, lost + missed
+        if count + lost >= req.params.total then
+            break
+        end
     end
-    return res:write(("%d %d %d\n"):format(count, sub.lost, wrong))
+    res:write(("%d %d %d\n"):format(count, lost, wrong))
 end)
 
 app:get("/publish/{topic}/{text}", function(req)
@@ -209,7 +209,7 @@ describe("topics between workers", function()
         local site = start()
         local listeners, publishers = connect_to_each(site, 4), connect_to_each(site, 4)
         for _, connection in pairs(listeners) do
-            listen(connection, "/t/count/numbers")
+            listen(connection, "/t/count/numbers/20000")
         end
         for _, connection in pairs(publishers) do
             send(connection, "/t/many/numbers/5000")
@@ -217,7 +217,6 @@ describe("topics between workers", function()
         for _, connection in pairs(publishers) do
             assert.equal("done\n", connection:read_response().body)
         end
-        site:get("/t/publish/numbers/stop")
         for _, connection in pairs(listeners) do
             local count, lost, wrong = read_line(connection):match("^(%d+) (%d+) (%d+)$")
             assert.equal(0, tonumber(wrong))
@@ -232,7 +231,7 @@ describe("topics between workers", function()
             listen(connection, "/t/sleeper/flood")
         end
         for _, connection in pairs(listeners) do
-            listen(connection, "/t/count/flood")
+            listen(connection, "/t/count/flood/80000")
         end
         site:get("/t/many/flood/20000")
         local before = {}
@@ -245,7 +244,6 @@ describe("topics between workers", function()
         for pid, kb in pairs(before) do
             assert.is_true(shared_kb(pid) < kb + 8192, "worker grew from " .. kb .. " to " .. shared_kb(pid))
         end
-        site:get("/t/publish/flood/stop")
         for _, connection in pairs(listeners) do
             local count, lost, wrong = read_line(connection):match("^(%d+) (%d+) (%d+)$")
             assert.equal(0, tonumber(wrong))
