@@ -63,6 +63,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->route = 0;
     task->exchange = NULL;
     task->is_started = false;
+    task->begun_ms = loop_now_ms(vm->loop);
     task->status = TASK_READY;
     task->site[0] = '\0';
     return task;

@@ -118,7 +118,8 @@ struct task {
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
-    uint32_t route; /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    uint64_t begun_ms; /* by the loop's clock */
+    uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
     uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
