@@ -291,13 +291,14 @@ static int l_stats(lua_State *L)
     int status = dict_stats(lib_shared_dict(L), &stats);
     if (status < 0)
         return lib_shared_raise(L, status);
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     set_number(L, "limit_bytes", stats.limit_bytes);
     set_number(L, "used_bytes", stats.used_bytes);
     set_number(L, "entries", stats.entries);
     set_number(L, "counters", stats.counters);
     set_number(L, "evicted", stats.evicted);
     set_number(L, "expired", stats.expired);
+    set_number(L, "recovered", stats.recovered);
     return 1;
 }
 
@@ -321,12 +322,16 @@ static int l_path(lua_State *L)
     return 1;
 }
 
-/* use(path or nil, size) -> true, or false and why not. Before anything else here. */
+/* use(path or nil, size, is_synced) -> true, or false and why not. Before anything else here. */
 static int l_use(lua_State *L)
 {
     struct fault fault = {0};
-    lua_Number size = luaL_checknumber(L, 2);
-    lua_pushboolean(L, dict_home_use(luaL_optstring(L, 1, NULL), (uint64_t)size, &fault));
+    struct dict_home_options options = {
+        .path = luaL_optstring(L, 1, NULL),
+        .size_bytes = (uint64_t)luaL_checknumber(L, 2),
+        .is_synced = lua_toboolean(L, 3),
+    };
+    lua_pushboolean(L, dict_home_use(&options, &fault));
     lua_pushstring(L, fault.text);
     return 2;
 }

@@ -68,6 +68,7 @@ struct dict_stats {
     uint64_t counters;   /* of these, with a cell */
     uint64_t evicted;    /* since the directory was made */
     uint64_t expired;
+    uint64_t recovered; /* how often a process died in the middle of a write */
 };
 
 /* Opens it at the first call. NULL with the reason in `fault`. */

@@ -311,6 +311,7 @@ end
 ---@field counters integer entries that `incr` made
 ---@field evicted integer entries that went because it was full
 ---@field expired integer entries removed after their time
+---@field recovered integer how often a process was killed in the middle of a write, and nothing was lost
 
 ---@return moonloop.SharedStats
 M.stats = core.stats

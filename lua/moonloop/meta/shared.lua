@@ -76,9 +76,10 @@ function shared.path() end
 
 ---@param path string?
 ---@param size number bytes
+---@param is_synced boolean
 ---@return boolean is_done
 ---@return string why
-function shared.use(path, size) end
+function shared.use(path, size, is_synced) end
 
 ---@param path string
 function shared.join(path) end
