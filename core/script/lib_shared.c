@@ -161,26 +161,37 @@ static void push_value(lua_State *L, const struct dict_value *value)
         lua_pushboolean(L, value->type == DICT_TRUE);
 }
 
-/* get(name, key) -> value, is_table, left | nil. `left`: seconds, nil for ever */
+/* For dict_counter_add and _get: nothing when there is no cell. */
+static int push_counter(lua_State *L, const struct dict_counter *counter)
+{
+    if (counter->cell == NULL)
+        return 0;
+    lua_pushlightuserdata(L, counter->cell);
+    lua_pushnumber(L, (double)counter->serial);
+    return 2;
+}
+
+/* get(name, key) -> value, is_table, left, cell, serial; nil: none. `left`: seconds, nil for ever
+ */
 static int l_get(lua_State *L)
 {
     struct dict_key key;
-    struct dict_value value = {0};
-    int64_t left_ms = -1;
+    struct dict_found found;
     check_key(L, &key);
     struct buf *scratch = scratch_of(L);
-    int status = dict_get(lib_shared_dict(L), &key, &value, scratch, &left_ms);
+    int status = dict_get(lib_shared_dict(L), &key, &found, scratch);
     if (status < 0)
         return lib_shared_raise(L, status);
     if (status == 0)
         return 0;
-    push_value(L, &value);
+    push_value(L, &found.value);
     release_scratch(scratch);
-    lua_pushboolean(L, value.type == DICT_TABLE);
-    if (left_ms < 0)
-        return 2;
-    lua_pushnumber(L, (double)left_ms / 1000);
-    return 3;
+    lua_pushboolean(L, found.value.type == DICT_TABLE);
+    if (found.left_ms < 0)
+        lua_pushnil(L);
+    else
+        lua_pushnumber(L, (double)found.left_ms / 1000);
+    return 3 + push_counter(L, &found.counter);
 }
 
 /* keys(name, prefix, limit) -> list */
@@ -239,8 +250,7 @@ static int l_cas(lua_State *L)
     return push_status(L, dict_cas(lib_shared_dict(L), &key, &expected, &value, &terms));
 }
 
-/* incr(name, key, by, initial, ttl, is_pinned) -> number, cell, serial; the last two for
- * dict_counter_add, nil when there is no cell */
+/* incr(name, key, by, initial, ttl, is_pinned) -> number, cell, serial */
 static int l_incr(lua_State *L)
 {
     struct dict_key key;
@@ -252,11 +262,7 @@ static int l_incr(lua_State *L)
     if (status < 0)
         return lib_shared_raise(L, status);
     lua_pushnumber(L, result);
-    if (counter.cell == NULL)
-        return 1;
-    lua_pushlightuserdata(L, counter.cell);
-    lua_pushnumber(L, (double)counter.serial);
-    return 3;
+    return 1 + push_counter(L, &counter);
 }
 
 /* delete(name, key) -> boolean */

@@ -10,6 +10,8 @@ local shared = {}
 ---@return any value nil: none
 ---@return boolean is_table
 ---@return number? left seconds; nil for ever
+---@return lightuserdata? cell for dict_counter_get; nil: it is no counter
+---@return number? serial
 function shared.get(name, key) end
 
 ---@param name string
