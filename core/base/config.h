@@ -21,6 +21,7 @@ struct config {
 
     uint32_t workers; /* resolved: at least 1 */
     uint32_t threads; /* offload threads per worker; resolved: at least 1 */
+    uint32_t processes; /* for run = "process", per worker; resolved: at least 1 */
     bool dev;
     bool reload;
 

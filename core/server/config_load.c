@@ -39,6 +39,7 @@ static const struct option options[] = {
     MASTER_OPTION(lua_dir, KIND_TEXT),
     MASTER_OPTION(workers, KIND_U32),
     OPTION(threads, KIND_U32),
+    OPTION(processes, KIND_U32),
     OPTION(dev, KIND_BOOL),
     MASTER_OPTION(reload, KIND_BOOL),
     SECONDS(timeout),
@@ -181,6 +182,8 @@ struct config *config_load(struct lua_State *L, struct fault *fault)
         config->workers = CONFIG_MAX_WORKERS;
     if (config->threads == 0)
         config->threads = cpu_count() > 2 ? cpu_count() : 2;
+    if (config->processes == 0)
+        config->processes = config->threads;
     return config;
 
 fail:

@@ -385,12 +385,16 @@ static bool boot(struct master *master, struct fault *fault)
         fault_set(fault, "cannot start: %s", strerror(errno));
         return false;
     }
+    master->mailbox = mailbox_new(SEATS);
+    if (master->mailbox == NULL)
+        log_warn("topics do not reach other workers: %s", strerror(errno));
     if ((master->reload = reload_new(master->loop, config, fault)) == NULL ||
         (master->sockets = listen_sockets_open(config, config->workers, fault)) == NULL)
         return false;
     struct slots_options options = {
         .loop = master->loop,
         .board = master->board,
+        .mailbox = master->mailbox,
         .sockets = master->sockets,
         .privileges = &master->privileges,
         .events = &slots_events,
@@ -423,6 +427,7 @@ static void master_free(struct master *master)
     control_hold_until_exit(master->control);
     control_close(master->control);
     scoreboard_free(master->board);
+    mailbox_free(master->mailbox);
     master_timer_stop(&master->force);
     master_loop_free(master->loop);
     if (signal_fd >= 0)

@@ -1,8 +1,8 @@
 --- The command line: words in, one flat table out, for the C side to act on.
 ---
 --- The table has `command`, the command's own arguments and, for those that concern a server, every option
---- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers` and `threads` 0 for auto,
---- `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
+--- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers`, `threads` and `processes` 0 for
+--- auto, `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
 --- then `command` is "exit" and `exit_code` says how; `message`, when there is one, is what was wrong, for
 --- the caller to print.
 

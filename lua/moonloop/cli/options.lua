@@ -37,6 +37,11 @@ M.list = {
         doc = "Threads per worker for offloaded work.",
     },
     {
+        name = "processes", type = "count", default = 0, shown = "auto", max = 256, metavar = "N",
+        doc = "Processes per worker for routes with run = \"process\"; auto is as many as threads. They start"
+            .. " with the first requests for such routes.",
+    },
+    {
         name = "dev", type = "boolean", default = false,
         doc = "For development: one worker, error pages with the source, refused changes shown on HTML pages.",
     },
