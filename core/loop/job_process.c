@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,13 +50,17 @@ static int wait_ready(void *data, short events)
             return -ETIMEDOUT;
         if (process->give_up_ms != 0)
             timeout_ms = (int)(process->give_up_ms - now);
-        struct pollfd fds[] = {{process->stream.fd, events, 0}, {process->wake_fd, POLLIN, 0}};
-        if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
+        struct pollfd fds[] = {{process->stream.fd, events, 0},
+                               {process->wake_fd, POLLIN, 0},
+                               {process->pid_fd, POLLIN, 0}};
+        if (poll(fds, 3, timeout_ms) < 0 && errno != EINTR)
             return -errno;
         if (fds[1].revents != 0)
             on_woken(process);
-        else if (fds[0].revents != 0)
+        else if (fds[0].revents != 0 && ((events & POLLIN) != 0 || fds[2].revents == 0))
             return 0;
+        else if (fds[2].revents != 0)
+            return -ECONNRESET; /* dead, though a process that it forked holds the stream */
     }
 }
 
@@ -72,7 +77,7 @@ int job_process_init(struct job_process *process)
 {
     memset(process, 0, sizeof(*process));
     process->stream = (struct frame_stream){-1, wait_ready, process};
-    process->control_fd = -1;
+    process->control_fd = process->pid_fd = -1;
     process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return process->wake_fd < 0 ? -errno : 0;
 }
@@ -126,7 +131,9 @@ static int spawn(pid_t *pid, const int fds[3])
         status = posix_spawn_file_actions_addclosefrom_np(&actions, JOB_PROCESS_LOG_FD + 1);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              POSIX_SPAWN_SETPGROUP);
     if (status == 0)
         status = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
@@ -162,6 +169,7 @@ int job_process_start(struct job_process *process)
     }
     process->stream.fd = ours[0];
     process->control_fd = ours[1];
+    process->pid_fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
     return 0;
 }
 
@@ -198,13 +206,14 @@ void job_process_grant_unwinding(struct job_process *process)
 
 /* ---- ending ---- */
 
-/* Its end of the control pipe closes with the last of its threads, so this waits for its death. */
+/* Its end of the control pipe closes with the last of its threads: where there is no pid_fd, that
+ * tells as much. */
 static void wait_for_end(const struct job_process *process, int patience_ms)
 {
     uint64_t until = now_ms() + (uint64_t)patience_ms, now;
-    struct pollfd control = {process->control_fd, 0, 0};
-    while (control.revents == 0 && (now = now_ms()) < until)
-        if (poll(&control, 1, (int)(until - now)) < 0 && errno != EINTR)
+    struct pollfd fds[] = {{process->control_fd, 0, 0}, {process->pid_fd, POLLIN, 0}};
+    while (fds[0].revents == 0 && fds[1].revents == 0 && (now = now_ms()) < until)
+        if (poll(fds, 2, (int)(until - now)) < 0 && errno != EINTR)
             return;
 }
 
@@ -215,7 +224,7 @@ void job_process_end(struct job_process *process, int patience_ms, char *how, si
     close(process->stream.fd);
     process->stream.fd = -1;
     wait_for_end(process, patience_ms);
-    kill(process->pid, SIGKILL); /* nothing to one that has ended: how it did is settled */
+    kill(-process->pid, SIGKILL); /* nothing to one that has ended: how it did is settled */
     do
         reaped = waitpid(process->pid, &status, 0);
     while (reaped < 0 && errno == EINTR);
@@ -224,7 +233,9 @@ void job_process_end(struct job_process *process, int patience_ms, char *how, si
     else
         snprintf(how, bytes, "gone");
     close(process->control_fd);
-    process->control_fd = -1;
+    if (process->pid_fd >= 0)
+        close(process->pid_fd);
+    process->control_fd = process->pid_fd = -1;
     process->pid = 0;
     job_process_finish(process);
 }

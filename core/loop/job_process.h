@@ -2,9 +2,10 @@
  * job_process.h - a process of this same program that runs jobs for one thread of this one.
  *
  * Owned and used by that thread, except job_process_wake. It starts with an empty table of
- * descriptors but for the three below, no signal blocked or ignored, and ends with the thread:
- * whatever happens to this process, the other one sees its descriptors close, and the kernel kills
- * it.
+ * descriptors but for the three below, no signal blocked or ignored, as the leader of a process
+ * group, and ends with the thread: whatever happens to this process, the other one sees its
+ * descriptors close, and the kernel kills it. Programs that its jobs have started and that are
+ * still in its group end with it.
  *
  * A job that is cancelled is told so, has JOB_PROCESS_ANSWER_MS to say that it has heard (it waits
  * for something, and unwinds), and then JOB_PROCESS_UNWIND_MS to end. Beyond either its process is
@@ -40,7 +41,8 @@ enum {
 
 struct job_process {
     struct frame_stream stream;
-    pid_t pid; /* 0: there is none */
+    pid_t pid;  /* 0: there is none */
+    int pid_fd; /* -1 where the kernel has none */
     int control_fd;
     int wake_fd;             /* an eventfd, there as long as this struct */
     struct offload_job *job; /* runs there; NULL: none */

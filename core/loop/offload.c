@@ -229,7 +229,7 @@ static void lose(struct offload *pool, struct offload_thread *thread)
 static void on_sweep(struct timer *timer)
 {
     struct offload *pool = LIST_ENTRY(timer, struct offload, sweep);
-    uint64_t now_ms = loop_now_ms(pool->loop);
+    uint64_t now_ms = uv_now(loop_uv(pool->loop)); /* threads know no virtual time */
     bool is_more = false;
     pthread_mutex_lock(&pool->lock);
     for (struct link *at = pool->threads.next; at != &pool->threads; at = at->next) {
@@ -271,7 +271,7 @@ bool offload_cancel(struct offload_job *job)
         job->state = OFFLOAD_IDLE;
     } else if (job->state == OFFLOAD_RUNNING) {
         struct offload_thread *thread = thread_of(pool, job);
-        thread->cancelled_ms = loop_now_ms(pool->loop);
+        thread->cancelled_ms = uv_now(loop_uv(pool->loop));
         pool->kind->wake(thread->state);
         is_running = true;
     }

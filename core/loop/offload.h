@@ -4,7 +4,8 @@
  *
  * Knows nothing of what a job does: that is the pool's kind (a Lua VM on the thread, a child
  * process that the thread drives). All functions are for the loop's thread, except those that say
- * otherwise. Locks and atomics live here and nowhere else in this room.
+ * otherwise. Locks and atomics live here and in parent_link.c, nowhere else in this
+ * room.
  *
  * A thread whose job was cancelled and still runs after OFFLOAD_LOST_MS is given up: it is counted
  * as lost, logged, and replaced, so that the pool keeps its size. It ends when its job does after

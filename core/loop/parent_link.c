@@ -27,6 +27,16 @@ static void on_foreign_signal(int number)
     (void)number;
 }
 
+static void end_process(void) __attribute__((noreturn));
+
+/* With what its jobs have started. */
+static void end_process(void)
+{
+    if (getpgrp() == getpid())
+        kill(0, SIGKILL);
+    _exit(0);
+}
+
 /* Ctrl-C and a supervisor's TERM reach every process of the server; the parent decides what they
  * mean. A handler instead of SIG_IGN: programs that a job starts do not inherit it. */
 static void leave_signals_to_parent(void)
@@ -73,7 +83,7 @@ static void *listen_main(void *arg)
         if (count == (ssize_t)sizeof(number))
             on_cancelled(arg, number);
         else if (count >= 0 || errno != EINTR)
-            _exit(0);
+            end_process();
     }
 }
 

@@ -7,7 +7,6 @@
 #include "script/wait_queue.h"
 
 #include "base/mem.h"
-#include "loop/loop.h"
 #include "script/task.h"
 
 #include <lauxlib.h>
@@ -55,6 +54,11 @@ static struct wait_queue *check_queue(lua_State *L, int index)
     return NULL;
 }
 
+struct wait_queue *wait_queue_check(lua_State *L, int index)
+{
+    return &((struct queue_box *)luaL_checkudata(L, index, QUEUE_NAME))->queue;
+}
+
 /* new(name, limit): a queue of at most so many waiting tasks */
 static int l_new(lua_State *L)
 {
@@ -65,6 +69,7 @@ static int l_new(lua_State *L)
     strncpy(box->name, name, NAME_BYTES - 1);
     box->name[NAME_BYTES - 1] = '\0';
     wait_queue_init(&box->queue, box->name, (uint32_t)limit);
+    box->queue.kind = WAIT_PASSIVE;
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_setmetatable(L, -2);
     return 1;
@@ -110,8 +115,7 @@ static void start_timer(lua_State *L, int index, struct vm *vm, struct timer *ti
 {
     if (lua_isnoneornil(L, index))
         return;
-    loop_update_time(vm->loop); /* the slice may have taken long: no wait is too short */
-    timer_start(vm->loop, timer, (uint64_t)ceil(lua_tonumber(L, index) * 1000), on_due);
+    timer_start_us(vm->loop, timer, (uint64_t)ceil(lua_tonumber(L, index) * 1e6), on_due);
 }
 
 static void wait_release(struct op *op)
@@ -162,6 +166,7 @@ static struct several *several_get(struct vm *vm, uint32_t count)
     }
     several->count = count;
     several->op.is_shielded = false;
+    several->op.kind = WAIT_PASSIVE;
     return several;
 }
 
@@ -233,8 +238,11 @@ static int l_wait_several(lua_State *L)
         struct wait_queue *queue = queue_or_task(L, 2 + 2 * i);
         several->places[i].tag = (int32_t)lua_tointeger(L, 3 + 2 * i);
         several->places[i].number = i + 1;
-        if (queue != NULL)
-            waiter_join(&several->places[i], queue, &several->op);
+        if (queue == NULL)
+            continue;
+        waiter_join(&several->places[i], queue, &several->op);
+        if (queue->kind != WAIT_PASSIVE)
+            several->op.kind = queue->kind;
     }
     start_timer(L, 1, vm, &several->timer, on_several_time_up);
     return task_wait(L, &several->op);

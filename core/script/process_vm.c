@@ -47,8 +47,11 @@ static void process_close(void *state)
 {
     struct process_vm *self = state;
     char how[EXIT_TEXT_BYTES];
-    if (self->process.pid != 0)
+    int pid = (int)self->process.pid;
+    if (pid != 0) {
         end(self, JOB_PROCESS_STOP_MS, how);
+        log_debug("process %d was asked to end: %s", pid, how);
+    }
     job_process_deinit(&self->process);
     free(self);
 }

@@ -76,10 +76,8 @@ static void push_unyieldable(lua_State *L)
  * yield to the task: the wait is still held and nobody waits. */
 static void drop_lost_wait(struct task *task)
 {
-    struct op *op = task->op;
-    task->op = NULL;
-    if (op != NULL)
-        op->release(op);
+    if (task->op != NULL)
+        op_end(task->op);
 }
 
 struct vm *task_try_check(lua_State *L)
@@ -98,7 +96,7 @@ struct vm *task_try_check(lua_State *L)
     }
     drop_lost_wait(task);
     if (task->scope->is_cancelled) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
+        task_push_reason(L, task);
         return NULL;
     }
     return vm;
@@ -118,6 +116,8 @@ int task_wait(lua_State *L, struct op *op)
     ENSURE(task->op == NULL);
     op->task = task;
     task->op = op;
+    task->waiting_in = L;
+    loop_wait_begins(task->vm->loop, op->kind);
     if (L == task->co)
         return lua_yield(L, 0);
     /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */
@@ -140,11 +140,19 @@ lua_State *op_state(struct op *op)
     return op->task->co;
 }
 
+void op_end(struct op *op)
+{
+    struct task *task = op->task;
+    ENSURE(task->op == op);
+    task->op = NULL;
+    loop_wait_ends(task->vm->loop, op->kind);
+    op->release(op);
+}
+
 void op_complete(struct op *op, int nresults)
 {
     struct task *task = op->task;
-    task->op = NULL;
-    op->release(op);
+    op_end(op);
     task_make_ready(task, nresults);
 }
 
@@ -163,15 +171,15 @@ void op_fail(struct op *op, const char *code, const char *format, ...)
     op_complete(op, 2);
 }
 
-void task_interrupt(struct task *task)
+void task_interrupt(struct task *task, lua_State *L)
 {
     struct op *op = task->op;
     if (task->status != TASK_WAITING || op == NULL || op->is_shielded)
         return;
     lua_pushboolean(task->co, false);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
-    task->op = NULL;
-    op->release(op);
+    task_push_reason(L, task);
+    lua_xmove(L, task->co, 1);
+    op_end(op);
     task->nargs = 2;
     task->status = TASK_READY;
     link_append(&task->vm->ready, &task->ready);
@@ -185,6 +193,7 @@ struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op))
     drop_lost_wait(vm->current);
     own->op.task = vm->current;
     own->op.release = release;
+    own->op.kind = WAIT_PASSIVE;
     own->op.is_shielded = false;
     own->joined = NULL;
     return own;

@@ -54,6 +54,7 @@ static void join_release(struct op *op)
 struct op *wait_queue_join(struct wait_queue *queue, struct vm *vm, int32_t tag)
 {
     struct own_op *own = task_own_op(vm, join_release);
+    own->op.kind = queue->kind;
     own->waiter.tag = tag;
     own->waiter.number = 0;
     waiter_join(&own->waiter, queue, &own->op);

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "loop/loop.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -33,9 +34,10 @@ struct wait_queue {
     uint32_t length; /* Lua reads these two in place: they stay the first */
     uint32_t limit;  /* of length; whoever joins looks */
     struct link waiters;
-    const char *name;   /* for messages; NULL for the end of a task. Borrowed */
-    struct task *owner; /* whose doing ends the waits, when it is that of one task alone: rings */
-    struct link held;   /* in the owner's mutexes, when it is one */
+    const char *name;    /* for messages; NULL for the end of a task. Borrowed */
+    struct task *owner;  /* whose doing ends the waits, when it is that of one task alone: rings */
+    struct link held;    /* in the owner's mutexes, when it is one */
+    enum wait_kind kind; /* WAIT_REAL; whoever inits sets WAIT_PASSIVE where only tasks wake */
 };
 
 /* One task's place in one queue. */
@@ -51,6 +53,8 @@ void wait_queue_init(struct wait_queue *queue, const char *name, uint32_t limit)
 /* Whoever still waits is forgotten: only cancellation ends those waits. */
 void wait_queue_deinit(struct wait_queue *queue);
 bool wait_queue_is_full(const struct wait_queue *queue);
+/* The queue that Lua made and holds at this index; raises when there is none. */
+struct wait_queue *wait_queue_check(lua_State *L, int index);
 
 /* Takes the running task's own op, at the end of the queue; for task_wait. */
 struct op *wait_queue_join(struct wait_queue *queue, struct vm *vm, int32_t tag);

@@ -8,6 +8,7 @@
 #include "script/generation_state.h"
 #include "script/lib_thread.h"
 #include "script/task.h"
+#include "script/topics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ static void origin_free(void *data)
     free(origin->lua_dir);
     free(origin->apps_dir);
     snapshot_free(origin->snapshot);
+    mailbox_unref(origin->post);
     free(origin);
 }
 
@@ -47,6 +49,7 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
     const struct worker_origin *from = offload_origin_data(worker->origin);
     to->generation = from->generation;
     to->in_process = from->in_process;
+    to->post = mailbox_ref(from->post);
     if (from->apps_dir != NULL)
         to->apps_dir = mem_copy_text(from->apps_dir);
     if (from->snapshot != NULL)
@@ -54,9 +57,11 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
     return from->snapshot == NULL || to->snapshot != NULL;
 }
 
-static bool describe_generation(struct worker_origin *origin, const struct vm *vm,
-                                struct fault *fault)
+static bool describe_vm(struct worker_origin *origin, struct vm *vm, struct fault *fault)
 {
+    origin->post = mailbox_ref(topics_post(topics_of(vm)));
+    if (vm->generation == NULL)
+        return true;
     origin->apps_dir = mem_copy_text(vm->config->apps_dir);
     origin->generation = vm->generation->number;
     origin->snapshot = snapshot_map(snapshot_fd(vm->generation->snapshot), fault);
@@ -66,13 +71,9 @@ static bool describe_generation(struct worker_origin *origin, const struct vm *v
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    bool is_good = true;
     origin->lua_dir = mem_copy_text(vm->lua_dir);
-    if (vm->worker != NULL)
-        is_good = copy_origin(origin, vm->worker, fault);
-    else if (vm->generation != NULL)
-        is_good = describe_generation(origin, vm, fault);
-    if (is_good)
+    if (vm->worker != NULL ? copy_origin(origin, vm->worker, fault)
+                           : describe_vm(origin, vm, fault))
         return offload_origin_new(origin, origin_free);
     origin_free(origin);
     return NULL;

@@ -4,7 +4,7 @@
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
 local core = require("moonloop.core.http")
-local now = require("moonloop.core.task").now
+local now = require("moonloop.clock").now
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")

@@ -314,6 +314,28 @@ describe("a pool of processes", function()
         assert.is_nil(list:find("socket:", 1, true))
     end)
 
+    it("hears of a death although a process that the job forked holds on", function()
+        local err = failure(pool.run, pool, function()
+            local other = require("posix.unistd")
+            if other.fork() == 0 then
+                other.sleep(60)
+            end
+            os.exit(4)
+        end)
+        assert.matches("has ended: exit code 4", err.message, 1, true)
+    end)
+
+    it("ends the programs that a job has started with its process", function()
+        local path = new_path()
+        failure(moonloop.timeout, 0.3, pool.run, pool, function()
+            os.execute("echo $$ > " .. path .. ".new; mv " .. path .. ".new " .. path .. "; exec sleep 60")
+        end)
+        local pid = tonumber(wait_text(path))
+        wait_until("its end", function()
+            return not process.exists(pid)
+        end)
+    end)
+
     it("ends its processes when it is closed", function()
         local pid = pool:run(get_pid)
         pool:close()

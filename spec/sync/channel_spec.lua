@@ -180,6 +180,20 @@ describe("a channel", function()
         assert.equal(0, channel.waiting)
     end)
 
+    it("does not lose a value that came before a deadline passed", function()
+        local channel = moonloop.channel()
+        local receiver = moonloop.spawn(moonloop.timeout, 0.001, channel.recv, channel)
+        until_true(function() return channel.receiving == 1 end)
+        for _ = 1, 2000 do -- more than run in one turn of the loop: its timers come between
+            moonloop.spawn(function() end)
+        end
+        channel:send("in time")
+        local due = moonloop.now() + 0.003
+        repeat until moonloop.now() > due
+        assert.equal("in time", receiver:wait())
+        until_true(function() return require("moonloop.core.task").counts().tasks == 1 end)
+    end)
+
     it("lets only so many wait on each side", function()
         local channel = moonloop.channel(0, { queue = 2, name = "narrow" })
         moonloop.scope(function(scope)
