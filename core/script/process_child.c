@@ -171,6 +171,11 @@ static int on_job(struct process_child *child, const struct frame *frame)
     parent_link_finish(child->link);
     fflush(stdout);
     status = send_outcome(child, job);
+    if (!worker_vm_settle(child->worker)) {
+        log_warn("this process ends: a thread of it does not stop working for %s, which has ended",
+                 job->base.label);
+        _exit(0);
+    }
     worker_job_free(job);
     return status;
 }

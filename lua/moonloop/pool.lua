@@ -14,7 +14,7 @@ local transfer = require("moonloop.transfer")
 
 local M = {}
 
-local is_thread, is_process = core.is_thread()
+local place, in_process = core.place()
 
 local KINDS = { thread = true, process = true }
 local OPTIONS = { "kind", "name", "progress", "queue", "size" }
@@ -53,9 +53,12 @@ local function check_function(what, fn)
 end
 
 ---Threads of threads, and processes of processes, would be more than anybody asked for: there, jobs run where they
----are. From a thread, a pool of processes is another place.
+---are. A process has threads of its own, though.
 local function is_in_place(pool)
-    return is_process or is_thread and pool.kind == "thread"
+    if pool.kind == "process" then
+        return in_process
+    end
+    return place == "thread"
 end
 
 ---Runs `fn(...)` in the pool and waits for it, as moonloop.offload does. Raises `full` when as many jobs wait as
@@ -207,7 +210,7 @@ function M.progress(...)
         core.keep(sink, pack_values(select("#", ...), ...))
         return true
     end
-    local thread = is_thread and require("moonloop.core.thread")
+    local thread = place ~= "loop" and require("moonloop.core.thread")
     if not thread or not thread.is_heard() then
         return false
     end
