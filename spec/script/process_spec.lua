@@ -196,7 +196,7 @@ describe("the end of a process", function()
     it("comes with the deadline of the scope around it", function()
         local err = failure(moonloop.timeout, 0.1, sh, "echo $$; sleep 60")
         assert.equal("timeout", err.code)
-        assert.equal("the deadline has passed, while /bin/sh ran", err.message)
+        assert.equal("the deadline of 0.1 s has passed, while /bin/sh ran", err.message)
         wait_until(function() return is_gone(err.stdout:match("%d+")) end)
     end)
 
