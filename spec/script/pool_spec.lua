@@ -177,12 +177,12 @@ describe("a pool", function()
     it("refuses options that mean nothing, with the place", function()
         local cases = {
             { { sise = 2 }, "unknown option sise; did you mean size?" },
-            { { kind = "fibre" }, 'kind: expected "thread" or "process", got fibre' },
+            { { kind = "fibre" }, 'kind: expected "thread" or "process", got "fibre"' },
             { { size = 0 }, "size: expected an integer from 1 to 1024, got 0" },
             { { size = 1.5 }, "size: expected an integer from 1 to 1024, got 1.5" },
             { { size = 0 / 0 }, "size: expected an integer from 1 to 1024, got nan" },
             { { queue = -1 }, "queue: expected an integer from 0 to 1000000, got -1" },
-            { { progress = "many" }, "progress: expected an integer from 1 to 100000, got many" },
+            { { progress = "many" }, "progress: expected a number, got a string" },
             { { name = "" }, "name: expected a string of 1 to 64 bytes" },
             { "render", "expected a table of options, got a string" },
         }
