@@ -5,6 +5,7 @@
  */
 #include "loop/loop.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
@@ -30,6 +31,7 @@ struct loop {
     struct offload *offloads;
     struct virtual_time *virtual_time; /* NULL: the clock is the real one */
     uint32_t waits[WAIT_KINDS];
+    struct link children;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -71,6 +73,7 @@ struct loop *loop_new(void)
     ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
     uv_unref((uv_handle_t *)&loop->wake_handle);
     uv_unref((uv_handle_t *)&loop->deadline_handle);
+    link_init(&loop->children);
     loop->timer_handle.data = loop;
     loop->due_handle.data = loop;
     loop->deadline_handle.data = loop;
@@ -91,6 +94,7 @@ void loop_free(struct loop *loop)
         return;
     virtual_time_stop(loop);
     offloads_free(loop);
+    children_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
@@ -194,6 +198,11 @@ struct offload **loop_offloads(struct loop *loop)
     return &loop->offloads;
 }
 
+struct link *loop_children(struct loop *loop)
+{
+    return &loop->children;
+}
+
 struct deadline_queue **loop_deadlines(struct loop *loop)
 {
     return &loop->deadlines;
@@ -281,6 +290,11 @@ struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(v
     watch->data = data;
     ENSURE(uv_poll_start(&watch->poll, UV_READABLE | UV_DISCONNECT, on_poll) == 0);
     return watch;
+}
+
+void fd_watch_unref(struct fd_watch *watch)
+{
+    uv_unref((uv_handle_t *)&watch->poll);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

@@ -1,5 +1,5 @@
 /*
- * loop_parts.h - what a loop carries for timer.c, deadline.c and offload.c. Private to this room.
+ * loop_parts.h - what a loop carries for timer.c, deadline.c, offload.c and child_process.c. Private to this room.
  */
 #pragma once
 
@@ -11,6 +11,7 @@ struct timer;
 struct deadline_queue;
 struct offload;
 struct virtual_time;
+struct link;
 
 struct timer_place {
     uint64_t due_ms; /* beside the pointer, so that comparing touches no timer */
@@ -30,6 +31,8 @@ struct timer_heap *loop_timers(struct loop *loop);
 struct deadline_queue **loop_deadlines(struct loop *loop);
 /* The first of its thread pools. */
 struct offload **loop_offloads(struct loop *loop);
+/* The processes that it runs: struct child_process. */
+struct link *loop_children(struct loop *loop);
 /* Sets the libuv timer under the heap; due_ms 0 stops it. */
 void loop_arm_timers(struct loop *loop, uint64_t due_ms);
 /* Starts or stops the tick that looks at the deadlines. */
@@ -57,3 +60,4 @@ uint64_t loop_next_due_ms(struct loop *loop);
 /* The clock has become another one: moves all due times, and lets libuv's timers rest under virtual
  * time or tells them what is next. */
 void loop_set_clock(struct loop *loop, int64_t shift_ms);
+void children_free(struct loop *loop);

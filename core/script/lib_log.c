@@ -1,6 +1,7 @@
 #include "script/lib_log.h"
 
 #include "base/log.h"
+#include "script/job.h"
 #include "script/log_context.h"
 #include "script/vm.h"
 
@@ -51,7 +52,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 static int l_write(lua_State *L)
 {
     char names[MAX_FIELDS][NAME_BYTES];
-    struct log_field fields[MAX_FIELDS + 3];
+    struct log_field fields[MAX_FIELDS + JOB_LOG_FIELDS];
     struct log_context context;
     int level = (int)luaL_checkinteger(L, 1);
     size_t count = 0, len;
@@ -66,6 +67,8 @@ static int l_write(lua_State *L)
         fields[count++] = (struct log_field){"request_id", {context.request_id, REQUEST_ID_BYTES}};
         fields[count++] = (struct log_field){"app", str_of(context.app)};
         fields[count++] = (struct log_field){"route", str_of(context.route)};
+    } else {
+        count += job_log_fields(VM_UPVALUE(L)->current, fields + count);
     }
     log_with((enum log_level)level, fields, count, "%.*s", (int)len, message);
     return 0;

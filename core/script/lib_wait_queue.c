@@ -54,6 +54,11 @@ static struct wait_queue *check_queue(lua_State *L, int index)
     return NULL;
 }
 
+struct wait_queue *wait_queue_check(lua_State *L, int index)
+{
+    return &((struct queue_box *)luaL_checkudata(L, index, QUEUE_NAME))->queue;
+}
+
 /* new(name, limit): a queue of at most so many waiting tasks */
 static int l_new(lua_State *L)
 {

@@ -18,13 +18,26 @@ void scope_init(struct scope *scope, struct task *owner, struct scope *parent)
     link_init(&scope->link);
     link_init(&scope->scopes);
     link_init(&scope->tasks);
+    link_init(&scope->holdings);
     if (parent != NULL)
         link_append(&parent->scopes, &scope->link);
+}
+
+void scope_hold(struct scope *scope, struct scope_holding *holding)
+{
+    link_init(&holding->link);
+    link_append(&scope->holdings, &holding->link);
 }
 
 void scope_deinit(struct scope *scope)
 {
     struct vm *vm = scope->owner->vm;
+    while (!link_is_alone(&scope->holdings)) {
+        struct scope_holding *holding =
+            LIST_ENTRY(scope->holdings.next, struct scope_holding, link);
+        link_remove(&holding->link);
+        holding->on_scope_end(holding);
+    }
     timer_stop(vm->loop, &scope->deadline);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->reason_ref);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->failure_ref);

@@ -45,6 +45,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
         set_co(task);
     }
     vm->ntasks++;
+    task->serial = ++vm->last_serial;
     link_append(&vm->alive, &task->alive);
     link_init(&task->ready);
     link_init(&task->link);

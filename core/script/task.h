@@ -45,12 +45,20 @@ struct op {
     bool is_shielded;               /* cancellation does not interrupt it */
 };
 
+/* What ends with a scope without being a task: a process, a subscription. */
+struct scope_holding {
+    struct link link;
+    /* The scope was left, well or not; the holding is in it no more. Runs no Lua of a user's. */
+    void (*on_scope_end)(struct scope_holding *holding);
+};
+
 struct scope {
     struct scope *parent; /* NULL: a task that nobody spawned, or a detached one */
     struct task *owner;
     struct link link;   /* in parent's scopes */
     struct link scopes; /* entered below this one */
     struct link tasks;  /* whose home this is */
+    struct link holdings;
     uint32_t ntasks;
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
@@ -89,6 +97,7 @@ struct own_op {
 
 struct task {
     struct vm *vm;
+    uint64_t serial; /* never used again in this VM; the struct is */
     lua_State *co;
     int co_ref;
     int handle_ref; /* the Lua handle, LUA_NOREF for none */
@@ -179,6 +188,8 @@ void scope_cancel(struct scope *scope, lua_State *L);
 void scope_leave(struct scope *scope);
 /* Gives up the scopes inside it, without leaving it: their children become its own, cancelled. */
 void scope_give_up_inner(struct scope *scope);
+/* Keeps the holding until the scope ends or the holding's link is removed. */
+void scope_hold(struct scope *scope, struct scope_holding *holding);
 /* Leaves it whatever it holds: children go to the parent, cancelled. */
 void scope_give_up(struct scope *scope);
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/request.h"
 #include "script/exchange.h"
+#include "script/job.h"
 #include "script/task_parts.h"
 
 enum {
@@ -72,8 +73,8 @@ static void log_failure(struct task *parent, lua_State *L)
 {
     int err = lua_gettop(L) + 1;
     struct exchange *exchange = parent->exchange;
-    struct log_field fields[3];
-    size_t count = 0;
+    struct log_field fields[JOB_LOG_FIELDS + 3];
+    size_t count = job_log_fields(parent, fields);
     fields[count++] = (struct log_field){"spawned_at", field_of(L, err - 1, "site")};
     lua_pop(L, 1);
     lua_getfield(L, err - 1, "err");

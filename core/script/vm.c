@@ -3,8 +3,10 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/offload.h"
+#include "script/job.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/topics.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
@@ -174,7 +176,11 @@ void vm_free(struct vm *vm)
         return;
     ENSURE(vm->current == NULL);
     vm->on_empty = NULL;
+    if (vm->jobs != NULL)
+        jobs_forget(vm->jobs, vm);
     tasks_kill_all(vm);
+    if (vm->owns_jobs)
+        jobs_free(vm->jobs);
     timer_stop(vm->loop, &vm->ready_timer);
     timer_stop(vm->loop, &vm->empty_timer);
     while (vm->spare_tasks != NULL) {
@@ -184,6 +190,7 @@ void vm_free(struct vm *vm)
     }
     wait_queues_free_spare(vm);
     lua_close(vm->L);
+    topics_free(vm->own_topics);
     free(vm->suspects);
     offload_origin_unref(vm->origin);
     free(vm);

@@ -8,6 +8,7 @@
 #include "script/generation_state.h"
 #include "script/lib_thread.h"
 #include "script/task.h"
+#include "script/topics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ static void origin_free(void *data)
     free(origin->lua_dir);
     free(origin->apps_dir);
     snapshot_free(origin->snapshot);
+    mailbox_unref(origin->post);
     free(origin);
 }
 
@@ -68,6 +70,7 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
     bool is_good = true;
     origin->lua_dir = mem_copy_text(vm->lua_dir);
+    origin->post = mailbox_ref(topics_post(topics_of(vm)));
     if (vm->worker != NULL)
         is_good = copy_origin(origin, vm->worker, fault);
     else if (vm->generation != NULL)

@@ -22,6 +22,7 @@
 struct job_op;
 struct job_box;
 struct process_child;
+struct mailbox_post;
 struct snapshot;
 struct vm;
 struct worker_vm;
@@ -34,6 +35,7 @@ struct worker_origin {
     uint64_t generation;
     struct process_child *child; /* asks for blobs in another process; NULL: they are here */
     bool in_process;             /* in a process of a pool, on whichever thread */
+    struct mailbox_post *post; /* for what threads publish; NULL: none */
 };
 
 struct worker_job {

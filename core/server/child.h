@@ -26,6 +26,7 @@ struct child {
     struct master_watch watch; /* its end of the SOCK_SEQPACKET pair */
     struct master_timer kill;  /* runs while draining: then it is killed */
     struct scoreboard_slot *seat;
+    uint32_t seat_number;
     pid_t pid;
     uint32_t slot;
     enum child_state state;

@@ -67,6 +67,8 @@ static const struct option options[] = {
     MASTER_OPTION(umask, KIND_INT),
     MASTER_OPTION(daemon, KIND_BOOL),
     MASTER_OPTION(control, KIND_TEXT),
+    MASTER_OPTION(shared_path, KIND_TEXT),
+    MASTER_OPTION(shared_size, KIND_U64),
     OPTION(forwarded_allow_ips, KIND_TEXT),
 };
 

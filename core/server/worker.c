@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "script/generation.h"
+#include "script/topics.h"
 #include "server/protocol.h"
 #include "server/report.h"
 
@@ -30,6 +31,7 @@ enum {
 struct worker {
     const struct worker_boot *boot;
     struct loop *loop;
+    struct topics *topics;
     struct generations *generations;
     struct generation *prepared; /* built, waits for COMMIT or ABORT */
     uint64_t prepared_number;
@@ -99,6 +101,7 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
+    generations_quiesce(worker->generations);
     http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
     close_listen_fds(worker);
 }
@@ -294,12 +297,24 @@ static void pick_max_requests(struct worker *worker)
         worker->max_requests = config->max_requests + random % span;
 }
 
+static struct topics *open_topics(struct worker *worker)
+{
+    const struct worker_boot *boot = worker->boot;
+    struct mailbox_post *post =
+        boot->mailbox != NULL ? mailbox_open(boot->mailbox, boot->seat) : NULL;
+    if (post == NULL && boot->mailbox != NULL)
+        log_error("topics do not reach other workers: %s", strerror(errno));
+    return topics_new(worker->loop, post, false);
+}
+
 static void open_worker(struct worker *worker)
 {
     worker->signal_fd = open_signals();
     worker->loop = loop_new();
     ENSURE(worker->loop != NULL && worker->signal_fd >= 0);
     worker->generations = generations_new(worker->loop, worker->boot->config, worker->boot->slot);
+    worker->topics = open_topics(worker);
+    generations_use_topics(worker->generations, worker->topics);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
@@ -322,6 +337,7 @@ static void close_worker(struct worker *worker)
     loop_turn(
         worker->loop); /* connections close in a turn, and their handlers' tasks before the VM */
     generations_free(worker->generations);
+    topics_free(worker->topics);
     loop_free(worker->loop);
     close(worker->signal_fd);
 }

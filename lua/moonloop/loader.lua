@@ -54,7 +54,8 @@ local function run_file(name, file, shown_dir, rival)
         error(("%s/%s: the file has to end with `return app`, but returned %s"):format(shown_dir, file,
             app == nil and "nothing" or "a " .. type(app)), 0)
     end
-    app.name, app.file = name, file
+    app.name, app.file, app.is_loaded = name, file, true
+    app_module.limits[name] = app.options.max_background
     return app
 end
 

@@ -182,6 +182,17 @@ function methods:form()
     return fields
 end
 
+---Runs `fn(...)` when the answer has left: as a task of its own, which neither the end of the request nor its timeout
+---ends. Several run at once. Only after an answer: when the handler fails or the client has gone before it, none runs.
+---`req` and `res` are closed by then: what the task needs of them goes in the arguments. What it raises is logged with
+---the request's id. Raises `full` when the app has too much under way (option max_background of the app).
+---@overload fun(self: moonloop.Request, options: { timeout?: number, name?: string }, fn: function, ...: any)
+---@param fn function
+---@param ... any at most 200
+function methods:after(fn, ...)
+    require("moonloop.background.after").add(self, fn, ...)
+end
+
 ---For transfer.lua: what a job gets of a request that it is given is a copy.
 ---@param req moonloop.Request
 function Request.__transfer(req)

@@ -56,6 +56,9 @@ function M.handler(app, index, run)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)
+        if reply.after then
+            require("moonloop.background.after").add_all(req[1], reply.after)
+        end
         return unpack(reply, 1, reply.n)
     end
 end
@@ -69,6 +72,7 @@ local function load_app(spec, env_of)
     local shown_dir = core.apps_dir():match("[^/]+$")
     local chunk = assert(loadstring(core.file(spec.app, spec.file), "@" .. shown_dir .. "/" .. spec.file))
     local app = setfenv(chunk, env_of(spec.app))()
+    app.is_loaded = true
     apps[spec.app] = { app = app, handlers = {} }
     return apps[spec.app]
 end
@@ -109,8 +113,9 @@ local function has_type(headers)
 end
 
 ---What goes back. A table becomes JSON here, off the loop.
-local function reply_of(res, ...)
+local function reply_of(req, res, ...)
     local reply = { n = select("#", ...), ... }
+    reply.after = rawget(req, "after_jobs")
     reply.status, reply.headers, reply.body = rawget(res, "status"), rawget(res, "headers"), rawget(res, "body")
     if type(reply[1]) == "table" then
         reply[1] = require("moonloop.json").encode(reply[1])
@@ -130,7 +135,8 @@ function M.run(env_of, spec, copy)
     local loaded = apps[spec.app] or load_app(spec, env_of)
     local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
     local res = setmetatable({}, require("moonloop.response"))
-    return reply_of(res, handler(M.request_of(copy), res))
+    local req = M.request_of(copy)
+    return reply_of(req, res, handler(req, res))
 end
 
 return M

@@ -156,6 +156,11 @@ end
 ---@return integer exit_code
 function M.task(words)
     local parsed = require("moonloop.cli.parser").parse(words)
+    local problem = require("moonloop.cli.shared").settle()
+    if problem then
+        io.stderr:write("moonloop: ", problem, "\n")
+        return 1
+    end
     return require("moonloop.cli." .. parsed.command).run(parsed)
 end
 

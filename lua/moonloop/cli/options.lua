@@ -160,6 +160,15 @@ M.list = {
         doc = "Private key for TLS. Not served yet: the server refuses to start with it.",
     },
     {
+        name = "shared_path", type = "path", shown = "in memory, gone with the server", metavar = "DIR",
+        doc = "Keep the shared dictionary in this directory, where it outlives the server. Not on a network file"
+            .. " system.",
+    },
+    {
+        name = "shared_size", type = "bytes", default = 67108864, shown = "64M", min = 1048576, max = 1099511627776,
+        doc = "How much the shared dictionary holds, keys and values together; beyond it the oldest entries go.",
+    },
+    {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
         doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
             .. " or *.",
