@@ -115,6 +115,7 @@ local sinks = setmetatable({}, { __mode = "k" }) -- by coroutine: jobs that run 
 
 local function finish(job, ok, ...)
     core.finish(job.box)
+    sinks[coroutine.running()] = nil -- coroutines of tasks are used again
     if ok then
         return ...
     end
