@@ -59,6 +59,12 @@ local EXAMPLES = {
         },
     },
     {
+        file = "nested.lua", path = "/nested/", title = "Processes times threads",
+        says = "Ten requests with seven sub-tasks each, in two processes with a few threads each: seventy bars"
+            .. " on one timeline.",
+        tries = { { "one request", { "/nested/1" } }, { "ten at once", { "/nested/" } } },
+    },
+    {
         file = "address.lua", path = "/address/", title = "Which address do I tell my colleagues?",
         says = "The one by which other machines reach this one. Serve with <code>--bind 0.0.0.0:8080</code>.",
         tries = { { "try it", { "/address/" } } },

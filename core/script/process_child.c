@@ -171,6 +171,11 @@ static int on_job(struct process_child *child, const struct frame *frame)
     parent_link_finish(child->link);
     fflush(stdout);
     status = send_outcome(child, job);
+    if (!worker_vm_settle(child->worker)) {
+        log_warn("this process ends: a thread of it does not stop working for %s, which has ended",
+                 job->base.label);
+        _exit(0);
+    }
     worker_job_free(job);
     return status;
 }
@@ -210,7 +215,21 @@ static void name_role(struct process_child *child, const char *parent_role)
     log_set_role(child->role);
 }
 
-int process_child_run(const char *parent_role)
+/* `ps` shows "moonloop offload-process worker 1" instead of the path that was executed. */
+static void show_name(int argc, char **argv)
+{
+    static const char name[] = "moonloop";
+    char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+    if (argc < 2 || strlen(argv[0]) < sizeof(name) - 1)
+        return;
+    memcpy(argv[0], name, sizeof(name));
+    char *rest = argv[0] + sizeof(name);
+    size_t len = (size_t)(end - argv[1]);
+    memmove(rest, argv[1], len);
+    memset(rest + len, 0, (size_t)(end - rest) - len);
+}
+
+int process_child_run(int argc, char **argv)
 {
     static struct process_child child = {.stream = {.fd = JOB_PROCESS_STREAM_FD}};
     if (parent_link_prepare() < 0) {
@@ -218,7 +237,8 @@ int process_child_run(const char *parent_role)
                 JOB_PROCESS_WORD);
         return EXIT_MISUSE;
     }
-    name_role(&child, parent_role);
+    name_role(&child, argc > 2 ? argv[2] : "");
+    show_name(argc, argv);
     child.worker = worker_vm_kind.open(NULL);
     child.link = parent_link_open(worker_vm_kind.wake, child.worker);
     int status = child.link != NULL ? serve(&child) : -EAGAIN;

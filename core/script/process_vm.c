@@ -47,7 +47,7 @@ static void process_close(void *state)
 {
     struct process_vm *self = state;
     char how[EXIT_TEXT_BYTES];
-    int pid = (int)self->process.pid;
+    int pid = (int)self->process.child.pid;
     if (pid != 0) {
         end(self, JOB_PROCESS_STOP_MS, how);
         log_debug("process %d was asked to end: %s", pid, how);
@@ -110,7 +110,7 @@ static int hand_over(struct process_vm *self, struct worker_job *job)
     int status = self->status;
     char how[EXIT_TEXT_BYTES];
     for (int attempt = 0; status == 0 && attempt < MAX_ATTEMPTS; attempt++) {
-        pid_t pid = self->process.pid;
+        pid_t pid = self->process.child.pid;
         if (pid != 0 && !job_process_is_fit(&self->process)) {
             end(self, JOB_PROCESS_DUMP_MS, how);
             job->base.processes--;
@@ -118,7 +118,7 @@ static int hand_over(struct process_vm *self, struct worker_job *job)
                 "process %d, which waited for jobs, has ended: %s; a fresh one takes its place",
                 (int)pid, how);
         }
-        if (self->process.pid == 0)
+        if (self->process.child.pid == 0)
             status = start(self, job);
         job_process_begin(&self->process, &job->base);
         if (status == 0 && self->origin != job->origin)
@@ -209,7 +209,7 @@ static int attend(struct process_vm *self, struct worker_job *job)
 static void give_up(struct process_vm *self, struct worker_job *job, int status)
 {
     char how[EXIT_TEXT_BYTES];
-    int pid = (int)self->process.pid;
+    int pid = (int)self->process.child.pid;
     bool is_dead = status == -ECONNRESET;
     const char *label = job->base.label;
     end(self, is_dead ? JOB_PROCESS_DUMP_MS : 0, how);
@@ -239,7 +239,7 @@ static void process_run(void *state, struct offload_job *base)
     int status = hand_over(self, job);
     parcel_free(job->payload);
     job->payload = NULL;
-    if (status < 0 && self->process.pid == 0) {
+    if (status < 0 && self->process.child.pid == 0) {
         worker_job_fail(job, "system", "cannot start a process: %s", strerror(-status));
         return;
     }

@@ -34,6 +34,7 @@ struct worker_origin {
     struct snapshot *snapshot; /* a mapping of its own; NULL outside a server */
     uint64_t generation;
     struct process_child *child; /* asks for blobs in another process; NULL: they are here */
+    bool in_process;             /* in a process of a pool, on whichever thread */
     struct mailbox_post *post; /* for what threads publish; NULL: none */
 };
 
@@ -77,6 +78,10 @@ void worker_job_fail(struct worker_job *job, const char *code, const char *forma
     __attribute__((format(printf, 3, 4)));
 void worker_job_free(struct worker_job *job);
 void worker_job_drop(struct offload_job *job);
+
+/* After a job, given what worker_vm_kind.open gave: whether the threads that it used in its turn
+ * have ended its work, too. Waits for them for a moment. */
+bool worker_vm_settle(void *state);
 
 /* For lib_thread.c and log_context.c. */
 struct offload_origin *worker_vm_origin(const struct worker_vm *worker);

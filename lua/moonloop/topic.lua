@@ -149,6 +149,11 @@ end
 local Topic = { __name = "moonloop.Topic" }
 Topic.__index = Topic
 
+---For transfer.lua: there it is the same topic.
+function Topic:__transfer()
+    return "moonloop.topic", "topic", self.name
+end
+
 ---Sends a message to all who subscribe now, in every worker, without waiting for any of them. It is copied: numbers,
 ---strings, booleans and tables of them (without their metatables). What one task publishes arrives everywhere in the
 ---order of publishing. Raises `too_large` above a million bytes.

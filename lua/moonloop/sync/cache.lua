@@ -19,7 +19,7 @@ local waiting = require("moonloop.sync.waiting")
 ---@field private name string
 ---@field private entries table
 ---@field private flights moonloop.sync.Flights
-local Cache = { __name = "moonloop.Cache" }
+local Cache = { __name = "moonloop.Cache", __transfer = false }
 Cache.__index = Cache
 
 local M = {}
