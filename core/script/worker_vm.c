@@ -49,6 +49,7 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
     const struct worker_origin *from = offload_origin_data(worker->origin);
     to->generation = from->generation;
     to->in_process = from->in_process;
+    to->post = mailbox_ref(from->post);
     if (from->apps_dir != NULL)
         to->apps_dir = mem_copy_text(from->apps_dir);
     if (from->snapshot != NULL)
@@ -56,9 +57,12 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
     return from->snapshot == NULL || to->snapshot != NULL;
 }
 
-static bool describe_generation(struct worker_origin *origin, const struct vm *vm,
-                                struct fault *fault)
+/* Of a VM on its loop's thread. */
+static bool describe(struct worker_origin *origin, struct vm *vm, struct fault *fault)
 {
+    origin->post = mailbox_ref(topics_post(topics_of(vm)));
+    if (vm->generation == NULL)
+        return true;
     origin->apps_dir = mem_copy_text(vm->config->apps_dir);
     origin->generation = vm->generation->number;
     origin->snapshot = snapshot_map(snapshot_fd(vm->generation->snapshot), fault);
@@ -68,30 +72,19 @@ static bool describe_generation(struct worker_origin *origin, const struct vm *v
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    bool is_good = true;
     origin->lua_dir = mem_copy_text(vm->lua_dir);
-    origin->post = mailbox_ref(topics_post(topics_of(vm)));
-    if (vm->worker != NULL)
-        is_good = copy_origin(origin, vm->worker, fault);
-    else if (vm->generation != NULL)
-        is_good = describe_generation(origin, vm, fault);
-    if (is_good)
+    if (vm->worker != NULL ? copy_origin(origin, vm->worker, fault) : describe(origin, vm, fault))
         return offload_origin_new(origin, origin_free);
     origin_free(origin);
     return NULL;
 }
 
-struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
-                                           struct snapshot *snapshot, uint64_t generation,
-                                           struct process_child *child)
+struct offload_origin *worker_origin_adopt(const struct worker_origin *from)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    origin->lua_dir = mem_copy_text(lua_dir);
-    origin->apps_dir = apps_dir != NULL ? mem_copy_text(apps_dir) : NULL;
-    origin->snapshot = snapshot;
-    origin->generation = generation;
-    origin->child = child;
-    origin->in_process = true;
+    *origin = *from;
+    origin->lua_dir = mem_copy_text(from->lua_dir);
+    origin->apps_dir = from->apps_dir != NULL ? mem_copy_text(from->apps_dir) : NULL;
     return offload_origin_new(origin, origin_free);
 }
 

@@ -225,8 +225,12 @@ describe("a pool of processes", function()
     it("takes a fresh process for the one that died between two jobs", function()
         local pid = pool:run(get_pid)
         process.kill(pid, "KILL")
-        wait_until("its end", function()
-            return not process.exists(pid)
+        wait_until("its end", function() -- of all its threads
+            local threads = 0
+            for name in require("posix.dirent").files(("/proc/%d/task"):format(pid)) do
+                threads = threads + (name:match("^%d+$") and 1 or 0)
+            end
+            return threads == 1 and not process.exists(pid)
         end)
         assert.is_true(pool:run(get_pid) ~= pid)
         assert.equal(0, pool:stats().crashed)
