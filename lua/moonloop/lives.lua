@@ -1,9 +1,9 @@
 --- What happens to the apps of a generation when it takes over and when it leaves: on_start, on_stop, background
 --- work, and the state that goes from one to the next.
 
-local buffer = require("string.buffer")
 local errors = require("moonloop.util.errors")
 local log = require("moonloop.log")
+local serial = require("moonloop.util.serial")
 local task = require("moonloop.task")
 
 local M = {}
@@ -56,7 +56,7 @@ local function save(apps, names)
     local saved = {}
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
-            local ok, bytes = pcall(buffer.encode, state)
+            local ok, bytes = pcall(serial.encode, state)
             if ok then
                 saved[names[number] .. "\0" .. name] = bytes
             else
@@ -64,12 +64,12 @@ local function save(apps, names)
             end
         end
     end
-    saved[BACKGROUND] = background() and buffer.encode(background().save()) or nil
-    return next(saved) and buffer.encode(saved) or ""
+    saved[BACKGROUND] = background() and serial.encode(background().save()) or nil
+    return next(saved) and serial.encode(saved) or ""
 end
 
 local function restore(apps, names, bytes)
-    local saved = buffer.decode(bytes)
+    local saved = serial.decode(bytes)
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
             local before = saved[names[number] .. "\0" .. name]
@@ -77,14 +77,14 @@ local function restore(apps, names, bytes)
                 for key in pairs(state) do
                     state[key] = nil
                 end
-                for key, value in pairs(buffer.decode(before)) do
+                for key, value in pairs(serial.decode(before)) do
                     state[key] = value
                 end
             end
         end
     end
     if saved[BACKGROUND] and background() then
-        background().restore(buffer.decode(saved[BACKGROUND]))
+        background().restore(serial.decode(saved[BACKGROUND]))
     end
 end
 

@@ -3,10 +3,10 @@
 --- Shape over moonloop.core.shared. Counters have a short way round the dictionary's lock: once this VM has
 --- met one, it keeps where its number lies and adds to it by FFI (core/shared/dict_counter.h).
 
-local buffer = require("string.buffer")
 local core = require("moonloop.core.shared")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
+local serial = require("moonloop.util.serial")
 local waiting = require("moonloop.sync.waiting")
 
 ffi.cdef([[
@@ -59,7 +59,7 @@ end
 local function pack_value(what, value)
     local kind = type(value)
     if kind == "table" then
-        local ok, bytes = pcall(buffer.encode, value)
+        local ok, bytes = pcall(serial.encode, value)
         if not ok then
             error(("%s: the table cannot be kept: %s"):format(what, (tostring(bytes):gsub("^.-:%d+: ", ""))), 3)
         end
@@ -72,7 +72,7 @@ end
 
 local function unpack_value(value, is_table)
     if is_table then
-        return buffer.decode(value)
+        return serial.decode(value)
     end
     return value
 end
@@ -219,7 +219,7 @@ function SharedDict:cas(key, expected, value, ttl)
     repeat
         if expects_table then -- equal tables can be written differently: what is there is compared first
             local there, there_is_table = core.get(self.name, key)
-            if not there_is_table or not is_same(buffer.decode(there), expected) then
+            if not there_is_table or not is_same(serial.decode(there), expected) then
                 return false
             end
             bytes = there

@@ -4,14 +4,14 @@
 --- other workers and keeps, for each subscriber, what it has not received yet.
 
 local activity = require("moonloop.activity")
-local buffer = require("string.buffer")
 local core = require("moonloop.core.topic")
 local errors = require("moonloop.util.errors")
 local plain = require("moonloop.util.plain")
+local serial = require("moonloop.util.serial")
 local wait_queue = require("moonloop.core.wait_queue")
 local waiting = require("moonloop.sync.waiting")
 
-local decode, encode = buffer.decode, buffer.encode
+local decode, encode = serial.decode, serial.encode
 local wait = wait_queue.wait
 
 local M = {}

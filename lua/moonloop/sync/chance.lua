@@ -16,7 +16,7 @@ end
 function M.fraction()
     if not state then
         local address = tonumber(tostring({}):match("0x(%x+)"), 16) or 0
-        M.seed(require("moonloop.core.task").now() * 1e6 + os.time() + address % 1e9)
+        M.seed(require("moonloop.clock").now() * 1e6 + os.time() + address % 1e9)
     end
     state = state * 16807 % MODULUS
     return state / MODULUS
