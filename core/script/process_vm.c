@@ -25,7 +25,6 @@ enum { MAX_ATTEMPTS = 2 };
 struct process_vm {
     struct job_process process;
     struct offload_origin *origin; /* that the process was told of last; a reference */
-    int status;                    /* -errno of the beginning */
 };
 
 /* ---- a process ---- */
@@ -34,7 +33,7 @@ static void *process_open(void *data)
 {
     (void)data;
     struct process_vm *self = MEM_NEW(struct process_vm);
-    self->status = job_process_init(&self->process);
+    job_process_init(&self->process);
     return self;
 }
 
@@ -114,7 +113,7 @@ static int send_job(struct process_vm *self, const struct worker_job *job)
 /* A process that has the job, or -errno. */
 static int hand_over(struct process_vm *self, struct worker_job *job)
 {
-    int status = self->status;
+    int status = 0;
     char how[EXIT_TEXT_BYTES];
     for (int attempt = 0; status == 0 && attempt < MAX_ATTEMPTS; attempt++) {
         pid_t pid = self->process.child.pid;

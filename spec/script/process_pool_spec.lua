@@ -405,6 +405,38 @@ describe("a thousand crashes", function()
     end)
 end)
 
+--- Prints how two jobs end: without descriptors that are free, then with.
+local SCARCE = [[
+local moonloop = require("moonloop")
+local pool = moonloop.pool({ kind = "process", size = 1 })
+local function job()
+    return "ran"
+end
+local files, file = {}, nil
+repeat
+    file = io.open("/dev/null")
+    files[#files + 1] = file
+until not file
+local _, err = pcall(pool.run, pool, job)
+print(err.code, err.message)
+for _, file in ipairs(files) do
+    file:close()
+end
+print(pool:run(job))
+]]
+
+describe("a pool of processes that cannot start one", function()
+    after_each(process.clean)
+
+    it("says why, and starts one when it can", function()
+        local path = process.directory() .. "/scarce.lua"
+        process.write(path, SCARCE)
+        local done = process.run({ "sh", "-c", 'ulimit -n 64; exec "$0" run "$1"', unistd.readlink("/proc/self/exe"),
+            path })
+        assert.equal("system\tcannot start a process: Too many open files\nran\n", done.out, done.err)
+    end)
+end)
+
 describe("moonloop offload-process", function()
     after_each(process.clean)
 
