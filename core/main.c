@@ -2,11 +2,13 @@
  * main.c - argv to master or one-shot command.
  */
 #include "base/fault.h"
+#include "loop/job_process.h"
 #include "loop/offload.h"
 #include "script/command_line.h"
 #include "script/inspection.h"
 #include "script/lua_dir.h"
 #include "script/one_shot.h"
+#include "script/process_child.h"
 #include "server/config_load.h"
 #include "server/serve.h"
 
@@ -79,6 +81,8 @@ static void raise_stack_limit(void)
 int main(int argc, char **argv)
 {
     raise_stack_limit();
+    if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
+        return process_child_run(argv[2]);
     struct fault fault = {0};
     struct command_line *line = NULL;
     int exit_code = 1;

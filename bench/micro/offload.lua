@@ -1,9 +1,17 @@
---- Round trip of moonloop.offload: `build/moonloop run bench/micro/offload.lua`. Microseconds a call, the best
---- of five rounds; then calls a second with many under way.
+--- What moonloop.offload costs: a round trip, many at once, and 100 MB there and back with the copies that the
+--- peak of memory shows. `build/moonloop run bench/micro/offload.lua`; prints the machine and the commit.
 
 local moonloop = require("moonloop")
 
 local ROUNDS, CALLS, TASKS = 5, 20000, 64
+local BIG_BYTES = 100000000
+
+local function line_of(command)
+    local pipe = assert(io.popen(command .. " 2>/dev/null"))
+    local line = pipe:read("*l")
+    pipe:close()
+    return line or "unknown"
+end
 
 local function best_of(fn)
     local best = math.huge
@@ -22,11 +30,15 @@ local function show(name, calls, fn, ...)
             moonloop.offload(fn, unpack(args))
         end
     end)
-    print(("%-28s %8.2f µs"):format(name, seconds / calls * 1e6))
+    print(("%-38s %8.2f µs"):format(name, seconds / calls * 1e6))
 end
 
 local function nothing() end
 local factor = 2
+
+print(("machine: %s, %s CPUs"):format(line_of("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs"),
+    line_of("nproc")))
+print(("commit:  %s"):format(line_of("git describe --always --dirty")))
 
 show("empty function", CALLS, nothing)
 show("three arguments", CALLS, nothing, 1, "two", true)
@@ -37,6 +49,8 @@ end, 21)
 show("1 MB string there and back", 200, function(text)
     return text
 end, ("x"):rep(1048576))
+
+-- ---- many under way ----
 
 local seconds = best_of(function()
     local tasks = {}
@@ -51,4 +65,47 @@ local seconds = best_of(function()
         task:wait()
     end
 end)
-print(("%-28s %8.0f calls/s"):format(TASKS .. " tasks at once", CALLS / seconds))
+print(("%-38s %8.0f calls/s"):format(TASKS .. " tasks at once", CALLS / seconds))
+
+-- ---- 100 MB ----
+
+local function memory_mb(field)
+    for line in io.lines("/proc/self/status") do
+        local kb = line:match("^" .. field .. ":%s*(%d+)")
+        if kb then
+            return tonumber(kb) * 1024 / 1e6
+        end
+    end
+end
+
+local function forget_peak()
+    local file = assert(io.open("/proc/self/clear_refs", "w"))
+    file:write("5")
+    file:close()
+end
+
+local pool = moonloop.pool({ size = 1 }) -- one thread, which keeps its globals
+
+local function show_big(name, fn, ...)
+    local best, copies = math.huge, 0
+    for _ = 1, ROUNDS do
+        collectgarbage()
+        forget_peak()
+        local before, begin = memory_mb("VmRSS"), moonloop.now()
+        pool:run(fn, ...)
+        best = math.min(best, moonloop.now() - begin)
+        copies = math.max(copies, (memory_mb("VmHWM") - before) * 1e6 / BIG_BYTES)
+    end
+    print(("%-38s %8.1f ms %6.1f times its size more memory at the peak"):format(name, best * 1e3, copies))
+end
+
+show_big("100 MB string there", function(big)
+    return #big
+end, ("x"):rep(BIG_BYTES))
+pool:run(function(bytes)
+    rawset(_G, "kept", ("y"):rep(bytes))
+    collectgarbage()
+end, BIG_BYTES)
+show_big("100 MB string back", function()
+    return rawget(_G, "kept")
+end)

@@ -21,6 +21,7 @@ struct config {
 
     uint32_t workers; /* resolved: at least 1 */
     uint32_t threads; /* offload threads per worker; resolved: at least 1 */
+    uint32_t processes; /* for run = "process", per worker; resolved: at least 1 */
     bool dev;
     bool reload;
 
@@ -53,6 +54,8 @@ struct config {
     int loglevel;   /* enum log_level */
     int log_format; /* enum log_format */
     char *control; /* path of the control socket; NULL: .moonloop/control.sock beside the apps */
+    char *shared_path; /* directory of the shared dictionary; NULL: one of its own, in memory */
+    uint64_t shared_size; /* bytes */
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

@@ -23,6 +23,7 @@ static struct {
     enum log_level level;
     enum log_format format;
     const char *role;
+    _Atomic uint32_t reopened;
     _Atomic uint64_t dropped;
     _Atomic uint64_t unreported; /* dropped lines that no line has told of yet */
     _Atomic bool is_torn;        /* the last line was cut: the next one starts with a newline */
@@ -76,7 +77,30 @@ int log_reopen(void)
         return -errno;
     int status = dup3(fd, the_log.fd, O_CLOEXEC) < 0 ? -errno : 0;
     close(fd);
+    atomic_fetch_add(&the_log.reopened, 1);
     return status;
+}
+
+struct log_settings log_settings(void)
+{
+    return (struct log_settings){.fd = the_log.fd,
+                                 .level = the_log.level,
+                                 .format = the_log.format,
+                                 .path = the_log.path,
+                                 .role = the_log.role,
+                                 .reopened = atomic_load(&the_log.reopened)};
+}
+
+int log_adopt(const struct log_settings *settings)
+{
+    if (strlen(settings->path) >= sizeof(the_log.path))
+        return -ENAMETOOLONG;
+    log_close();
+    the_log.fd = settings->fd;
+    the_log.level = settings->level;
+    the_log.format = settings->format;
+    strcpy(the_log.path, settings->path);
+    return 0;
 }
 
 void log_close(void)

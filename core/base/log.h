@@ -29,6 +29,19 @@ int log_open(const char *path, enum log_level level, enum log_format format);
  */
 int log_reopen(void);
 void log_close(void);
+/* What another process needs in order to write the same log. `path` is empty for standard error;
+ * `reopened` counts log_reopen, from 0. Path and role are borrowed. */
+struct log_settings {
+    int fd;
+    enum log_level level;
+    enum log_format format;
+    const char *path;
+    const char *role; /* NULL: none */
+    uint32_t reopened;
+};
+struct log_settings log_settings(void);
+/* Goes on with another process's log; takes the descriptor over. 0 or -ENAMETOOLONG. */
+int log_adopt(const struct log_settings *settings);
 /* Who writes: "master", "worker 2", "check". Borrowed for ever. NULL: nobody in particular. */
 void log_set_role(const char *role);
 bool log_is_on(enum log_level level);

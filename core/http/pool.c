@@ -40,6 +40,11 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     return pool;
 }
 
+bool pool_is_local(const struct pool *pool)
+{
+    return pool->options.open_socket != NULL;
+}
+
 struct loop *pool_loop(const struct pool *pool)
 {
     return pool->loop;

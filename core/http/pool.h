@@ -31,6 +31,8 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
 /* Closes every connection; exchanges under way fail without on_change. */
 void pool_free(struct pool *pool);
 struct loop *pool_loop(const struct pool *pool);
+/* Its connections are open_socket's. */
+bool pool_is_local(const struct pool *pool);
 
 /* Open connections, idle ones among them, and exchanges that wait, over all origins. */
 struct pool_counts {

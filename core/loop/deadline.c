@@ -1,6 +1,6 @@
 /*
- * Every deadline of one queue has the same duration, so its list is in due order and only its head is
- * looked at.
+ * Every deadline of one queue has the same duration, so its list is in due order and only its head
+ * is looked at.
  */
 #include "loop/deadline.h"
 
@@ -57,13 +57,13 @@ bool deadline_is_running(const struct deadline *deadline)
     return !link_is_alone(&deadline->link);
 }
 
-void deadlines_run(struct loop *loop, uint64_t now_ms)
+void deadlines_run(struct loop *loop)
 {
     bool is_any_waiting = false;
     for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next) {
         while (!link_is_alone(&queue->waiting)) {
             struct deadline *first = LIST_ENTRY(queue->waiting.next, struct deadline, link);
-            if (first->due_ms > now_ms)
+            if (first->due_ms > loop_now_ms(loop))
                 break;
             link_remove(&first->link);
             first->on_due(first);
@@ -72,6 +72,26 @@ void deadlines_run(struct loop *loop, uint64_t now_ms)
     }
     if (!is_any_waiting)
         loop_arm_deadlines(loop, false);
+}
+
+void deadlines_shift(struct loop *loop, int64_t shift_ms)
+{
+    for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next)
+        for (struct link *at = queue->waiting.next; at != &queue->waiting; at = at->next)
+            LIST_ENTRY(at, struct deadline, link)->due_ms += (uint64_t)shift_ms;
+}
+
+uint64_t deadlines_next_ms(struct loop *loop)
+{
+    uint64_t next_ms = UINT64_MAX;
+    for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next) {
+        struct link *first = queue->waiting.next;
+        uint64_t due_ms = first != &queue->waiting
+                              ? LIST_ENTRY(first, struct deadline, link)->due_ms
+                              : UINT64_MAX;
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
+    }
+    return next_ms;
 }
 
 void deadlines_free(struct loop *loop)

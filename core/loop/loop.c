@@ -5,11 +5,13 @@
  */
 #include "loop/loop.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "loop/deadline.h"
 #include "loop/loop_parts.h"
 #include "loop/offload.h"
 #include "loop/uv_loop.h"
+#include "loop/virtual_time.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,9 @@ struct loop {
     struct timer_heap timers;
     struct deadline_queue *deadlines;
     struct offload *offloads;
+    struct virtual_time *virtual_time; /* NULL: the clock is the real one */
+    uint32_t waits[WAIT_KINDS];
+    struct link children;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -39,21 +44,18 @@ struct fd_watch {
 
 static void on_timers_due(uv_timer_t *handle)
 {
-    struct loop *loop = handle->data;
-    timers_run(loop, uv_now(&loop->uv));
+    timers_run(handle->data);
 }
 
 static void on_due_now(uv_idle_t *handle)
 {
-    struct loop *loop = handle->data;
     uv_idle_stop(handle);
-    timers_run(loop, uv_now(&loop->uv));
+    timers_run(handle->data);
 }
 
 static void on_deadline_tick(uv_timer_t *handle)
 {
-    struct loop *loop = handle->data;
-    deadlines_run(loop, uv_now(&loop->uv));
+    deadlines_run(handle->data);
 }
 
 static void on_wake(uv_async_t *handle)
@@ -71,6 +73,7 @@ struct loop *loop_new(void)
     ENSURE(uv_async_init(&loop->uv, &loop->wake_handle, on_wake) == 0);
     uv_unref((uv_handle_t *)&loop->wake_handle);
     uv_unref((uv_handle_t *)&loop->deadline_handle);
+    link_init(&loop->children);
     loop->timer_handle.data = loop;
     loop->due_handle.data = loop;
     loop->deadline_handle.data = loop;
@@ -89,7 +92,9 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    virtual_time_stop(loop);
     offloads_free(loop);
+    children_free(loop);
     uv_walk(&loop->uv, close_stray, NULL);
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
@@ -126,7 +131,22 @@ void loop_wake(struct loop *loop)
 
 uint64_t loop_now_ms(const struct loop *loop)
 {
-    return uv_now(&loop->uv);
+    return loop->virtual_time == NULL ? uv_now(&loop->uv)
+                                      : virtual_now_us(loop->virtual_time) / 1000;
+}
+
+uint64_t loop_precise_us(const struct loop *loop)
+{
+    return loop->virtual_time == NULL ? uv_hrtime() / 1000 : virtual_now_us(loop->virtual_time);
+}
+
+int64_t loop_wall_us(const struct loop *loop)
+{
+    struct timespec wall;
+    if (loop->virtual_time != NULL)
+        return virtual_wall_us(loop->virtual_time);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000;
 }
 
 void loop_update_time(struct loop *loop)
@@ -159,7 +179,8 @@ uint32_t loop_handles(const struct loop *loop)
 {
     uint32_t count = 0;
     uv_walk((uv_loop_t *)&loop->uv, count_handle, &count);
-    return count - 4 - offloads_count(loop); /* ours */
+    uint32_t ours = 4 + offloads_count(loop) + (loop->virtual_time != NULL ? VIRTUAL_HANDLES : 0);
+    return count - ours;
 }
 
 uv_loop_t *loop_uv(struct loop *loop)
@@ -177,14 +198,59 @@ struct offload **loop_offloads(struct loop *loop)
     return &loop->offloads;
 }
 
+struct link *loop_children(struct loop *loop)
+{
+    return &loop->children;
+}
+
 struct deadline_queue **loop_deadlines(struct loop *loop)
 {
     return &loop->deadlines;
 }
 
+struct virtual_time **loop_virtual(struct loop *loop)
+{
+    return &loop->virtual_time;
+}
+
+const uint32_t *loop_waits(const struct loop *loop)
+{
+    return loop->waits;
+}
+
+void loop_wait_begins(struct loop *loop, enum wait_kind kind)
+{
+    loop->waits[kind]++;
+}
+
+void loop_wait_ends(struct loop *loop, enum wait_kind kind)
+{
+    ENSURE(loop->waits[kind]-- != 0);
+}
+
+uint64_t loop_next_due_ms(struct loop *loop)
+{
+    uint64_t timer_ms = loop->timers.count != 0 ? loop->timers.places[0].due_ms : UINT64_MAX;
+    uint64_t deadline_ms = deadlines_next_ms(loop);
+    return timer_ms < deadline_ms ? timer_ms : deadline_ms;
+}
+
+void loop_set_clock(struct loop *loop, int64_t shift_ms)
+{
+    uv_timer_stop(&loop->timer_handle);
+    uv_idle_stop(&loop->due_handle);
+    uv_timer_stop(&loop->deadline_handle);
+    timers_shift(loop, shift_ms);
+    deadlines_shift(loop, shift_ms);
+    if (deadlines_next_ms(loop) != UINT64_MAX)
+        loop_arm_deadlines(loop, true);
+}
+
 void loop_arm_timers(struct loop *loop, uint64_t due_ms)
 {
     uint64_t now_ms = uv_now(&loop->uv);
+    if (loop->virtual_time != NULL)
+        return; /* it looks for itself */
     if (due_ms == 0) {
         uv_timer_stop(&loop->timer_handle);
         uv_idle_stop(&loop->due_handle);
@@ -197,6 +263,8 @@ void loop_arm_timers(struct loop *loop, uint64_t due_ms)
 
 void loop_arm_deadlines(struct loop *loop, bool is_on)
 {
+    if (loop->virtual_time != NULL)
+        return;
     if (is_on && !uv_is_active((uv_handle_t *)&loop->deadline_handle))
         uv_timer_start(&loop->deadline_handle, on_deadline_tick, DEADLINE_TICK_MS,
                        DEADLINE_TICK_MS);
@@ -222,6 +290,11 @@ struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(v
     watch->data = data;
     ENSURE(uv_poll_start(&watch->poll, UV_READABLE | UV_DISCONNECT, on_poll) == 0);
     return watch;
+}
+
+void fd_watch_unref(struct fd_watch *watch)
+{
+    uv_unref((uv_handle_t *)&watch->poll);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

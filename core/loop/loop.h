@@ -1,8 +1,9 @@
 /*
- * loop.h - the event loop of one thread: libuv's loop, the exact timers, the coarse deadlines and the
- * clock that a turn of it reads once.
+ * loop.h - the event loop of one thread: libuv's loop, the exact timers, the coarse deadlines and
+ * the clock that a turn of it reads once.
  *
- * Everything that is given a loop is used on the loop's own thread only; loop_wake is the exception.
+ * Everything that is given a loop is used on the loop's own thread only; loop_wake is the
+ * exception.
  */
 #pragma once
 
@@ -25,8 +26,12 @@ bool loop_turn_waiting(struct loop *loop);
 /* From any thread or signal handler: ends the wait. */
 void loop_wake(struct loop *loop);
 
-/* CLOCK_MONOTONIC as of this turn. */
+/* CLOCK_MONOTONIC as of this turn; under virtual_time.h that clock. */
 uint64_t loop_now_ms(const struct loop *loop);
+/* The same clock, read now. */
+uint64_t loop_precise_us(const struct loop *loop);
+/* Since 1970, read now; under virtual time by that clock. */
+int64_t loop_wall_us(const struct loop *loop);
 /* Reads the clock anew: after work that took long. */
 void loop_update_time(struct loop *loop);
 /* The wall clock as an HTTP date, 29 bytes; formatted once a second. */
@@ -34,7 +39,19 @@ const char *loop_http_date(struct loop *loop);
 /* Handles that are open, for leak checks. */
 uint32_t loop_handles(const struct loop *loop);
 
+/* What somebody waits for. Virtual time jumps only while nobody waits for anything real. */
+enum wait_kind {
+    WAIT_REAL,    /* a socket, a thread, a process */
+    WAIT_LOCAL,   /* a conversation whose other end is on this loop */
+    WAIT_PASSIVE, /* a timer, or somebody's doing: nothing is under way */
+    WAIT_KINDS,
+};
+void loop_wait_begins(struct loop *loop, enum wait_kind kind);
+void loop_wait_ends(struct loop *loop, enum wait_kind kind);
+
 /* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
 struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),
                                 void *data);
+/* It keeps the loop running no more. */
+void fd_watch_unref(struct fd_watch *watch);
 void fd_watch_stop(struct fd_watch *watch); /* NULL is fine; no callback afterwards */

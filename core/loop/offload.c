@@ -1,19 +1,17 @@
 /*
- * One mutex guards a pool: its queue, its list of ended jobs, its threads. It is held for a few
- * instructions at a time, never while a job runs or a callback is called, except kind->wake.
+ * The loop's side of pools. One mutex guards a pool: its queue, its list of ended jobs, its
+ * threads. It is held for a few instructions at a time, never while a job runs or a callback is
+ * called, except kind->wake.
  */
-#include "loop/offload.h"
+#include "loop/offload_state.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/loop_parts.h"
-#include "loop/timer.h"
 #include "loop/uv_loop.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,48 +19,9 @@
 
 enum { SWEEP_MS = 250 };
 
-struct offload_thread {
-    struct link link; /* in pool->threads */
-    struct offload *pool;
-    pthread_t id;
-    void *state;             /* what kind->open gave */
-    struct offload_job *job; /* runs now */
-    uint64_t cancelled_ms;   /* since then its job runs on although it was cancelled; 0: not so */
-    bool is_lost;            /* detached; not counted in nthreads any more */
-    bool has_ended;
-};
-
-struct offload {
-    struct offload *next; /* of the same loop */
-    struct loop *loop;
-    char *name;
-    const struct offload_kind *kind;
-    void *data;
-    uint32_t size;
-    uint32_t max_waiting;
-    uv_async_t ended_handle; /* keeps the loop alive while jobs are out */
-    struct timer sweep;      /* looks for lost threads */
-    uint32_t nout;           /* jobs whose on_done is awaited; the loop's thread only */
-
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t work;
-    pthread_cond_t gone;
-    struct link queue;
-    struct link ended;
-    struct link threads;
-    uint32_t nwaiting;
-    uint32_t nidle;
-    uint32_t nthreads; /* without the lost ones */
-    uint32_t nlost;
-    uint32_t nrefs; /* the loop's, and one for each thread */
-    uint64_t njobs;
-    bool is_stopping;
-};
-
 /* ---- life ---- */
 
-/* With the lock held; gives it back. */
-static void unref_and_unlock(struct offload *pool)
+void offload_unref_and_unlock(struct offload *pool)
 {
     bool is_last = --pool->nrefs == 0;
     pthread_mutex_unlock(&pool->lock);
@@ -80,119 +39,81 @@ static void drop_all(struct link *jobs)
     while (!link_is_alone(jobs)) {
         struct offload_job *job = LIST_ENTRY(jobs->next, struct offload_job, link);
         link_remove(&job->link);
+        link_remove(&job->posted);
         job->drop(job);
     }
 }
 
-/* ---- threads ---- */
-
-/* With the lock held. */
-static struct offload_job *take(struct offload *pool)
+static void on_handle_closed(uv_handle_t *handle)
 {
-    while (link_is_alone(&pool->queue) && !pool->is_stopping) {
-        pool->nidle++;
-        pthread_cond_wait(&pool->work, &pool->lock);
-        pool->nidle--;
-    }
-    if (pool->is_stopping)
-        return NULL;
-    struct offload_job *job = LIST_ENTRY(pool->queue.next, struct offload_job, link);
-    link_remove(&job->link);
-    pool->nwaiting--;
-    job->state = OFFLOAD_RUNNING;
-    return job;
-}
-
-/* With the lock held. */
-static void hand_back(struct offload *pool, struct offload_job *job)
-{
-    pool->njobs++;
-    job->state = OFFLOAD_ENDED;
-    if (pool->is_stopping) { /* nobody listens any more */
-        pthread_mutex_unlock(&pool->lock);
-        job->drop(job);
-        pthread_mutex_lock(&pool->lock);
-        return;
-    }
-    bool is_first = link_is_alone(&pool->ended);
-    link_append(&pool->ended, &job->link);
-    if (is_first)
-        uv_async_send(&pool->ended_handle);
-}
-
-static void *thread_main(void *arg)
-{
-    struct offload_thread *self = arg;
-    struct offload *pool = self->pool;
-    void *state = pool->kind->open(pool->data);
+    struct offload *pool = handle->data;
     pthread_mutex_lock(&pool->lock);
-    self->state = state;
-    while (!self->is_lost && (self->job = take(pool)) != NULL) {
-        pthread_mutex_unlock(&pool->lock);
-        pool->kind->run(state, self->job);
-        pthread_mutex_lock(&pool->lock);
-        struct offload_job *job = self->job;
-        self->job = NULL;
-        self->cancelled_ms = 0;
-        hand_back(pool, job);
+    offload_unref_and_unlock(pool);
+}
+
+/* With the lock held: joins those that have ended. True while some have not. */
+static bool join_ended(struct offload *pool)
+{
+    bool is_more = false;
+    for (struct link *at = pool->threads.next, *next; at != &pool->threads; at = next) {
+        struct offload_thread *thread = LIST_ENTRY(at, struct offload_thread, link);
+        next = at->next;
+        if (thread->has_ended) {
+            pthread_join(thread->id, NULL); /* it waits for nothing any more, not even the lock */
+            link_remove(&thread->link);
+            free(thread);
+        } else if (!thread->is_lost) {
+            is_more = true;
+        }
     }
+    return is_more;
+}
+
+/* Out of the loop's list, the handle closed. */
+static void leave_loop(struct offload *pool)
+{
+    struct offload **at = loop_offloads(pool->loop);
+    while (*at != pool)
+        at = &(*at)->next;
+    *at = pool->next;
+    uv_close((uv_handle_t *)&pool->ended_handle, on_handle_closed);
+}
+
+static void leave_loop_if_over(struct offload *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool is_over = pool->is_stopping && !join_ended(pool);
     pthread_mutex_unlock(&pool->lock);
-    pool->kind->close(state);
+    if (is_over && !uv_is_closing((uv_handle_t *)&pool->ended_handle))
+        leave_loop(pool);
+}
+
+/* Once nobody uses it and no job is out: on_ended hears of the end of its threads. */
+static void end_if_unused(struct offload *pool)
+{
+    if (pool->nusers != 0 || pool->nout != 0 || pool->is_stopping)
+        return;
+    timer_stop(pool->loop, &pool->sweep);
     pthread_mutex_lock(&pool->lock);
-    if (self->is_lost) {
-        pool->nlost--;
-        link_remove(&self->link);
-        free(self);
-    } else {
-        self->has_ended = true;
-        pthread_cond_signal(&pool->gone);
-    }
-    unref_and_unlock(pool);
-    return NULL;
+    pool->is_stopping = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    leave_loop_if_over(pool);
 }
 
-/* Only faults of its own reach such a thread: no signal that is meant for the loop, SIGPROF above
- * all. */
-static int spawn(struct offload_thread *thread)
+struct offload *offload_ref(struct offload *pool)
 {
-    sigset_t blocked, before;
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGSEGV);
-    sigdelset(&blocked, SIGBUS);
-    sigdelset(&blocked, SIGFPE);
-    sigdelset(&blocked, SIGILL);
-    sigdelset(&blocked, SIGABRT);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, OFFLOAD_STACK_BYTES);
-    int status = pthread_create(&thread->id, &attributes, thread_main, thread);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -status;
+    pool->nusers++;
+    return pool;
 }
 
-/* With the lock held. 0 or -errno; 0 also when no thread is needed or more are not allowed. */
-static int start_thread_if_needed(struct offload *pool)
+void offload_unref(struct offload *pool)
 {
-    if (pool->nwaiting <= pool->nidle || pool->nthreads >= pool->size)
-        return 0;
-    struct offload_thread *thread = MEM_NEW(struct offload_thread);
-    thread->pool = pool;
-    link_append(&pool->threads, &thread->link);
-    pool->nrefs++;
-    int status = spawn(thread);
-    if (status == 0) {
-        pool->nthreads++;
-        return 0;
-    }
-    link_remove(&thread->link);
-    pool->nrefs--;
-    free(thread);
-    return pool->nthreads != 0 ? 0 : status; /* one that is there will get round to it */
+    pool->nusers--;
+    end_if_unused(pool);
 }
 
-/* ---- the loop's side ---- */
+/* ---- jobs ---- */
 
 static void count_out(struct offload *pool, int change)
 {
@@ -204,18 +125,45 @@ static void count_out(struct offload *pool, int change)
         uv_unref((uv_handle_t *)&pool->ended_handle);
 }
 
+/* All that is in one list goes to another, which need not be a list yet. */
+static void move_all(struct link *from, struct link *to)
+{
+    link_init(to);
+    if (link_is_alone(from))
+        return;
+    *to = *from;
+    to->next->prev = to->prev->next = to;
+    link_init(from);
+}
+
+/* Messages of jobs that run, and of those that have ended, before anybody hears of their end. What is
+ * posted meanwhile is for the next turn. */
+static void deliver(struct offload *pool)
+{
+    struct link batch, messages;
+    pthread_mutex_lock(&pool->lock);
+    move_all(&pool->posted, &batch);
+    while (!link_is_alone(&batch)) {
+        struct offload_job *job = LIST_ENTRY(batch.next, struct offload_job, posted);
+        link_remove(&job->posted);
+        move_all(&job->messages, &messages);
+        uint32_t ndropped = job->ndropped;
+        job->nmessages = job->ndropped = 0;
+        pthread_mutex_unlock(&pool->lock);
+        job->on_post(job, &messages, ndropped); /* the job stays: only on_done gives it back */
+        pthread_mutex_lock(&pool->lock);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void on_ended(uv_async_t *handle)
 {
     struct offload *pool = handle->data;
     struct link batch;
-    link_init(&batch);
     pthread_mutex_lock(&pool->lock);
-    if (!link_is_alone(&pool->ended)) {
-        batch = pool->ended;
-        batch.next->prev = batch.prev->next = &batch;
-        link_init(&pool->ended);
-    }
+    move_all(&pool->ended, &batch);
     pthread_mutex_unlock(&pool->lock);
+    deliver(pool);
     while (!link_is_alone(&batch)) {
         struct offload_job *job = LIST_ENTRY(batch.next, struct offload_job, link);
         link_remove(&job->link);
@@ -223,19 +171,28 @@ static void on_ended(uv_async_t *handle)
             count_out(pool, -1);
         job->on_done(job);
     }
+    end_if_unused(pool);
+    if (pool->is_stopping)
+        leave_loop_if_over(pool);
 }
 
 int offload_submit(struct offload *pool, struct offload_job *job)
 {
     int status = -EAGAIN;
     atomic_init(&job->is_cancelled, false);
+    job->pool = pool;
     job->is_lost = false;
+    job->nmessages = job->ndropped = 0;
+    job->submitted_ns = offload_now_ns();
+    link_init(&job->posted);
+    link_init(&job->messages);
     pthread_mutex_lock(&pool->lock);
-    if (pool->nwaiting < pool->max_waiting + pool->nidle) {
+    uint32_t nfree = pool->size > pool->nbusy ? pool->size - pool->nbusy : 0;
+    if (pool->nwaiting < (uint64_t)pool->max_waiting + nfree) {
         job->state = OFFLOAD_QUEUED;
         link_append(&pool->queue, &job->link);
         pool->nwaiting++;
-        if ((status = start_thread_if_needed(pool)) == 0) {
+        if ((status = offload_start_thread_if_needed(pool)) == 0) {
             if (pool->nidle != 0)
                 pthread_cond_signal(&pool->work);
         } else {
@@ -258,12 +215,13 @@ static void lose(struct offload *pool, struct offload_thread *thread)
     pthread_detach(thread->id);
     pool->nlost++;
     pool->nthreads--;
+    pool->nbusy--;
     log_warn(
         "an offload thread runs on %d s after its job (%s) was cancelled: a fresh thread takes "
         "its place, %u of at most %u are lost",
         OFFLOAD_LOST_MS / 1000, thread->job->label, pool->nlost, pool->size);
     count_out(pool, -1);
-    int status = start_thread_if_needed(pool);
+    int status = offload_start_thread_if_needed(pool);
     if (status != 0)
         log_error("cannot start an offload thread: %s", strerror(-status));
 }
@@ -271,7 +229,7 @@ static void lose(struct offload *pool, struct offload_thread *thread)
 static void on_sweep(struct timer *timer)
 {
     struct offload *pool = LIST_ENTRY(timer, struct offload, sweep);
-    uint64_t now_ms = loop_now_ms(pool->loop);
+    uint64_t now_ms = uv_now(loop_uv(pool->loop)); /* threads know no virtual time */
     bool is_more = false;
     pthread_mutex_lock(&pool->lock);
     for (struct link *at = pool->threads.next; at != &pool->threads; at = at->next) {
@@ -286,6 +244,7 @@ static void on_sweep(struct timer *timer)
     pthread_mutex_unlock(&pool->lock);
     if (is_more)
         timer_start(pool->loop, &pool->sweep, SWEEP_MS, on_sweep);
+    end_if_unused(pool);
 }
 
 /* With the lock held. */
@@ -299,8 +258,9 @@ static struct offload_thread *thread_of(struct offload *pool, const struct offlo
     return NULL;
 }
 
-bool offload_cancel(struct offload *pool, struct offload_job *job)
+bool offload_cancel(struct offload_job *job)
 {
+    struct offload *pool = job->pool;
     bool was_queued, is_running = false;
     pthread_mutex_lock(&pool->lock);
     was_queued = job->state == OFFLOAD_QUEUED;
@@ -311,13 +271,15 @@ bool offload_cancel(struct offload *pool, struct offload_job *job)
         job->state = OFFLOAD_IDLE;
     } else if (job->state == OFFLOAD_RUNNING) {
         struct offload_thread *thread = thread_of(pool, job);
-        thread->cancelled_ms = loop_now_ms(pool->loop);
+        thread->cancelled_ms = uv_now(loop_uv(pool->loop));
         pool->kind->wake(thread->state);
         is_running = true;
     }
     pthread_mutex_unlock(&pool->lock);
-    if (was_queued)
+    if (was_queued) {
         count_out(pool, -1);
+        end_if_unused(pool);
+    }
     if (is_running && !timer_is_running(&pool->sweep))
         timer_start(pool->loop, &pool->sweep, SWEEP_MS, on_sweep);
     return was_queued;
@@ -331,11 +293,28 @@ bool offload_is_cancelled(struct offload_job *job)
 struct offload_stats offload_stats(struct offload *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    struct offload_stats stats = {pool->size,     pool->nthreads, pool->nthreads - pool->nidle,
-                                  pool->nwaiting, pool->nlost,    pool->njobs};
+    struct offload_stats stats = pool->totals;
+    stats.size = pool->size;
+    stats.threads = pool->nthreads;
+    stats.busy = pool->nbusy;
+    stats.waiting = pool->nwaiting;
+    stats.queue = pool->max_waiting;
+    stats.lost = pool->nlost;
     pthread_mutex_unlock(&pool->lock);
     return stats;
 }
+
+const char *offload_name(const struct offload *pool)
+{
+    return pool->name;
+}
+
+const struct offload_kind *offload_kind_of(const struct offload *pool)
+{
+    return pool->kind;
+}
+
+/* ---- the pools of a loop ---- */
 
 struct offload *offload_new(struct loop *loop, const char *name, uint32_t size,
                             uint32_t max_waiting, const struct offload_kind *kind, void *data)
@@ -347,9 +326,11 @@ struct offload *offload_new(struct loop *loop, const char *name, uint32_t size,
     pool->max_waiting = max_waiting;
     pool->kind = kind;
     pool->data = data;
+    pool->nusers = 1;
     pool->nrefs = 1;
     link_init(&pool->queue);
     link_init(&pool->ended);
+    link_init(&pool->posted);
     link_init(&pool->threads);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
@@ -366,10 +347,12 @@ struct offload *offload_new(struct loop *loop, const char *name, uint32_t size,
     return pool;
 }
 
-struct offload *offload_find(struct loop *loop, const char *name)
+struct offload *offload_find(struct loop *loop, const char *name, uint32_t size,
+                             uint32_t max_waiting, const struct offload_kind *kind)
 {
     struct offload *pool = *loop_offloads(loop);
-    while (pool != NULL && strcmp(pool->name, name) != 0)
+    while (pool != NULL && (pool->is_stopping || pool->size != size || pool->kind != kind ||
+                            pool->max_waiting != max_waiting || strcmp(pool->name, name) != 0))
         pool = pool->next;
     return pool;
 }
@@ -385,24 +368,6 @@ uint32_t offloads_count(const struct loop *loop)
 
 /* ---- stopping ---- */
 
-/* With the lock held: joins those that have ended. True while some have not. */
-static bool join_ended(struct offload *pool)
-{
-    bool is_more = false;
-    for (struct link *at = pool->threads.next, *next; at != &pool->threads; at = next) {
-        struct offload_thread *thread = LIST_ENTRY(at, struct offload_thread, link);
-        next = at->next;
-        if (thread->has_ended) {
-            pthread_join(thread->id, NULL); /* it waits for nothing any more, not even the lock */
-            link_remove(&thread->link);
-            free(thread);
-        } else if (!thread->is_lost) {
-            is_more = true;
-        }
-    }
-    return is_more;
-}
-
 /* With the lock held: those that do not end are on their own from now on. */
 static void leave_behind(struct offload *pool)
 {
@@ -416,13 +381,6 @@ static void leave_behind(struct offload *pool)
         pool->nlost++;
         pthread_detach(thread->id);
     }
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct offload *pool = handle->data;
-    pthread_mutex_lock(&pool->lock);
-    unref_and_unlock(pool);
 }
 
 static void stop(struct offload *pool)
@@ -450,15 +408,12 @@ static void stop(struct offload *pool)
     pthread_mutex_unlock(&pool->lock);
     drop_all(&pool->queue);
     drop_all(&pool->ended);
-    uv_close((uv_handle_t *)&pool->ended_handle, on_handle_closed);
+    leave_loop(pool);
 }
 
 void offloads_free(struct loop *loop)
 {
     struct offload **first = loop_offloads(loop);
-    while (*first != NULL) {
-        struct offload *pool = *first;
-        *first = pool->next;
-        stop(pool);
-    }
+    while (*first != NULL)
+        stop(*first);
 }

@@ -50,15 +50,16 @@ static void sift_down(struct timer_heap *heap, uint32_t at, struct timer_place p
 static void arm(struct loop *loop, struct timer_heap *heap)
 {
     uint64_t due_ms = heap->count != 0 ? heap->places[0].due_ms : 0;
-    /* One that is armed too early only wakes the loop for nothing: cheaper than re-arming each time. */
+    /* One that is armed too early only wakes the loop for nothing: cheaper than re-arming each
+     * time. */
     if (due_ms == heap->armed_ms || (due_ms > heap->armed_ms && heap->armed_ms != 0))
         return;
     heap->armed_ms = due_ms;
     loop_arm_timers(loop, due_ms);
 }
 
-void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
-                 void (*on_due)(struct timer *timer))
+static void start_at(struct loop *loop, struct timer *timer, uint64_t due_ms,
+                     void (*on_due)(struct timer *timer))
 {
     struct timer_heap *heap = loop_timers(loop);
     timer_stop(loop, timer);
@@ -66,11 +67,26 @@ void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
         heap->cap = heap->cap != 0 ? heap->cap * 2 : 64;
         heap->places = mem_grow(heap->places, heap->cap * sizeof(*heap->places));
     }
-    timer->due_ms = loop_now_ms(loop) + delay_ms;
+    timer->due_ms = due_ms;
     timer->on_due = on_due;
     heap->count++;
     sift_up(heap, heap->count - 1, (struct timer_place){timer->due_ms, heap->started++, timer});
     arm(loop, heap);
+}
+
+void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
+                 void (*on_due)(struct timer *timer))
+{
+    start_at(loop, timer, loop_now_ms(loop) + delay_ms, on_due);
+}
+
+void timer_start_us(struct loop *loop, struct timer *timer, uint64_t delay_us,
+                    void (*on_due)(struct timer *timer))
+{
+    uint64_t due_ms = loop_now_ms(loop);
+    if (delay_us != 0)
+        due_ms = (loop_precise_us(loop) + delay_us + 999) / 1000;
+    start_at(loop, timer, due_ms, on_due);
 }
 
 void timer_stop(struct loop *loop, struct timer *timer)
@@ -104,12 +120,23 @@ uint32_t timers_running(struct loop *loop)
     return loop_timers(loop)->count;
 }
 
-void timers_run(struct loop *loop, uint64_t now_ms)
+void timers_shift(struct loop *loop, int64_t shift_ms)
+{
+    struct timer_heap *heap = loop_timers(loop);
+    for (uint32_t i = 0; i < heap->count; i++) {
+        heap->places[i].due_ms += (uint64_t)shift_ms;
+        heap->places[i].timer->due_ms = heap->places[i].due_ms;
+    }
+    heap->armed_ms = 0;
+    arm(loop, heap);
+}
+
+void timers_run(struct loop *loop)
 {
     struct timer_heap *heap = loop_timers(loop);
     uint64_t last_start = heap->started; /* those started from here on wait for the next turn */
     heap->armed_ms = 0;
-    while (heap->count != 0 && heap->places[0].due_ms <= now_ms &&
+    while (heap->count != 0 && heap->places[0].due_ms <= loop_now_ms(loop) &&
            heap->places[0].start < last_start) {
         struct timer *timer = heap->places[0].timer;
         timer_stop(loop, timer);

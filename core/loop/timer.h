@@ -16,10 +16,15 @@ struct timer {
     void (*on_due)(struct timer *timer);
 };
 
-/* A zeroed timer is one that is not started. Fires once, `delay_ms` from now or later, from the loop;
- * timers that are due in the same turn fire in order of due time, equal ones in order of start. */
+/* A zeroed timer is one that is not started. Fires once, `delay_ms` from now or later, from the
+ * loop; timers that are due in the same turn fire in order of due time, equal ones in order of
+ * start. */
 void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms,
                  void (*on_due)(struct timer *timer));
+/* The same, counted from this very moment and to the microsecond: it is never too early, and up to
+ * a millisecond late. */
+void timer_start_us(struct loop *loop, struct timer *timer, uint64_t delay_us,
+                    void (*on_due)(struct timer *timer));
 /* Harmless when it is not running. */
 void timer_stop(struct loop *loop, struct timer *timer);
 bool timer_is_running(const struct timer *timer);

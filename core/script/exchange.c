@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "script/answer.h"
 #include "script/generation_state.h"
+#include "script/job.h"
 #include "script/overlay.h"
 #include "script/task.h"
 #include "shared/scoreboard.h"
@@ -97,6 +98,8 @@ static void end_exchange(struct exchange *exchange)
         show_waiting(exchange, false);
         ((struct route *)exchange->route)->nrunning--;
     }
+    if (exchange->after != NULL)
+        jobs_release(exchange);
     generation_put_exchange(exchange);
 }
 
@@ -214,14 +217,23 @@ static void log_lost_failure(struct exchange *exchange, struct task *task)
     lua_settop(main, top);
 }
 
+/* moonloop.abort is an answer like any other. The error is on top of the failed coroutine. */
+static bool is_abort(lua_State *co)
+{
+    return lua_istable(co, -1) && str_equal(own_field(co, "code"), str_of("abort"));
+}
+
 static void on_handler_failed(struct exchange *exchange, struct task *task)
 {
     struct request *request = exchange->request;
     if (exchange->phase == EXCHANGE_HANDLER) {
+        if (exchange->after != NULL && !is_abort(task->co))
+            jobs_drop(exchange, "the handler of its request failed");
         run_failure(exchange, task);
         return;
     }
     log_lost_failure(exchange, task);
+    jobs_drop(exchange, "the error handler of its request failed");
     end_exchange(exchange);
     if (request->is_answer_begun)
         request_abort(request);
@@ -248,6 +260,7 @@ static void on_handler_end(struct task *task, enum task_status status)
     struct answer answer;
     exchange->task = NULL;
     if (exchange->is_abandoned) {
+        jobs_drop(exchange, "the client has gone before the answer");
         end_exchange(exchange);
         return;
     }

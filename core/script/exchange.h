@@ -22,8 +22,9 @@ enum exchange_phase {
     EXCHANGE_FAILURE, /* the error handler is answering */
 };
 
-struct route;
+struct job;
 struct op;
+struct route;
 
 struct exchange {
     uint32_t place;  /* in the generation's table */
@@ -33,6 +34,7 @@ struct exchange {
     struct request *request; /* NULL: not in use */
     const struct route *route;
     struct task *task; /* the handler's, while it runs */
+    struct job *after; /* what req:after has put off until the answer, in order */
     struct deadline deadline;
     struct op *waiting; /* a binding that waits for the body or for a slow client */
     uint8_t phase;      /* enum exchange_phase */

@@ -6,6 +6,7 @@
 #include "loop/deadline.h"
 #include "loop/loop.h"
 #include "script/generation_state.h"
+#include "script/job.h"
 #include "script/overlay.h"
 #include "script/task.h"
 #include "script/watchdog.h"
@@ -24,9 +25,15 @@ struct generations *generations_new(struct loop *loop, const struct config *conf
     all->config = config;
     all->slot = slot;
     all->watchdog = watchdog_new(config);
+    all->jobs = jobs_new(loop);
     link_init(&all->retired);
     all->handler = exchange_handler(all);
     return all;
+}
+
+void generations_use_topics(struct generations *all, struct topics *topics)
+{
+    all->topics = topics;
 }
 
 const struct http_handler *generations_handler(const struct generations *all)
@@ -122,6 +129,8 @@ struct generation *generation_build(struct generations *all, uint64_t number,
     if (generation->vm == NULL)
         goto fail;
     generation->vm->generation = generation;
+    generation->vm->jobs = all->jobs;
+    generation->vm->topics = all->topics;
     if (!watchdog_join(all->watchdog, generation->vm, fault))
         goto fail;
     vm_preload(generation->vm, "moonloop.core.generation", luaopen_moonloop_core_generation);
@@ -235,6 +244,17 @@ static void hand_over_states(struct generation *from, struct generation *to)
     lua_pop(from->vm->L, 1);
 }
 
+/* Calls a function of lua/moonloop/lives.lua that does not wait. False: it is in the log. */
+static bool call_life(struct generation *generation, const char *name, const char *what)
+{
+    struct fault fault = {0};
+    push_life(generation, generation->vm->L, name);
+    if (vm_call(generation->vm, 0, 0, &fault))
+        return true;
+    log_error("%s: %s", what, fault.text);
+    return false;
+}
+
 static void on_retired_empty(void *data)
 {
     struct generation *generation = data;
@@ -259,6 +279,7 @@ static void on_retired_empty(void *data)
 static void retire(struct generation *generation)
 {
     generation->is_retired = true;
+    call_life(generation, "leave", "the background work of the apps goes on");
     link_append(&generation->all->retired, &generation->link);
     vm_when_empty(generation->vm, on_retired_empty, generation);
 }
@@ -272,11 +293,17 @@ void generation_commit(struct generations *all, struct generation *generation)
     watchdog_favour(all->watchdog, generation->vm);
     name_routes(generation);
     show_alive(all);
-    if (previous != NULL)
+    if (previous != NULL) {
         hand_over_states(previous, generation);
+        retire(previous); /* first: what goes on in the new one has ended in the old one */
+    }
     run_life(generation, "start");
-    if (previous != NULL)
-        retire(previous);
+}
+
+void generations_quiesce(struct generations *all)
+{
+    if (all->current != NULL)
+        call_life(all->current, "quiesce", "the timers of the apps go on");
 }
 
 uint64_t generations_current(const struct generations *all)
@@ -319,6 +346,7 @@ void generations_free(struct generations *all)
     if (all == NULL)
         return;
     if (all->current != NULL) {
+        call_life(all->current, "leave", "the background work of the apps goes on");
         cut(all->current);
         generation_free(all->current);
     }
@@ -329,6 +357,7 @@ void generations_free(struct generations *all)
         generation_free(generation);
     }
     watchdog_free(all->watchdog);
+    jobs_free(all->jobs);
     buf_deinit(&all->scratch);
     buf_deinit(&all->fields);
     buf_deinit(&all->overlay);

@@ -17,6 +17,7 @@
 
 struct http_handler;
 struct loop;
+struct topics;
 struct generation;
 struct generations; /* one per worker: the current one, those that drain, and what they share */
 
@@ -38,6 +39,8 @@ struct route_info {
 /* `slot` may be NULL (one-shot commands). All three are borrowed. */
 struct generations *generations_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot);
+/* Messages go through these topics from now on; borrowed. */
+void generations_use_topics(struct generations *all, struct topics *topics);
 /* Cancels whatever still runs. */
 void generations_free(struct generations *all);
 
@@ -60,5 +63,7 @@ const struct http_handler *generations_handler(const struct generations *all);
 uint64_t generations_current(const struct generations *all); /* its number; 0: none */
 uint32_t generations_alive(const struct generations *all);
 uint64_t generations_lua_bytes(const struct generations *all); /* in use in the current VM */
+/* The timers of the apps stand still: the worker is leaving. Requests go on. */
+void generations_quiesce(struct generations *all);
 /* Calls on_idle(data) once no request, task or background work is left. */
 void generations_drain(struct generations *all, void (*on_idle)(void *data), void *data);

@@ -45,12 +45,14 @@ struct generation {
     int request_meta_ref;
     int response_meta_ref;
     int failure_ref; /* function(err, traceback, req, res, app_index) -> body, status, headers */
-    int lives_ref; /* { start, stop, save, restore } of lua/moonloop/lives.lua */
+    int lives_ref; /* the functions of lua/moonloop/lives.lua */
     bool is_retired;
     bool is_stopped; /* on_stop has been run */
     struct link link; /* in all->retired */
 };
 
+struct jobs;
+struct topics;
 struct watchdog;
 
 struct generations {
@@ -58,6 +60,8 @@ struct generations {
     const struct config *config;
     struct scoreboard_slot *slot;
     struct watchdog *watchdog;
+    struct jobs *jobs; /* of all generations */
+    struct topics *topics; /* NULL: each VM has its own */
     struct generation *current;
     struct link retired;
     uint32_t nalive;

@@ -214,6 +214,7 @@ static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted 
     }
     struct fetch_op *wait = MEM_NEW(struct fetch_op);
     wait->op.release = release;
+    wait->op.kind = pool_is_local(handle->fetch->pool) ? WAIT_LOCAL : WAIT_REAL;
     wait->handle = handle;
     wait->handle_ref = handle_ref;
     wait->wanted = wanted;

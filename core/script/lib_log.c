@@ -1,24 +1,14 @@
 #include "script/lib_log.h"
 
 #include "base/log.h"
-#include "script/exchange.h"
-#include "script/generation_state.h"
-#include "script/task.h"
+#include "script/job.h"
+#include "script/log_context.h"
+#include "script/vm.h"
 
 #include <ctype.h>
 #include <string.h>
 
 enum { MAX_FIELDS = 32, NAME_BYTES = 64 };
-
-/* The request that the running task works for. */
-static struct exchange *current_exchange(struct vm *vm)
-{
-    struct task *task = vm->current;
-    if (task == NULL || task->exchange == NULL || task->exchange->request == NULL ||
-        task->exchange->serial != task->exchange_serial)
-        return NULL;
-    return task->exchange;
-}
 
 /* A field's name as the log takes it: [a-z_]+. */
 static bool copy_name(char name[NAME_BYTES], const char *from, size_t len)
@@ -62,8 +52,8 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 static int l_write(lua_State *L)
 {
     char names[MAX_FIELDS][NAME_BYTES];
-    struct log_field fields[MAX_FIELDS + 3];
-    struct exchange *exchange = current_exchange(VM_UPVALUE(L));
+    struct log_field fields[MAX_FIELDS + JOB_LOG_FIELDS];
+    struct log_context context;
     int level = (int)luaL_checkinteger(L, 1);
     size_t count = 0, len;
     const char *message = luaL_checklstring(L, 2, &len);
@@ -72,12 +62,13 @@ static int l_write(lua_State *L)
         return 0;
     lua_settop(L, 3);
     count = read_fields(L, 3, fields, 0, names);
-    if (exchange != NULL) {
-        fields[count++] = (struct log_field){
-            "request_id", {exchange->request->id, REQUEST_ID_BYTES}};
-        fields[count++] = (struct log_field){
-            "app", str_of(exchange->generation->apps[exchange->route->app].name)};
-        fields[count++] = (struct log_field){"route", str_of(exchange->route->pattern)};
+    log_context_read(VM_UPVALUE(L), &context);
+    if (context.is_set) {
+        fields[count++] = (struct log_field){"request_id", {context.request_id, REQUEST_ID_BYTES}};
+        fields[count++] = (struct log_field){"app", str_of(context.app)};
+        fields[count++] = (struct log_field){"route", str_of(context.route)};
+    } else {
+        count += job_log_fields(VM_UPVALUE(L)->current, fields + count);
     }
     log_with((enum log_level)level, fields, count, "%.*s", (int)len, message);
     return 0;

@@ -1,27 +1,27 @@
 /*
- * moonloop.core.offload: sends jobs, which are bytes to this file, to the loop's pool of threads
- * and waits for the bytes that come back. Made on the loop's thread; on an offload thread only
- * is_thread is of use.
+ * moonloop.core.offload: the pools of this loop that run jobs elsewhere, and what jobs of this VM
+ * share. Jobs themselves are in pool_job.c. On an offload thread there are pools too, of that
+ * thread's loop; lua/moonloop/pool.lua decides what they are used for.
  */
 #include "script/lib_offload.h"
 
-#include "base/mem.h"
 #include "base/snapshot.h"
 #include "loop/offload.h"
 #include "script/generation_state.h"
-#include "script/task.h"
+#include "script/pool_job.h"
+#include "script/process_vm.h"
 #include "script/worker_vm.h"
 
-#include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WAITING = 1000 };
+static const struct offload_kind *const kinds[] = {&worker_vm_kind, &process_vm_kind};
 
-static uint32_t pool_size(const struct config *config)
+static uint32_t default_size(const struct config *config, const struct offload_kind *kind)
 {
     cpu_set_t cpus;
+    if (config != NULL && kind == &process_vm_kind && config->processes != 0)
+        return config->processes;
     if (config != NULL && config->threads != 0)
         return config->threads;
     if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
@@ -29,16 +29,98 @@ static uint32_t pool_size(const struct config *config)
     return (uint32_t)CPU_COUNT(&cpus);
 }
 
-static struct offload *pool_of(struct vm *vm)
+static const struct offload_kind *check_kind(lua_State *L, int index)
 {
-    struct offload *pool = offload_find(vm->loop, "");
-    if (pool != NULL)
-        return pool;
-    return offload_new(vm->loop, "", pool_size(vm->config), MAX_WAITING, &worker_vm_kind, NULL);
+    const char *name = luaL_checkstring(L, index);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    luaL_argerror(L, index, "no such kind of pool");
+    return NULL;
 }
 
-/* Raises when the snapshot cannot be mapped once more. */
-static struct offload_origin *origin_of(lua_State *L, struct vm *vm)
+/* open(name, kind, size, queue): a user of the pool that is like that, made if there is none. With
+ * an empty name always a new one, with none that of moonloop.offload; size 0: as many as CPUs */
+static int l_open(lua_State *L)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    const char *name = luaL_optstring(L, 1, "default");
+    const struct offload_kind *kind = check_kind(L, 2);
+    uint32_t size = (uint32_t)luaL_checkinteger(L, 3);
+    uint32_t queue = (uint32_t)luaL_checkinteger(L, 4);
+    struct pool_box *box = lua_newuserdata(L, sizeof(*box));
+    box->pool = NULL;
+    luaL_getmetatable(L, POOL_NAME);
+    lua_setmetatable(L, -2);
+    if (size == 0)
+        size = default_size(vm->config, kind);
+    if (*name != '\0')
+        box->pool = offload_find(vm->loop, name, size, queue, kind);
+    if (box->pool != NULL)
+        offload_ref(box->pool);
+    else
+        box->pool = offload_new(vm->loop, name, size, queue, kind, NULL);
+    return 1;
+}
+
+struct offload *pool_check(lua_State *L, int index)
+{
+    struct pool_box *box = luaL_checkudata(L, index, POOL_NAME);
+    if (box->pool == NULL) {
+        vm_push_error(L, "closed", "the pool was closed");
+        lua_error(L);
+    }
+    return box->pool;
+}
+
+/* close(pool): this use of it; harmless twice. Also when it is collected, or the VM closed. */
+static int l_close(lua_State *L)
+{
+    struct pool_box *box = luaL_checkudata(L, 1, POOL_NAME);
+    if (box->pool != NULL)
+        offload_unref(box->pool);
+    box->pool = NULL;
+    return 0;
+}
+
+static void set_number(lua_State *L, const char *name, lua_Number value)
+{
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, name);
+}
+
+/* stats(pool): see struct offload_stats; times in seconds */
+static int l_stats(lua_State *L)
+{
+    struct offload *pool = pool_check(L, 1);
+    struct offload_stats stats = offload_stats(pool);
+    lua_Number njobs = stats.jobs != 0 ? (lua_Number)stats.jobs : 1;
+    lua_createtable(L, 0, 20);
+    lua_pushstring(L, offload_kind_of(pool)->name);
+    lua_setfield(L, -2, "kind");
+    set_number(L, "size", stats.size);
+    set_number(L, "queue", stats.queue);
+    set_number(L, "threads", stats.threads);
+    set_number(L, "busy", stats.busy);
+    set_number(L, "waiting", stats.waiting);
+    set_number(L, "lost", stats.lost);
+    set_number(L, "jobs", (lua_Number)stats.jobs);
+    set_number(L, "failed", (lua_Number)stats.failed);
+    set_number(L, "crashed", (lua_Number)stats.crashed);
+    if (offload_kind_of(pool) == &process_vm_kind) {
+        set_number(L, "processes", stats.processes);
+        set_number(L, "killed", (lua_Number)stats.killed);
+    }
+    set_number(L, "wait_total", (lua_Number)stats.wait_ns / 1e9);
+    set_number(L, "wait_mean", (lua_Number)stats.wait_ns / 1e9 / njobs);
+    set_number(L, "wait_max", (lua_Number)stats.max_wait_ns / 1e9);
+    set_number(L, "run_total", (lua_Number)stats.run_ns / 1e9);
+    set_number(L, "run_mean", (lua_Number)stats.run_ns / 1e9 / njobs);
+    set_number(L, "run_max", (lua_Number)stats.max_run_ns / 1e9);
+    return 1;
+}
+
+struct offload_origin *vm_offload_origin(lua_State *L, struct vm *vm)
 {
     struct fault fault = {0};
     if (vm->origin == NULL)
@@ -55,118 +137,36 @@ static int l_put(lua_State *L)
 {
     struct str bytes;
     bytes.ptr = luaL_checklstring(L, 1, &bytes.len);
-    uint32_t number = offload_origin_put(origin_of(L, VM_UPVALUE(L)), bytes);
+    uint32_t number = offload_origin_put(vm_offload_origin(L, VM_UPVALUE(L)), bytes);
     if (number == 0)
         return 0;
     lua_pushinteger(L, (lua_Integer)number);
     return 1;
 }
 
-struct offload_op {
-    struct op op;
-    struct offload *pool;
-    struct worker_job *job; /* NULL: it has come back */
-};
-
-static void release(struct op *op)
-{
-    struct offload_op *wait = (struct offload_op *)op;
-    if (wait->job != NULL) {
-        wait->job->waiting = NULL;
-        if (offload_cancel(wait->pool, &wait->job->base))
-            worker_job_free(wait->job);
-    }
-    free(wait);
-}
-
-static void on_done(struct offload_job *base)
-{
-    struct worker_job *job = (struct worker_job *)base;
-    struct offload_op *wait = job->waiting;
-    if (wait != NULL) {
-        lua_State *L = op_state(&wait->op);
-        wait->job = NULL;
-        lua_pushboolean(L, true);
-        lua_pushboolean(L, job->is_ok);
-        lua_pushlstring(L, job->result.ptr != NULL ? job->result.ptr : "", job->result.len);
-    }
-    worker_job_free(job);
-    if (wait != NULL)
-        op_complete(&wait->op, 3);
-}
-
-static struct worker_job *job_new(struct offload_origin *origin, struct str payload,
-                                  const char *label)
-{
-    struct worker_job *job = MEM_NEW(struct worker_job);
-    job->base.on_done = on_done;
-    job->base.drop = worker_job_drop;
-    strncpy(job->base.label, label, sizeof(job->base.label) - 1);
-    job->origin = offload_origin_ref(origin);
-    buf_add_str(&job->payload, payload);
-    return job;
-}
-
-/* submit(payload, label): true, whether the job succeeded, its result; waits. Raises `full`. */
-static int l_submit(lua_State *L)
-{
-    struct vm *vm = task_check(L);
-    struct str payload;
-    payload.ptr = luaL_checklstring(L, 1, &payload.len);
-    const char *label = luaL_checkstring(L, 2);
-    struct offload_origin *origin = origin_of(L, vm);
-    struct offload *pool = pool_of(vm);
-    struct worker_job *job = job_new(origin, payload, label);
-    int status = offload_submit(pool, &job->base);
-    if (status != 0) {
-        worker_job_free(job);
-        if (status == -EAGAIN)
-            vm_push_error(L, "full", "%d jobs wait for an offload thread already", MAX_WAITING);
-        else
-            vm_push_error(L, "system", "cannot start an offload thread: %s", strerror(-status));
-        return lua_error(L);
-    }
-    struct offload_op *wait = MEM_NEW(struct offload_op);
-    wait->op.release = release;
-    wait->pool = pool;
-    wait->job = job;
-    job->waiting = wait;
-    return task_wait(L, &wait->op);
-}
-
+/* is_thread(): whether this VM runs jobs; and whether it does so in a process of its own */
 static int l_is_thread(lua_State *L)
 {
-    lua_pushboolean(L, VM_UPVALUE(L)->worker != NULL);
-    return 1;
-}
-
-static void set_number(lua_State *L, const char *name, lua_Number value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-/* stats(): size, threads, busy, waiting, lost, jobs; see offload.h */
-static int l_stats(lua_State *L)
-{
-    struct offload_stats stats = offload_stats(pool_of(VM_UPVALUE(L)));
-    lua_createtable(L, 0, 6);
-    set_number(L, "size", stats.size);
-    set_number(L, "threads", stats.threads);
-    set_number(L, "busy", stats.busy);
-    set_number(L, "waiting", stats.waiting);
-    set_number(L, "lost", stats.lost);
-    set_number(L, "jobs", (lua_Number)stats.jobs);
-    return 1;
+    const struct worker_vm *worker = VM_UPVALUE(L)->worker;
+    const struct worker_origin *origin =
+        worker != NULL ? offload_origin_data(worker_vm_origin(worker)) : NULL;
+    lua_pushboolean(L, worker != NULL);
+    lua_pushboolean(L, origin != NULL && origin->child != NULL);
+    return 2;
 }
 
 int luaopen_moonloop_core_offload(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"put", l_put},
-                                         {"submit", l_submit},
-                                         {"is_thread", l_is_thread},
-                                         {"stats", l_stats},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", l_open},         {"close", l_close},         {"stats", l_stats},
+        {"put", l_put},           {"is_thread", l_is_thread}, {"job", l_job_new},
+        {"submit", l_job_submit}, {"next", l_job_next},       {"finish", l_job_end},
+        {"keep", l_job_keep},     {"dropped", l_job_dropped}, {NULL, NULL}};
+    luaL_newmetatable(L, POOL_NAME);
+    lua_pushcfunction(L, l_close);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    pool_job_prepare(L);
     vm_library(L, functions);
     return 1;
 }

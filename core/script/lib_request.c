@@ -364,6 +364,7 @@ static int wait_on(lua_State *L, struct exchange *exchange)
         return lua_error(L);
     }
     struct exchange_op *wait = MEM_NEW(struct exchange_op);
+    wait->op.kind = WAIT_LOCAL; /* under virtual time the client is a spec in this process */
     wait->op.release = release;
     wait->exchange = exchange;
     exchange->waiting = &wait->op;

@@ -5,19 +5,16 @@
 #include "script/task.h"
 
 #include "base/mem.h"
-#include "loop/loop.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #define SECONDS_MAX (86400.0 * 366)
 #define SCOPE_NAME "moonloop.core.scope"
 
 enum { SPAWN_ARGS_MAX = 200 };
 
-/* Seconds from the stack as milliseconds of the loop's clock, rounded up. */
-static uint64_t check_ms(lua_State *L, int index)
+static uint64_t check_us(lua_State *L, int index)
 {
     lua_Number seconds = luaL_checknumber(L, index);
     if (!(seconds >= 0 && seconds <= SECONDS_MAX)) { /* also a NaN */
@@ -25,7 +22,7 @@ static uint64_t check_ms(lua_State *L, int index)
                       lua_tostring(L, index));
         lua_error(L);
     }
-    return (uint64_t)ceil(seconds * 1000);
+    return (uint64_t)ceil(seconds * 1e6 - 1e-4); /* 0.1 s are 100000 us, not one more */
 }
 
 static void sleep_release(struct op *op)
@@ -44,33 +41,10 @@ static void on_awake(struct timer *timer)
 static int l_sleep(lua_State *L)
 {
     struct vm *vm = task_check(L);
-    uint64_t delay_ms = check_ms(L, 1);
+    uint64_t delay_us = check_us(L, 1);
     struct own_op *own = task_own_op(vm, sleep_release);
-    if (delay_ms != 0)
-        loop_update_time(vm->loop); /* the slice may have taken long: no sleep is too short */
-    timer_start(vm->loop, &own->timer, delay_ms, on_awake);
+    timer_start_us(vm->loop, &own->timer, delay_us, on_awake);
     return task_wait(L, &own->op);
-}
-
-static bool is_ours(const struct vm *vm, const lua_Debug *where)
-{
-    size_t len = strlen(vm->lua_dir);
-    return where->source[0] == '@' && strncmp(where->source + 1, vm->lua_dir, len) == 0 &&
-           where->source[len + 1] == '/';
-}
-
-/* Where the caller of moonloop's own Lua stands. */
-static void note_site(lua_State *L, struct task *task)
-{
-    lua_Debug where;
-    for (int level = 1; level < 10 && lua_getstack(L, level, &where) != 0; level++) {
-        if (lua_getinfo(L, "S", &where) == 0 || *where.what == 'C' || is_ours(task->vm, &where))
-            continue; /* our own shapes are no place a user would look */
-        lua_getinfo(L, "l", &where);
-        memcpy(task->site, where.short_src, sizeof(task->site));
-        task->site_line = where.currentline;
-        return;
-    }
 }
 
 static struct scope_box *check_box(lua_State *L, int index)
@@ -85,13 +59,15 @@ static int raise_left(lua_State *L)
 }
 
 /* spawn(handle, scope or nil, fn, ...): a child of that scope, else of the running task's
- * innermost. */
+ * innermost; with false for a scope it belongs to nobody, and ends by itself or when its handle is
+ * cancelled. */
 static int l_spawn(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
     int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
-    struct scope *home = lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
+    bool is_detached = lua_isboolean(L, 2);
+    struct scope *home = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     if (nargs > SPAWN_ARGS_MAX)
         return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
@@ -99,17 +75,20 @@ static int l_spawn(lua_State *L)
         vm_push_error(L, "misuse", "spawn needs a running task to belong to");
         return lua_error(L);
     }
-    if (home == NULL && !lua_isnil(L, 2))
+    if (home == NULL && !is_detached && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
-    note_site(L, task);
+    task_find_site(L, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
     task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_checkstack(task->co, nargs + 1);
     lua_xmove(L, task->co, nargs + 1);
-    task_adopt(task, home != NULL ? home : vm->current->scope);
+    if (is_detached)
+        task->route = vm->current->route;
+    else
+        task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
     return 0;
 }
@@ -164,18 +143,18 @@ static int l_status(lua_State *L)
 static int l_scope_enter(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
-    int64_t deadline_ms = lua_isnoneornil(L, 1) ? -1 : (int64_t)check_ms(L, 1);
+    int64_t deadline_us = lua_isnoneornil(L, 1) ? -1 : (int64_t)check_us(L, 1);
     if (vm->current == NULL) {
         vm_push_error(L, "misuse", "a scope needs a running task");
         return lua_error(L);
     }
     struct scope_box *box = lua_newuserdata(L, sizeof(*box));
-    box->scope = NULL;
+    *box = (struct scope_box){.deadline_us = (uint64_t)deadline_us};
     luaL_getmetatable(L, SCOPE_NAME);
     lua_setmetatable(L, -2);
-    if (deadline_ms > 0)
-        loop_update_time(vm->loop);
-    box->scope = scope_enter(vm->current, deadline_ms, lua_toboolean(L, 2), lua_toboolean(L, 3));
+    if (deadline_us >= 0)
+        task_find_site(L, box->site, &box->site_line);
+    box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
     box->scope->box = box;
     return 1;
 }
@@ -221,27 +200,24 @@ static void join_release(struct op *op)
 /* A child that waits, in a ring, for the task that now waits for it: the scope ends with that. */
 static void cancel_ring(lua_State *L, struct scope *scope)
 {
-    for (struct link *at = scope->tasks.next; at != &scope->tasks; at = at->next) {
-        struct task *child = LIST_ENTRY(at, struct task, link);
-        if (child->status != TASK_WAITING || child->op != &child->own.op ||
-            child->own.awaited == NULL || !task_is_ring(L, scope->owner, child))
-            continue;
-        vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
-        scope_cancel(scope, L);
-        lua_pop(L, 1);
+    if (!task_is_join_ring(L, scope))
         return;
-    }
+    vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
+    scope_cancel(scope, L);
+    lua_pop(L, 1);
 }
 
-/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. False and an
- * error where it cannot wait; the scope has been left then. */
+/* scope_join(scope): waits for its children. Cancellation reaches them, not the wait. True, and
+ * true again when there were none; false and an error where it cannot wait: the scope has been
+ * left then. */
 static int l_scope_join(lua_State *L)
 {
     struct scope *scope = check_own_scope(L);
     scope_give_up_inner(scope);
     if (scope->ntasks == 0) {
         lua_pushboolean(L, true);
-        return 1;
+        lua_pushboolean(L, true);
+        return 2;
     }
     if (!lua_isyieldable(L)) {
         lua_pushboolean(L, false);
@@ -277,12 +253,14 @@ static int l_scope_give_up(lua_State *L)
     return 0;
 }
 
-/* now(): monotonic seconds */
-static int l_now(lua_State *L)
+/* site(): where the caller of moonloop's Lua stands in a file of a user's, or nil */
+static int l_site(lua_State *L)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+    char site[TASK_SITE_BYTES];
+    int line;
+    if (!task_find_site(L, site, &line))
+        return 0;
+    lua_pushfstring(L, "%s:%d", site, line);
     return 1;
 }
 
@@ -361,7 +339,7 @@ int luaopen_moonloop_core_task(lua_State *L)
                                          {"scope_join", l_scope_join},
                                          {"scope_leave", l_scope_leave},
                                          {"scope_give_up", l_scope_give_up},
-                                         {"now", l_now},
+                                         {"site", l_site},
                                          {"is_task", l_is_task},
                                          {"can_wait", l_can_wait},
                                          {"refuse_wait", l_refuse_wait},

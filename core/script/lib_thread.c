@@ -2,6 +2,7 @@
 
 #include "base/config.h"
 #include "base/snapshot.h"
+#include "script/process_child.h"
 #include "script/vm.h"
 #include "script/worker_vm.h"
 
@@ -21,7 +22,13 @@ static struct str check_str(lua_State *L, int index)
 static int l_blob(lua_State *L)
 {
     struct offload_origin *origin = worker_vm_origin(VM_UPVALUE(L)->worker);
-    struct str bytes = offload_origin_get(origin, (uint32_t)luaL_checkinteger(L, 1));
+    uint32_t number = (uint32_t)luaL_checkinteger(L, 1);
+    struct process_child *child = origin_of(L)->child;
+    if (child != NULL) {
+        process_child_push_blob(child, number, L);
+        return 1;
+    }
+    struct str bytes = offload_origin_get(origin, number);
     lua_pushlstring(L, bytes.ptr != NULL ? bytes.ptr : "", bytes.len);
     return 1;
 }
@@ -79,15 +86,37 @@ static int l_is_cancelled(lua_State *L)
     return 1;
 }
 
+/* is_heard(): whether the caller of the running job wants progress */
+static int l_is_heard(lua_State *L)
+{
+    const struct worker_vm *worker = VM_UPVALUE(L)->worker;
+    const struct worker_job *job = worker_vm_job(worker);
+    lua_pushboolean(L, job != NULL && job->max_posted != 0 && !worker_vm_is_cancelled(worker));
+    return 1;
+}
+
+/* post(parcel, parts): sends it to the caller of the running job, who wants it */
+static int l_post(lua_State *L)
+{
+    struct worker_job *job = worker_vm_job(VM_UPVALUE(L)->worker);
+    struct parcel *parcel = parcel_read(L, 1);
+    if (parcel == NULL) {
+        vm_push_error(L, "system", "not enough memory for a message");
+        return lua_error(L);
+    }
+    if (job != NULL && job->max_posted != 0)
+        job->post(job, parcel);
+    else
+        parcel_free(parcel);
+    return 0;
+}
+
 int luaopen_moonloop_core_thread(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"blob", l_blob},
-                                         {"file", l_file},
-                                         {"files", l_files},
-                                         {"add_file", l_add_file},
-                                         {"apps_dir", l_apps_dir},
-                                         {"is_cancelled", l_is_cancelled},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"blob", l_blob},         {"file", l_file},         {"files", l_files},
+        {"add_file", l_add_file}, {"apps_dir", l_apps_dir}, {"is_cancelled", l_is_cancelled},
+        {"is_heard", l_is_heard}, {"post", l_post},         {NULL, NULL}};
     vm_library(L, functions);
     return 1;
 }

@@ -18,13 +18,26 @@ void scope_init(struct scope *scope, struct task *owner, struct scope *parent)
     link_init(&scope->link);
     link_init(&scope->scopes);
     link_init(&scope->tasks);
+    link_init(&scope->holdings);
     if (parent != NULL)
         link_append(&parent->scopes, &scope->link);
+}
+
+void scope_hold(struct scope *scope, struct scope_holding *holding)
+{
+    link_init(&holding->link);
+    link_append(&scope->holdings, &holding->link);
 }
 
 void scope_deinit(struct scope *scope)
 {
     struct vm *vm = scope->owner->vm;
+    while (!link_is_alone(&scope->holdings)) {
+        struct scope_holding *holding =
+            LIST_ENTRY(scope->holdings.next, struct scope_holding, link);
+        link_remove(&holding->link);
+        holding->on_scope_end(holding);
+    }
     timer_stop(vm->loop, &scope->deadline);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->reason_ref);
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->failure_ref);
@@ -43,7 +56,7 @@ static void mark(struct scope *scope, lua_State *L)
     lua_pushvalue(L, -1);
     scope->reason_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (scope->owner->scope == scope)
-        task_interrupt(scope->owner);
+        task_interrupt(scope->owner, L);
 }
 
 /* A walk without recursion: trees of tasks can be deeper than the C stack. */
@@ -82,13 +95,21 @@ static void on_deadline(struct timer *timer)
 {
     struct scope *scope = LIST_ENTRY(timer, struct scope, deadline);
     lua_State *L = scope->owner->vm->L;
-    vm_push_error(L, "timeout", "the deadline has passed");
+    const struct scope_box *box = scope->box;
+    if (box != NULL)
+        vm_push_error(L, "timeout", "the deadline of %f s has passed", (double)box->deadline_us / 1e6);
+    else
+        vm_push_error(L, "timeout", "the deadline has passed");
+    if (box != NULL && box->site[0] != '\0') {
+        lua_pushfstring(L, "%s:%d", box->site, box->site_line);
+        lua_setfield(L, -2, "cancelled_at");
+    }
     scope_cancel(scope, L);
 }
 
 /* ---- entering, leaving ---- */
 
-struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fast, bool is_shield)
+struct scope *scope_enter(struct task *task, int64_t deadline_us, bool fails_fast, bool is_shield)
 {
     struct scope *scope = MEM_NEW(struct scope), *outer = task->scope;
     lua_State *L = task->vm->L;
@@ -100,8 +121,8 @@ struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fas
         lua_rawgeti(L, LUA_REGISTRYINDEX, outer->reason_ref);
         scope_cancel(scope, L);
     }
-    if (deadline_ms >= 0)
-        timer_start(task->vm->loop, &scope->deadline, (uint64_t)deadline_ms, on_deadline);
+    if (deadline_us >= 0)
+        timer_start_us(task->vm->loop, &scope->deadline, (uint64_t)deadline_us, on_deadline);
     return scope;
 }
 

@@ -41,14 +41,18 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     } else {
         task = MEM_NEW(struct task);
         task->vm = vm;
-        link_init(&task->own.link);
+        link_init(&task->own.waiter.link);
         set_co(task);
     }
     vm->ntasks++;
+    task->serial = ++vm->last_serial;
     link_append(&vm->alive, &task->alive);
     link_init(&task->ready);
     link_init(&task->link);
-    link_init(&task->waiters);
+    wait_queue_init(&task->ended, NULL, UINT32_MAX);
+    task->ended.kind = WAIT_PASSIVE;
+    task->ended.owner = task;
+    link_init(&task->mutexes);
     scope_init(&task->root, task, NULL);
     task->scope = &task->root;
     task->home = NULL;
@@ -103,29 +107,34 @@ void task_adopt(struct task *task, struct scope *home)
 
 static void finish(struct task *task);
 
-/* Whether the error on top of co's stack is what the cancellation raised. */
+/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a wait
+ * made of it. */
 static bool is_cancellation(struct task *task)
 {
     lua_State *co = task->co;
-    bool is_same;
+    int err = lua_gettop(co);
     if (!task->root.is_cancelled)
         return false;
     lua_rawgeti(co, LUA_REGISTRYINDEX, task->root.reason_ref);
-    is_same = lua_rawequal(co, -1, -2) != 0;
-    lua_pop(co, 1);
-    if (is_same || !lua_istable(co, -1))
-        return is_same;
-    lua_pushliteral(co, "code");
-    lua_rawget(co, -2);
-    is_same = lua_type(co, -1) == LUA_TSTRING && strcmp(lua_tostring(co, -1), "cancelled") == 0;
-    lua_pop(co, 1);
+    bool is_same = lua_rawequal(co, err, err + 1) != 0;
+    if (!is_same && lua_istable(co, err)) {
+        lua_pushliteral(co, "reason");
+        lua_rawget(co, err);
+        lua_pushliteral(co, "code");
+        lua_rawget(co, err);
+        is_same = lua_rawequal(co, err + 1, err + 2) != 0 ||
+                  (lua_type(co, err + 3) == LUA_TSTRING &&
+                   strcmp(lua_tostring(co, err + 3), "cancelled") == 0);
+    }
+    lua_settop(co, err);
     return is_same;
 }
 
 static void end_unstarted(struct task *task)
 {
     lua_settop(task->co, 0);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    task_push_reason(task->vm->L, task);
+    lua_xmove(task->vm->L, task->co, 1);
     task->end_status = TASK_CANCELLED;
     finish(task);
 }
@@ -158,9 +167,7 @@ static void slice(struct task *task)
         vm_push_error(vm->L, "misuse", "coroutine.yield outside of a coroutine");
         lua_xmove(vm->L, task->co, 1);
     } else if (task->op != NULL) { /* interrupted between the start of a wait and its yield */
-        struct op *op = task->op;
-        task->op = NULL;
-        op->release(op);
+        op_end(task->op);
     }
     task->end_status = status == 0             ? TASK_DONE
                        : is_cancellation(task) ? TASK_CANCELLED
@@ -182,6 +189,23 @@ void tasks_run_soon(struct vm *vm)
         timer_start(vm->loop, &vm->ready_timer, 0, on_next_turn);
 }
 
+/* First come, first served; any of them when a spec explores orders. */
+static struct link *pick_ready(struct vm *vm)
+{
+    struct link *picked = vm->ready.next;
+    uint64_t count = 0;
+    if (vm->shuffle == 0)
+        return picked;
+    for (struct link *at = vm->ready.next; at != &vm->ready; at = at->next)
+        count++;
+    vm->shuffle ^= vm->shuffle << 13; /* xorshift64 */
+    vm->shuffle ^= vm->shuffle >> 7;
+    vm->shuffle ^= vm->shuffle << 17;
+    for (uint64_t skip = (vm->shuffle >> 32) % count; skip > 0; skip--)
+        picked = picked->next;
+    return picked;
+}
+
 static void run_ready(struct vm *vm)
 {
     int left = SLICES_PER_TURN;
@@ -189,7 +213,7 @@ static void run_ready(struct vm *vm)
         return;
     vm->is_running_ready = true;
     while (!link_is_alone(&vm->ready) && left-- > 0) {
-        struct task *task = LIST_ENTRY(vm->ready.next, struct task, ready);
+        struct task *task = LIST_ENTRY(pick_ready(vm), struct task, ready);
         link_remove(&task->ready);
         slice(task);
     }
@@ -202,8 +226,9 @@ void task_make_ready(struct task *task, int nargs)
     struct vm *vm = task->vm;
     task->nargs = nargs;
     task->status = TASK_READY;
-    if (vm->current != NULL || vm->is_running_ready) {
+    if (vm->current != NULL || vm->is_running_ready || vm->shuffle != 0) {
         link_append(&vm->ready, &task->ready);
+        tasks_run_soon(vm);
         return;
     }
     vm->is_running_ready = true;
@@ -256,12 +281,8 @@ static void end_handle(struct task *task)
     luaL_unref(L, LUA_REGISTRYINDEX, task->handle_ref);
     task->handle_ref = LUA_NOREF;
     fill_handle(task, L);
-    bool is_seen = !link_is_alone(&task->waiters);
-    while (!link_is_alone(&task->waiters)) { /* before the siblings are cancelled: they see it */
-        struct own_op *own = LIST_ENTRY(task->waiters.next, struct own_op, link);
-        lua_pushboolean(op_state(&own->op), true);
-        op_complete(&own->op, 1);
-    }
+    /* Before the siblings are cancelled: they see it. */
+    bool is_seen = wait_queue_wake_all(&task->ended, L, 0) != 0;
     if (task->end_status == TASK_FAILED && home != NULL) {
         lua_getfield(L, -1, "err");
         if (home->fails_fast)
@@ -298,6 +319,7 @@ static void function_ended(struct task *task)
     task->status = TASK_ENDING;
     while (task->scope != &task->root) /* entered and not left: an error, or a lost coroutine */
         scope_give_up(task->scope);
+    mutexes_give_up(task);
     failures_tell(task);
     if (task->owner != NULL)
         task->owner->on_end(task, task->end_status);
@@ -358,11 +380,10 @@ void tasks_kill_all(struct vm *vm)
     lua_State *L = vm->L;
     for (struct link *at = vm->alive.next; at != &vm->alive; at = at->next) {
         struct task *task = LIST_ENTRY(at, struct task, alive);
-        struct op *op = task->op;
-        task->op = NULL;
         link_remove(&task->ready);
-        if (op != NULL)
-            op->release(op);
+        if (task->op != NULL)
+            op_end(task->op);
+        mutexes_forget(task);
         if (task->handle_ref != LUA_NOREF) {
             lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
             lua_pushnil(L);

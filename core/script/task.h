@@ -15,8 +15,10 @@
 #pragma once
 
 #include "base/list.h"
+#include "loop/loop.h"
 #include "loop/timer.h"
 #include "script/vm.h"
+#include "script/wait_queue.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -39,7 +41,15 @@ enum task_status {
 struct op {
     struct task *task;
     void (*release)(struct op *op); /* gives back what the wait held; frees the op */
+    enum wait_kind kind;            /* WAIT_REAL, which is 0, unless it is none */
     bool is_shielded;               /* cancellation does not interrupt it */
+};
+
+/* What ends with a scope without being a task: a process, a subscription. */
+struct scope_holding {
+    struct link link;
+    /* The scope was left, well or not; the holding is in it no more. Runs no Lua of a user's. */
+    void (*on_scope_end)(struct scope_holding *holding);
 };
 
 struct scope {
@@ -48,6 +58,7 @@ struct scope {
     struct link link;   /* in parent's scopes */
     struct link scopes; /* entered below this one */
     struct link tasks;  /* whose home this is */
+    struct link holdings;
     uint32_t ntasks;
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
@@ -63,6 +74,9 @@ struct scope {
 /* What Lua holds of a scope. */
 struct scope_box {
     struct scope *scope; /* NULL once it was left */
+    uint64_t deadline_us; /* as given, with the place in a user's file that gave it */
+    int site_line;
+    char site[TASK_SITE_BYTES]; /* "" for none */
 };
 
 /* What C wants to know of a task it started. */
@@ -76,26 +90,28 @@ struct task_owner {
 /* The op of the commonest waits, inside the task: one task waits for one thing at a time. */
 struct own_op {
     struct op op;
-    struct timer timer;   /* sleep */
-    struct link link;     /* wait: in the awaited task's waiters */
-    struct task *awaited; /* wait */
+    struct timer timer;   /* sleep, or how long it waits in a queue */
+    struct waiter waiter; /* in one queue */
     struct scope *joined; /* join */
 };
 
 struct task {
     struct vm *vm;
+    uint64_t serial; /* never used again in this VM; the struct is */
     lua_State *co;
     int co_ref;
     int handle_ref; /* the Lua handle, LUA_NOREF for none */
     struct task *next_spare;
-    struct link alive;   /* in vm->alive */
-    struct link ready;   /* in vm->ready */
-    struct link link;    /* in home->tasks */
-    struct link waiters; /* struct own_op of those who wait for it */
+    struct link alive;       /* in vm->alive */
+    struct link ready;       /* in vm->ready */
+    struct link link;        /* in home->tasks */
+    struct wait_queue ended; /* those who wait for its end */
+    struct link mutexes;     /* that it holds: struct wait_queue */
     struct scope root;
     struct scope *scope; /* innermost */
     struct scope *home;
-    struct op *op; /* what it waits for */
+    struct op *op;         /* what it waits for */
+    lua_State *waiting_in; /* the coroutine, its own or a user's, that waits */
     struct own_op own;
     int nargs; /* for the next resume, on top of co's stack */
     enum task_status status;
@@ -126,13 +142,19 @@ void tasks_kill_all(struct vm *vm);
 
 /* The VM, when the running code may wait; raises otherwise. */
 struct vm *task_check(lua_State *L);
+/* The same; NULL with the error value pushed instead of a raise. */
+struct vm *task_try_check(lua_State *L);
 int task_wait(lua_State *L, struct op *op);
-/* Takes the running task's own op for the next task_wait. */
+/* Takes the running task's own op, of the kind WAIT_PASSIVE, for the next task_wait. */
 struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op));
 /* An op that ends with `true` when that task has ended; for task_wait. */
 struct op *task_wait_for(struct vm *vm, struct task *task);
 /* Whether `waiter` would wait for ever: pushes "a waits for b, ..." and answers true. */
 bool task_is_ring(lua_State *L, struct task *waiter, struct task *awaited);
+/* The same for a place in a queue that has an owner. */
+bool task_is_queue_ring(lua_State *L, struct task *waiter, const struct wait_queue *queue);
+/* The same for the scope's owner, when it waits for the children. */
+bool task_is_join_ring(lua_State *L, const struct scope *scope);
 /* Gives up the wait that the running task has begun but cannot finish; pushes why. */
 void task_refuse_wait(lua_State *L);
 /* Pushes its name or "apps/a.lua:12". */
@@ -145,19 +167,29 @@ void op_complete(struct op *op, int nresults);
 void op_fail(struct op *op, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Where in a user's file L stands; false, and nothing changed, when it stands in none. */
+bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line);
+/* Pushes where it waits, "apps/a.lua:12 in sleep"; its name when no frame of a user's is there. */
+void task_push_where(lua_State *L, const struct task *task);
+/* Pushes what a wait of its that is cut short raises: the reason of its innermost scope with the
+ * place. L runs: it is that of the task, of another, or the VM's own. */
+void task_push_reason(lua_State *L, const struct task *task);
+
 /* Where it stands or has failed, and where it was spawned, as text on top of L. */
 void task_push_traceback(struct task *task, lua_State *L);
 /* The task's error value with a traceback across spawn sites, as an error object on top of L. */
 void task_push_failure(struct task *task, lua_State *L);
 
-/* Enters a scope on the running task. `deadline_ms` < 0: none. */
-struct scope *scope_enter(struct task *task, int64_t deadline_ms, bool fails_fast, bool is_shield);
+/* Enters a scope on the running task. `deadline_us` < 0: none. */
+struct scope *scope_enter(struct task *task, int64_t deadline_us, bool fails_fast, bool is_shield);
 /* The error value on top of L's stack is the reason; popped. Harmless on a cancelled scope. */
 void scope_cancel(struct scope *scope, lua_State *L);
 /* Its children must have ended; scopes inside it that nobody left are given up. */
 void scope_leave(struct scope *scope);
 /* Gives up the scopes inside it, without leaving it: their children become its own, cancelled. */
 void scope_give_up_inner(struct scope *scope);
+/* Keeps the holding until the scope ends or the holding's link is removed. */
+void scope_hold(struct scope *scope, struct scope_holding *holding);
 /* Leaves it whatever it holds: children go to the parent, cancelled. */
 void scope_give_up(struct scope *scope);
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/request.h"
 #include "script/exchange.h"
+#include "script/job.h"
 #include "script/task_parts.h"
 
 enum {
@@ -72,8 +73,8 @@ static void log_failure(struct task *parent, lua_State *L)
 {
     int err = lua_gettop(L) + 1;
     struct exchange *exchange = parent->exchange;
-    struct log_field fields[3];
-    size_t count = 0;
+    struct log_field fields[JOB_LOG_FIELDS + 3];
+    size_t count = job_log_fields(parent, fields);
     fields[count++] = (struct log_field){"spawned_at", field_of(L, err - 1, "site")};
     lua_pop(L, 1);
     lua_getfield(L, err - 1, "err");
@@ -161,7 +162,12 @@ void failure_end_scope(struct scope *home, lua_State *L)
         lua_pushvalue(L, err);
         home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         home->has_failure = true;
-        vm_push_error(L, "cancelled", "another task of the same scope failed");
+        lua_rawgeti(L, LUA_REGISTRYINDEX, home->owner->vm->message_ref);
+        lua_pushvalue(L, err);
+        if (vm_pcall(L, 1, 1) != 0 || !lua_isstring(L, -1))
+            lua_pushliteral(L, "?");
+        vm_push_error(L, "cancelled", "another task of the same scope failed: %s",
+                      lua_tostring(L, -1));
         lua_pushvalue(L, err);
         lua_setfield(L, -2, "cause");
         scope_cancel(home, L);

@@ -11,8 +11,11 @@ void scope_deinit(struct scope *scope);
 
 /* Goes on with it, now when nothing runs, else later; the nargs are on top of its stack. */
 void task_make_ready(struct task *task, int nargs);
-/* Ends its wait because its innermost scope is cancelled. Only queues: nothing runs meanwhile. */
-void task_interrupt(struct task *task);
+/* Ends its wait because its innermost scope is cancelled. Only queues: nothing runs meanwhile. L is
+ * the state that runs. */
+void task_interrupt(struct task *task, lua_State *L);
+/* The wait is over, one way or another: releases what it held. */
+void op_end(struct op *op);
 /* Sees to it that the queue runs in the next turn of the loop, unless it runs already. */
 void tasks_run_soon(struct vm *vm);
 

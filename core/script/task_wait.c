@@ -1,5 +1,5 @@
 /*
- * Waiting: the check before, the yield, the end of an operation, and the search for rings of waits.
+ * Waiting: the check before, the yield, and the end of an operation.
  */
 #include "script/task_parts.h"
 
@@ -8,8 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { RING_STEPS = 10000, RING_NAMES = 8 };
 
 /* ---- before ---- */
 
@@ -78,13 +76,11 @@ static void push_unyieldable(lua_State *L)
  * yield to the task: the wait is still held and nobody waits. */
 static void drop_lost_wait(struct task *task)
 {
-    struct op *op = task->op;
-    task->op = NULL;
-    if (op != NULL)
-        op->release(op);
+    if (task->op != NULL)
+        op_end(task->op);
 }
 
-struct vm *task_check(lua_State *L)
+struct vm *task_try_check(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
     struct task *task = vm->current;
@@ -92,17 +88,25 @@ struct vm *task_check(lua_State *L)
         vm_push_error(L, "misuse",
                       "this waits, and so needs a task: it was called while loading a "
                       "file or outside of a handler");
-        lua_error(L);
+        return NULL;
     }
     if (!lua_isyieldable(L)) {
         push_unyieldable(L);
-        lua_error(L);
+        return NULL;
     }
     drop_lost_wait(task);
     if (task->scope->is_cancelled) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
-        lua_error(L);
+        task_push_reason(L, task);
+        return NULL;
     }
+    return vm;
+}
+
+struct vm *task_check(lua_State *L)
+{
+    struct vm *vm = task_try_check(L);
+    if (vm == NULL)
+        lua_error(L);
     return vm;
 }
 
@@ -112,6 +116,8 @@ int task_wait(lua_State *L, struct op *op)
     ENSURE(task->op == NULL);
     op->task = task;
     task->op = op;
+    task->waiting_in = L;
+    loop_wait_begins(task->vm->loop, op->kind);
     if (L == task->co)
         return lua_yield(L, 0);
     /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */
@@ -134,11 +140,19 @@ lua_State *op_state(struct op *op)
     return op->task->co;
 }
 
+void op_end(struct op *op)
+{
+    struct task *task = op->task;
+    ENSURE(task->op == op);
+    task->op = NULL;
+    loop_wait_ends(task->vm->loop, op->kind);
+    op->release(op);
+}
+
 void op_complete(struct op *op, int nresults)
 {
     struct task *task = op->task;
-    task->op = NULL;
-    op->release(op);
+    op_end(op);
     task_make_ready(task, nresults);
 }
 
@@ -157,15 +171,15 @@ void op_fail(struct op *op, const char *code, const char *format, ...)
     op_complete(op, 2);
 }
 
-void task_interrupt(struct task *task)
+void task_interrupt(struct task *task, lua_State *L)
 {
     struct op *op = task->op;
     if (task->status != TASK_WAITING || op == NULL || op->is_shielded)
         return;
     lua_pushboolean(task->co, false);
-    lua_rawgeti(task->co, LUA_REGISTRYINDEX, task->scope->reason_ref);
-    task->op = NULL;
-    op->release(op);
+    task_push_reason(L, task);
+    lua_xmove(L, task->co, 1);
+    op_end(op);
     task->nargs = 2;
     task->status = TASK_READY;
     link_append(&task->vm->ready, &task->ready);
@@ -179,23 +193,15 @@ struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op))
     drop_lost_wait(vm->current);
     own->op.task = vm->current;
     own->op.release = release;
+    own->op.kind = WAIT_PASSIVE;
     own->op.is_shielded = false;
-    own->awaited = NULL;
     own->joined = NULL;
     return own;
 }
 
-static void wait_release(struct op *op)
-{
-    link_remove(&((struct own_op *)op)->link);
-}
-
 struct op *task_wait_for(struct vm *vm, struct task *task)
 {
-    struct own_op *own = task_own_op(vm, wait_release);
-    own->awaited = task;
-    link_append(&task->waiters, &own->link);
-    return &own->op;
+    return wait_queue_join(&task->ended, vm, 0);
 }
 
 void task_push_name(lua_State *L, const struct task *task)
@@ -213,87 +219,4 @@ void task_push_name(lua_State *L, const struct task *task)
         lua_pushfstring(L, "%s:%d", task->site, task->site_line);
     else
         lua_pushliteral(L, "the main task");
-}
-
-/* A walk over who waits for whom, a bounded number of steps: a ring that is longer goes unseen. */
-struct ring {
-    struct task *waiter;
-    int nsteps;
-    struct task *path[RING_NAMES];
-    int npath; /* also counts those that found no place in path */
-};
-
-static bool reaches(struct ring *ring, struct task *from);
-
-static bool reaches_child(struct ring *ring, struct scope *scope)
-{
-    for (struct link *at = scope->tasks.next; at != &scope->tasks; at = at->next)
-        if (reaches(ring, LIST_ENTRY(at, struct task, link)))
-            return true;
-    return false;
-}
-
-static bool reaches(struct ring *ring, struct task *from)
-{
-    int depth = ring->npath;
-    for (struct task *at = from; at != NULL && ++ring->nsteps < RING_STEPS;) {
-        if (ring->npath < RING_NAMES)
-            ring->path[ring->npath] = at;
-        ring->npath++;
-        if (at == ring->waiter)
-            return true;
-        struct own_op *own = at->op == &at->own.op ? &at->own : NULL;
-        if (at->status == TASK_ENDING || (own != NULL && own->joined != NULL)) {
-            struct scope *scope = at->status == TASK_ENDING ? &at->root : own->joined;
-            /* Recursion only where several are waited for: bounded, as each level has one such. */
-            if (ring->npath < 64 && reaches_child(ring, scope))
-                return true;
-            break;
-        }
-        at = own != NULL ? own->awaited : NULL;
-    }
-    ring->npath = depth;
-    return false;
-}
-
-static bool is_under(const struct task *waiter, const struct task *awaited)
-{
-    int steps = 0;
-    for (const struct scope *at = &waiter->root; at != NULL && steps < RING_STEPS;
-         at = at->parent, steps++)
-        if (at->owner == awaited)
-            return true;
-    return false;
-}
-
-bool task_is_ring(lua_State *L, struct task *waiter, struct task *awaited)
-{
-    struct ring ring = {.waiter = waiter};
-    if (awaited == waiter) {
-        task_push_name(L, waiter);
-        lua_pushliteral(L, " waits for itself");
-        lua_concat(L, 2);
-        return true;
-    }
-    if (is_under(waiter, awaited)) {
-        task_push_name(L, waiter);
-        lua_pushliteral(L, " waits for ");
-        task_push_name(L, awaited);
-        lua_pushliteral(L, ", which it runs under and which waits for it in the end");
-        lua_concat(L, 4);
-        return true;
-    }
-    if (!reaches(&ring, awaited))
-        return false;
-    task_push_name(L, waiter);
-    for (int i = 0; i < ring.npath && i < RING_NAMES; i++) {
-        lua_pushstring(L, i == 0 ? " waits for " : ", which waits for ");
-        task_push_name(L, ring.path[i]);
-        lua_concat(L, 3);
-    }
-    if (ring.npath > RING_NAMES) {
-        lua_pushliteral(L, ", and so on");
-        lua_concat(L, 2);
-    }
-    return true;
 }

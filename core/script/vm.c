@@ -3,8 +3,10 @@
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/offload.h"
+#include "script/job.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/topics.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
@@ -154,6 +156,7 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     lib_core_preload(vm);
     if (!keep_function(vm, "moonloop.util.errors", "new", &vm->new_error_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "wrap", &vm->wrap_error_ref, fault) ||
+        !keep_function(vm, "moonloop.util.errors", "interrupted", &vm->interrupted_ref, fault) ||
         !keep_function(vm, "moonloop.util.errors", "message", &vm->message_ref, fault) ||
         !keep_function(vm, "moonloop.coroutines", "install", &vm->install_ref, fault)) {
         vm_free(vm);
@@ -173,7 +176,11 @@ void vm_free(struct vm *vm)
         return;
     ENSURE(vm->current == NULL);
     vm->on_empty = NULL;
+    if (vm->jobs != NULL)
+        jobs_forget(vm->jobs, vm);
     tasks_kill_all(vm);
+    if (vm->owns_jobs)
+        jobs_free(vm->jobs);
     timer_stop(vm->loop, &vm->ready_timer);
     timer_stop(vm->loop, &vm->empty_timer);
     while (vm->spare_tasks != NULL) {
@@ -181,7 +188,9 @@ void vm_free(struct vm *vm)
         vm->spare_tasks = task->next_spare;
         free(task);
     }
+    wait_queues_free_spare(vm);
     lua_close(vm->L);
+    topics_free(vm->own_topics);
     free(vm->suspects);
     offload_origin_unref(vm->origin);
     free(vm);

@@ -18,10 +18,13 @@
 
 struct config;
 struct generation;
+struct jobs;
 struct loop;
 struct offload_origin;
 struct scoreboard_slot;
+struct several;
 struct task;
+struct topics;
 struct worker_vm;
 struct watchdog;
 
@@ -43,19 +46,30 @@ struct vm {
     const struct config *config;   /* NULL outside a server */
     struct generation *generation; /* NULL outside a server */
 
+    struct jobs *jobs; /* see job.h; NULL before the first one */
+    bool owns_jobs;    /* else the worker's */
+
     struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
     struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
+
+    struct topics *topics;     /* NULL until they are used */
+    struct topics *own_topics; /* freed with the VM; NULL: they are the worker's */
 
     struct task *current; /* running now */
     struct link alive;    /* all tasks but the spare ones */
     struct link ready;    /* tasks that can go on, first come first served */
     struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
     bool is_running_ready;
+    uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;
+    struct several *spare_several; /* for waits in several queues */
+    uint32_t nspare_several;
     uint32_t ntasks; /* alive */
+    uint64_t last_serial; /* of tasks */
     int new_error_ref;  /* function(code, message) -> error object */
     int wrap_error_ref; /* function(err, traceback, sites) -> error object */
+    int interrupted_ref; /* function(reason, where) -> error object */
     int message_ref;    /* function(err) -> text for people */
     int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "script/generation_state.h"
+#include "script/job.h"
 #include "script/task.h"
 
 #include <errno.h>
@@ -394,7 +395,9 @@ static size_t describe(struct vm *vm, const struct task *task, struct log_field 
 {
     const struct exchange *exchange = task != NULL ? task->exchange : NULL;
     const struct generation *generation = vm->generation;
-    size_t count = 0;
+    size_t count = job_log_fields(task, fields);
+    if (count != 0)
+        return count;
     if (exchange != NULL && exchange->serial == task->exchange_serial && exchange->request != NULL)
         fields[count++] =
             (struct log_field){"request_id", {exchange->request->id, REQUEST_ID_BYTES}};

@@ -8,9 +8,17 @@
 #include "script/generation_state.h"
 #include "script/lib_thread.h"
 #include "script/task.h"
+#include "script/topics.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    WHY_BYTES = 512,
+    MUCH_BYTES = 8 << 20, /* a job that brought or gave so much leaves no garbage behind */
+};
 
 struct worker_vm {
     struct loop *loop;
@@ -30,6 +38,7 @@ static void origin_free(void *data)
     free(origin->lua_dir);
     free(origin->apps_dir);
     snapshot_free(origin->snapshot);
+    mailbox_unref(origin->post);
     free(origin);
 }
 
@@ -38,6 +47,7 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     const struct generation *generation = vm->generation;
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
     origin->lua_dir = mem_copy_text(vm->lua_dir);
+    origin->post = mailbox_ref(topics_post(topics_of(vm)));
     if (generation != NULL) {
         origin->apps_dir = mem_copy_text(vm->config->apps_dir);
         origin->generation = generation->number;
@@ -50,11 +60,60 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     return offload_origin_new(origin, origin_free);
 }
 
+struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
+                                           struct snapshot *snapshot, uint64_t generation,
+                                           struct process_child *child)
+{
+    struct worker_origin *origin = MEM_NEW(struct worker_origin);
+    origin->lua_dir = mem_copy_text(lua_dir);
+    origin->apps_dir = apps_dir != NULL ? mem_copy_text(apps_dir) : NULL;
+    origin->snapshot = snapshot;
+    origin->generation = generation;
+    origin->child = child;
+    return offload_origin_new(origin, origin_free);
+}
+
+/* A job's way to its caller when both are in one process. */
+static void post(struct worker_job *job, struct parcel *parcel)
+{
+    struct link *oldest = offload_post(&job->base, &parcel->link, job->max_posted);
+    if (oldest != NULL)
+        parcel_free(LIST_ENTRY(oldest, struct parcel, link));
+}
+
+struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
+                                  const char *label)
+{
+    struct worker_job *job = MEM_NEW(struct worker_job);
+    job->base.drop = worker_job_drop;
+    link_init(&job->base.messages);
+    strncpy(job->base.label, label, sizeof(job->base.label) - 1);
+    job->origin = offload_origin_ref(origin);
+    job->payload = payload;
+    job->post = post;
+    return job;
+}
+
+void worker_job_fail(struct worker_job *job, const char *code, const char *format, ...)
+{
+    char why[WHY_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof(why), format, args);
+    va_end(args);
+    free(job->why);
+    job->why = mem_copy_text(why);
+    job->code = code;
+    job->base.outcome = strcmp(code, "crashed") == 0 ? OFFLOAD_CRASHED : OFFLOAD_FAILED;
+}
+
 void worker_job_free(struct worker_job *job)
 {
     offload_origin_unref(job->origin);
-    buf_deinit(&job->payload);
-    buf_deinit(&job->result);
+    parcels_free(&job->base.messages);
+    parcel_free(job->payload);
+    parcel_free(job->result);
+    free(job->why);
     free(job);
 }
 
@@ -66,6 +125,16 @@ void worker_job_drop(struct offload_job *job)
 struct offload_origin *worker_vm_origin(const struct worker_vm *worker)
 {
     return worker->origin;
+}
+
+struct worker_job *worker_vm_job(const struct worker_vm *worker)
+{
+    return worker->job;
+}
+
+const struct log_context *worker_vm_context(const struct worker_vm *worker)
+{
+    return worker->job != NULL ? &worker->job->context : NULL;
 }
 
 bool worker_vm_is_cancelled(const struct worker_vm *worker)
@@ -131,11 +200,16 @@ static bool load(struct worker_vm *worker, struct offload_origin *origin, struct
 
 /* ---- a job ---- */
 
-static void keep_result(struct worker_job *job, lua_State *L, int index)
+/* What run and failure of offload_worker.lua gave, on top of L: a string, and a list or nil. */
+static void keep_result(struct worker_job *job, lua_State *L)
 {
-    struct str bytes;
-    bytes.ptr = lua_tolstring(L, index, &bytes.len);
-    buf_add_str(&job->result, bytes);
+    if (lua_type(L, -2) != LUA_TSTRING) {
+        worker_job_fail(job, "system", "the result of a job could not be sent");
+        return;
+    }
+    job->result = parcel_read(L, lua_gettop(L) - 1);
+    if (job->result == NULL)
+        worker_job_fail(job, "system", "not enough memory for the result of a job");
 }
 
 static void on_end(struct task *task, enum task_status status)
@@ -144,19 +218,22 @@ static void on_end(struct task *task, enum task_status status)
     struct worker_job *job = worker->job;
     lua_State *L = worker->vm->L;
     if (status == TASK_DONE) {
-        job->is_ok = true;
-        keep_result(job, task->co, -1);
+        job->base.outcome = OFFLOAD_GOOD;
+        keep_result(job, task->co);
         return;
     }
+    job->base.outcome = OFFLOAD_FAILED;
     if (lua_type(task->co, -1) == LUA_TSTRING &&
         strcmp(lua_tostring(task->co, -1), "not enough memory") == 0)
         worker->is_doubtful = true;
     lua_rawgeti(L, LUA_REGISTRYINDEX, worker->failure_ref);
     task_push_failure(task, L);
-    if (vm_pcall(L, 1, 1) != 0)
+    if (vm_pcall(L, 1, 2) == 0) {
+        keep_result(job, L);
+    } else {
         worker->is_doubtful = true;
-    if (lua_isstring(L, -1))
-        keep_result(job, L, -1);
+        worker_job_fail(job, "system", "the error of a job could not be sent");
+    }
     lua_settop(L, 0);
 }
 
@@ -167,10 +244,11 @@ static void start(struct worker_vm *worker)
     struct worker_job *job = worker->job;
     struct task *task = task_new(worker->vm, &owner, worker);
     lua_rawgeti(task->co, LUA_REGISTRYINDEX, worker->run_ref);
-    lua_pushlstring(task->co, job->payload.ptr, job->payload.len);
-    buf_deinit(&job->payload);
+    parcel_push(job->payload, task->co);
+    parcel_free(job->payload);
+    job->payload = NULL;
     loop_update_time(worker->loop);
-    task_start(task, 1);
+    task_start(task, 2);
 }
 
 /* A wait that even cancelling does not end: nothing of this loop and VM can be used or freed. */
@@ -178,6 +256,8 @@ static void leave_stuck(struct worker_vm *worker)
 {
     log_error("an offload job (%s) left tasks that nothing can wake: their memory is lost",
               worker->job->base.label);
+    if (worker->job->result == NULL)
+        worker_job_fail(worker->job, "system", "the job waits for what can never come");
     worker->vm = NULL;
     worker->loop = loop_new();
 }
@@ -189,6 +269,8 @@ static void finish(struct worker_vm *worker)
     while (worker->vm->ntasks != 0) {
         if (!is_told && worker_vm_is_cancelled(worker)) {
             is_told = true;
+            if (worker->job->on_cancelling != NULL)
+                worker->job->on_cancelling(worker->job);
             tasks_cancel_all(worker->vm, "cancelled",
                              "the caller of this job does not wait any more");
             continue;
@@ -206,27 +288,43 @@ static void finish(struct worker_vm *worker)
     }
 }
 
+static bool set_up(struct worker_vm *worker)
+{
+    struct fault fault = {0};
+    if (load(worker, worker->job->origin, &fault))
+        return true;
+    log_error("an offload thread cannot be set up: %s", fault.text);
+    worker_job_fail(worker->job, "system", "an offload thread could not be set up; see the log");
+    return false;
+}
+
+/* The VM may be idle for long after this job. */
+static void collect_if_much(struct worker_vm *worker, size_t bytes)
+{
+    if (worker->vm != NULL && bytes >= MUCH_BYTES)
+        lua_gc(worker->vm->L, LUA_GCCOLLECT, 0);
+}
+
 static void worker_run(void *state, struct offload_job *base)
 {
     struct worker_vm *worker = state;
     struct worker_job *job = (struct worker_job *)base;
-    struct fault fault = {0};
+    size_t bytes = job->payload->bytes;
     worker->job = job;
-    if (worker->vm == NULL || worker->origin != job->origin) {
-        if (!load(worker, job->origin, &fault)) {
-            log_error("an offload thread cannot be set up: %s", fault.text);
-            worker->job = NULL;
-            return; /* no result at all says so */
-        }
+    if ((worker->vm == NULL || worker->origin != job->origin) && !set_up(worker)) {
+        worker->job = NULL;
+        return;
     }
     start(worker);
     finish(worker);
     worker->job = NULL;
     if (worker->is_doubtful && worker->vm != NULL)
         unload(worker);
+    collect_if_much(worker, bytes + (job->result != NULL ? job->result->bytes : 0));
 }
 
 const struct offload_kind worker_vm_kind = {
+    .name = "thread",
     .open = worker_open,
     .run = worker_run,
     .close = worker_close,

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 enum { ROUTES_TEXT_BYTES = 512 };
 
@@ -42,17 +41,6 @@ void child_kill(struct child *child, const char *why)
              (int)child->pid, why);
     child->is_doomed = true;
     kill(child->pid, SIGKILL);
-}
-
-void exit_describe(int status, char *text, size_t bytes)
-{
-    if (WIFSIGNALED(status)) {
-        const char *name = sigabbrev_np(WTERMSIG(status));
-        snprintf(text, bytes, "killed by SIG%s (%s%s)", name != NULL ? name : "?",
-                 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
-    } else {
-        snprintf(text, bytes, "exit code %d", WEXITSTATUS(status));
-    }
 }
 
 /* The path of our cgroup for a controller: "memory" of version 1, "" of version 2. */

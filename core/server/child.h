@@ -26,6 +26,7 @@ struct child {
     struct master_watch watch; /* its end of the SOCK_SEQPACKET pair */
     struct master_timer kill;  /* runs while draining: then it is killed */
     struct scoreboard_slot *seat;
+    uint32_t seat_number;
     pid_t pid;
     uint32_t slot;
     enum child_state state;
@@ -44,7 +45,5 @@ void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
 void child_kill(struct child *child, const char *why);
 const char *child_state_name(const struct child *child);
 
-/* "killed by SIGSEGV (segmentation fault)", "exit code 1" from a wait status. */
-void exit_describe(int status, char *text, size_t bytes);
 /* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */
 uint64_t oom_kill_count(void);

@@ -39,6 +39,7 @@ static const struct option options[] = {
     MASTER_OPTION(lua_dir, KIND_TEXT),
     MASTER_OPTION(workers, KIND_U32),
     OPTION(threads, KIND_U32),
+    OPTION(processes, KIND_U32),
     OPTION(dev, KIND_BOOL),
     MASTER_OPTION(reload, KIND_BOOL),
     SECONDS(timeout),
@@ -66,6 +67,8 @@ static const struct option options[] = {
     MASTER_OPTION(umask, KIND_INT),
     MASTER_OPTION(daemon, KIND_BOOL),
     MASTER_OPTION(control, KIND_TEXT),
+    MASTER_OPTION(shared_path, KIND_TEXT),
+    MASTER_OPTION(shared_size, KIND_U64),
     OPTION(forwarded_allow_ips, KIND_TEXT),
 };
 
@@ -178,6 +181,8 @@ struct config *config_load(struct lua_State *L, struct fault *fault)
         config->workers = CONFIG_MAX_WORKERS;
     if (config->threads == 0)
         config->threads = cpu_count() > 2 ? cpu_count() : 2;
+    if (config->processes == 0)
+        config->processes = config->threads;
     return config;
 
 fail:

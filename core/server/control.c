@@ -6,15 +6,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES = 512, REQUEST_TIMEOUT_MS = 5000, MAX_CLIENTS = 32 };
+enum { REQUEST_BYTES = 512, REQUEST_TIMEOUT_MS = 5000, MAX_CLIENTS = 32, EXIT_MS = 5000 };
 enum { ANSWER_OK = 100, ANSWER_REFUSED };
 
 struct control {
@@ -297,6 +299,30 @@ static void explain_connect(const char *path, int error, struct fault *fault)
         fault_set(fault, "%s: %s", path, strerror(error));
 }
 
+/* A descriptor of the process that listens at the other end, or -1. */
+static int open_peer(int fd)
+{
+    struct ucred peer = {0};
+    socklen_t length = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0)
+        return -1;
+    return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+/* Until the server has closed the connection and is gone: the one comes a moment before the other.
+ */
+static void await_end(int fd, int peer)
+{
+    struct pollfd gone = {.fd = peer, .events = POLLIN};
+    char byte;
+    ssize_t count;
+    do
+        count = recv(fd, &byte, 1, 0);
+    while (count > 0 || (count < 0 && errno == EINTR));
+    if (peer >= 0)
+        poll(&gone, 1, EXIT_MS);
+}
+
 int control_call(const char *path, const char *words, bool wait_for_end, struct buf *answer,
                  struct fault *fault)
 {
@@ -307,6 +333,7 @@ int control_call(const char *path, const char *words, bool wait_for_end, struct 
         explain_connect(path, -fd, fault);
         return fd;
     }
+    int peer = wait_for_end ? open_peer(fd) : -1;
     if (send(fd, words, strlen(words), MSG_NOSIGNAL) < 0)
         status = -errno;
     else
@@ -320,9 +347,10 @@ int control_call(const char *path, const char *words, bool wait_for_end, struct 
         status = status == 0 ? -ECONNRESET : status;
     if (status < 0)
         fault_set(fault, "%s: the server did not answer: %s", path, strerror(-status));
-    while (status == 0 && wait_for_end && note.type == ANSWER_OK &&
-           (recv(fd, &byte, 1, 0) > 0 || errno == EINTR))
-        continue;
+    if (status == 0 && wait_for_end && note.type == ANSWER_OK)
+        await_end(fd, peer);
+    if (peer >= 0)
+        close(peer);
     if (note.fd >= 0)
         close(note.fd);
     close(fd);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/config_load.h"
+#include "server/shared_dict.h"
 #include "server/status.h"
 
 #include <errno.h>
@@ -143,6 +144,10 @@ static void keep_fixed_options(const struct config *old, const struct config *co
         is_same = strcmp(old->binds[i], config->binds[i]) == 0;
     if (!is_same)
         log_warn("bind and the apps directory change only with a restart of the server");
+    if (old->shared_size != config->shared_size ||
+        strcmp(old->shared_path != NULL ? old->shared_path : "",
+               config->shared_path != NULL ? config->shared_path : "") != 0)
+        log_warn("shared_path and shared_size change only with a restart of the server");
 }
 
 /* The paths and addresses that are in use already. */
@@ -154,11 +159,14 @@ static void move_fixed_options(struct config *old, struct config *config)
     config->apps_dir = old->apps_dir;
     config->pidfile = old->pidfile;
     config->control = old->control;
+    config->shared_path = old->shared_path;
+    config->shared_size = old->shared_size;
     memcpy(old->binds, spare.binds, sizeof(old->binds));
     old->nbinds = spare.nbinds;
     old->apps_dir = spare.apps_dir;
     old->pidfile = spare.pidfile;
     old->control = spare.control;
+    old->shared_path = spare.shared_path;
 }
 
 /* HUP */
@@ -367,7 +375,8 @@ static bool boot(struct master *master, struct fault *fault)
 {
     struct config *config = master->config;
     if (!settle_process(master, fault) || !open_log(master, fault) ||
-        !prepare_access_log(master, fault))
+        !prepare_access_log(master, fault) ||
+        !shared_dict_prepare(config, &master->privileges, fault))
         return false;
     master->started_ms = master_now_ms();
     if ((master->loop = master_loop_new()) == NULL || open_signals(master) < 0 ||
@@ -375,12 +384,16 @@ static bool boot(struct master *master, struct fault *fault)
         fault_set(fault, "cannot start: %s", strerror(errno));
         return false;
     }
+    master->mailbox = mailbox_new(SEATS);
+    if (master->mailbox == NULL)
+        log_warn("topics do not reach other workers: %s", strerror(errno));
     if ((master->reload = reload_new(master->loop, config, fault)) == NULL ||
         (master->sockets = listen_sockets_open(config, config->workers, fault)) == NULL)
         return false;
     struct slots_options options = {
         .loop = master->loop,
         .board = master->board,
+        .mailbox = master->mailbox,
         .sockets = master->sockets,
         .privileges = &master->privileges,
         .events = &slots_events,
@@ -400,6 +413,7 @@ static bool boot(struct master *master, struct fault *fault)
 static void master_free(struct master *master)
 {
     int signal_fd = master->signals.fd;
+    shared_dict_remove();
     if (master->config->pidfile != NULL)
         pidfile_remove(master->config->pidfile);
     if (master->sockets != NULL)
@@ -412,6 +426,7 @@ static void master_free(struct master *master)
     control_hold_until_exit(master->control);
     control_close(master->control);
     scoreboard_free(master->board);
+    mailbox_free(master->mailbox);
     master_timer_stop(&master->force);
     master_loop_free(master->loop);
     if (signal_fd >= 0)

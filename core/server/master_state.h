@@ -12,6 +12,7 @@
 #include "server/reload.h"
 #include "server/slots.h"
 #include "server/watch.h"
+#include "shared/mailbox.h"
 #include "shared/scoreboard.h"
 
 struct master {
@@ -23,6 +24,7 @@ struct master {
     struct background *background;
     struct privileges privileges;
     struct scoreboard *board;
+    struct mailbox *mailbox;
     struct listen_sockets *sockets;
     struct slots *slots;
     struct reload *reload;

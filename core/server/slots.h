@@ -37,6 +37,7 @@ struct slots_events {
 struct slots_options {
     struct master_loop *loop;
     struct scoreboard *board;
+    struct mailbox *mailbox; /* NULL: none */
     struct listen_sockets *sockets;
     const struct privileges *privileges;
     const struct slots_events *events;

@@ -4,6 +4,7 @@
  */
 #include "server/slots_state.h"
 
+#include "base/exit_status.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -131,6 +132,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
+    if (slots->options.mailbox != NULL)
+        mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     slots->options.events->on_gone(slots->options.data, child, why);
     child_free(child);
     slots_drop_retired(slots);

@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "script/generation.h"
+#include "script/topics.h"
 #include "server/protocol.h"
 #include "server/report.h"
 
@@ -30,6 +31,7 @@ enum {
 struct worker {
     const struct worker_boot *boot;
     struct loop *loop;
+    struct topics *topics;
     struct generations *generations;
     struct generation *prepared; /* built, waits for COMMIT or ABORT */
     uint64_t prepared_number;
@@ -83,6 +85,14 @@ static void on_grace_over(struct timer *timer)
     loop_stop(worker->loop);
 }
 
+/* The master has its own of each. When it is gone, or has given up the slot, these were the last: a
+ * port that nobody accepts on is free for the next server, not "in use" until the drain is over. */
+static void close_listen_fds(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->boot->nlisten_fds; i++)
+        close(worker->boot->listen_fds[i]);
+}
+
 static void drain(struct worker *worker)
 {
     if (worker->is_draining)
@@ -91,7 +101,9 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
-    http_server_drain(worker->server, on_connections_gone, worker);
+    generations_quiesce(worker->generations);
+    http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
+    close_listen_fds(worker);
 }
 
 static void on_retire_due(struct timer *timer)
@@ -285,12 +297,24 @@ static void pick_max_requests(struct worker *worker)
         worker->max_requests = config->max_requests + random % span;
 }
 
+static struct topics *open_topics(struct worker *worker)
+{
+    const struct worker_boot *boot = worker->boot;
+    struct mailbox_post *post =
+        boot->mailbox != NULL ? mailbox_open(boot->mailbox, boot->seat) : NULL;
+    if (post == NULL && boot->mailbox != NULL)
+        log_error("topics do not reach other workers: %s", strerror(errno));
+    return topics_new(worker->loop, post, false);
+}
+
 static void open_worker(struct worker *worker)
 {
     worker->signal_fd = open_signals();
     worker->loop = loop_new();
     ENSURE(worker->loop != NULL && worker->signal_fd >= 0);
     worker->generations = generations_new(worker->loop, worker->boot->config, worker->boot->slot);
+    worker->topics = open_topics(worker);
+    generations_use_topics(worker->generations, worker->topics);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
@@ -313,6 +337,7 @@ static void close_worker(struct worker *worker)
     loop_turn(
         worker->loop); /* connections close in a turn, and their handlers' tasks before the VM */
     generations_free(worker->generations);
+    topics_free(worker->topics);
     loop_free(worker->loop);
     close(worker->signal_fd);
 }

@@ -6,7 +6,7 @@ local M = {}
 local listers = {}
 
 ---@class moonloop.Activity one line of `moonloop ps`
----@field kind string "background", "every", "cron", "after", "pool", "topic", "lock"
+---@field kind string "background", "every", "cron", "after", "pool", "topic", "lock", "process"
 ---@field name string
 ---@field app? string
 ---@field state string "running", "waiting", "stopped", "elsewhere" and the like

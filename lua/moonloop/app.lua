@@ -7,11 +7,14 @@
 local App = { __name = "moonloop.App" }
 App.__index = App
 
-local M = { App = App }
+local M = {
+    App = App,
+    limits = {}, -- by name of the app: its option max_background
+}
 
 local ROUTE_OPTIONS = { timeout = "number", max_body = "number", limit = "number", run = "string" }
 local RUNS = { loop = true, thread = true, process = true }
-local APP_OPTIONS = { mount = "string", host = "string", run = "string" }
+local APP_OPTIONS = { mount = "string", host = "string", run = "string", max_background = "number" }
 
 ---"apps/hello.lua:12" of the code that called a method of the app.
 local function caller(level)
@@ -43,7 +46,7 @@ local function check_options(options, known, what, level)
     end
 end
 
----@param options? { mount?: string, host?: string, run?: "loop"|"thread"|"process" }
+---@param options? { mount?: string, host?: string, run?: "loop"|"thread"|"process", max_background?: integer }
 ---@return moonloop.App
 function M.new(options)
     options = options or {}
@@ -100,7 +103,7 @@ local function check_function(fn, what)
     end
 end
 
-for _, name in ipairs({ "static", "ws", "sse", "every", "cron", "background" }) do
+for _, name in ipairs({ "static", "ws", "sse" }) do
     App[name] = function()
         error(("app:%s is not there yet; CHANGELOG.md tells what is"):format(name), 2)
     end
@@ -159,6 +162,51 @@ function App:on_stop(fn)
     local list = (self.root or self).stoppers
     list[#list + 1] = fn
     return self
+end
+
+local function root_of(self, name)
+    if getmetatable(self) ~= App then
+        error(("call it with a colon: app:%s(...)"):format(name), 3)
+    end
+    return self.root or self
+end
+
+---Runs `fn` again and again, every so many seconds, in each worker from the moment its code takes over; the first
+---time after one interval. What it raises is logged and counted, and the timer goes on. By its name it goes on over
+---a reload where it stood. docs/background.md has all of it.
+---@param seconds number 0.001 to 31622400, from tick to tick, however long a run takes
+---@param fn fun()
+---@param options? { name?: string, jitter?: number|string, overlap?: "skip"|"queue"|"allow", queue?: integer,
+---  once?: "server", immediately?: boolean } jitter: seconds, or "10%" of the interval
+---@return moonloop.Timer
+function App:every(seconds, fn, options)
+    local entry = require("moonloop.background").every(root_of(self, "every"), seconds, fn, options, 2)
+    return entry
+end
+
+---Runs `fn` at times of day: `line` is "minute hour day-of-month month day-of-week", or "@daily" and its sisters.
+---A line that is wrong, or that can never run, fails at load.
+---@param line string
+---@param fn fun()
+---@param options? { name?: string, zone?: string, timezone?: string, jitter?: number,
+---  overlap?: "skip"|"queue"|"allow", queue?: integer, once?: "server" } zone: "Europe/Berlin"; default the machine's
+---@return moonloop.Timer
+function App:cron(line, fn, options)
+    local entry = require("moonloop.background").cron(root_of(self, "cron"), line, fn, options, 2)
+    return entry
+end
+
+---Runs `fn(...)` as a task that outlives the request. While one of that name runs, another call gives the handle of
+---that one. Declared while the file is loaded, it runs in each worker from the moment its code takes over, and is
+---cancelled when that leaves; started in a handler, a stop waits for it. Raises `full` beyond `max_background`.
+---@param name string|{ name: string, timeout?: number, once?: "server" }
+---@param fn function
+---@param ... any at most 200
+---@return moonloop.Background handle
+---@return boolean is_new false: it ran already
+function App:background(name, fn, ...)
+    local entry, is_new = require("moonloop.background").background(root_of(self, "background"), name, fn, 2, ...)
+    return entry, is_new
 end
 
 ---A table of this app that survives reloads, in each worker on its own: when the code is replaced, what

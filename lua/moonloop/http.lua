@@ -4,7 +4,7 @@
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
 local core = require("moonloop.core.http")
-local now = require("moonloop.core.task").now
+local now = require("moonloop.clock").now
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
@@ -39,8 +39,14 @@ local M = {}
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
+---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
+
+---For transfer.lua: the other side gets a client like it, with connections of its own.
+function Client:__transfer()
+    return "moonloop.http", "client", self.given
+end
 
 local function exchange(client, wanted, deadline)
     local left = 0
@@ -172,7 +178,7 @@ function M.client(options)
     if not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
-    return setmetatable({ pool = pool, options = own }, Client)
+    return setmetatable({ pool = pool, options = own, given = options }, Client)
 end
 
 ---A client over connections that something else opens; for moonloop.testing.

@@ -31,7 +31,7 @@ local LAZY = {
     rate_limiter = "moonloop.sync.rate_limiter", singleflight = "moonloop.sync.singleflight",
     retry = "moonloop.sync.retry", circuit_breaker = "moonloop.sync.circuit_breaker",
     cache = "moonloop.sync.cache",
-    offload_map = "moonloop.pool", pool = "moonloop.pool",
+    offload_map = "moonloop.pool", pool = "moonloop.pool", progress = "moonloop.pool",
     process = "moonloop.process",
     shared = "moonloop.shared", topic = "moonloop.topic", lock = "moonloop.lock",
 }

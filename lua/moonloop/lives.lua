@@ -1,21 +1,54 @@
---- What happens to the apps of a generation when it takes over and when it leaves: on_start, on_stop, and the
---- state that goes from one to the next.
+--- What happens to the apps of a generation when it takes over and when it leaves: on_start, on_stop, background
+--- work, and the state that goes from one to the next.
 
-local buffer = require("string.buffer")
 local errors = require("moonloop.util.errors")
 local log = require("moonloop.log")
+local serial = require("moonloop.util.serial")
+local task = require("moonloop.task")
 
 local M = {}
 
-local function run_all(apps, names, list, what)
-    for number, app in ipairs(apps) do
-        for _, fn in ipairs(app[list] or {}) do
-            local ok, err = pcall(fn)
-            if not ok then
-                log.error(("%s of app %s failed: %s"):format(what, names[number], errors.message(err)),
-                    { traceback = type(err) == "table" and err.traceback or nil })
-            end
+local BACKGROUND = "\0background" -- no app has that name
+
+---moonloop.background, if an app has anything of it.
+local function background()
+    return package.loaded["moonloop.background"]
+end
+
+local function run_all(app, name, list, what)
+    for _, fn in ipairs(app[list] or {}) do
+        local ok, err = pcall(fn)
+        if not ok then
+            log.error(("%s of app %s failed: %s"):format(what, name, errors.message(err)),
+                { traceback = type(err) == "table" and err.traceback or nil })
         end
+    end
+end
+
+---Each app on its own: one whose on_start waits holds up its own background work alone.
+local function start(apps, names)
+    local tasks = {}
+    for number, app in ipairs(apps) do
+        if app.jobs or #(app.starters or {}) > 0 then
+            tasks[#tasks + 1] = task.spawn(function()
+                run_all(app, names[number], "starters", "on_start")
+                if background() then
+                    background().begin(app)
+                end
+                app.is_live = true
+            end)
+        else
+            app.is_live = true
+        end
+    end
+    for _, each in ipairs(tasks) do
+        each:wait()
+    end
+end
+
+local function stop(apps, names)
+    for number, app in ipairs(apps) do
+        run_all(app, names[number], "stoppers", "on_stop")
     end
 end
 
@@ -23,7 +56,7 @@ local function save(apps, names)
     local saved = {}
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
-            local ok, bytes = pcall(buffer.encode, state)
+            local ok, bytes = pcall(serial.encode, state)
             if ok then
                 saved[names[number] .. "\0" .. name] = bytes
             else
@@ -31,11 +64,12 @@ local function save(apps, names)
             end
         end
     end
-    return next(saved) and buffer.encode(saved) or ""
+    saved[BACKGROUND] = background() and serial.encode(background().save()) or nil
+    return next(saved) and serial.encode(saved) or ""
 end
 
 local function restore(apps, names, bytes)
-    local saved = buffer.decode(bytes)
+    local saved = serial.decode(bytes)
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
             local before = saved[names[number] .. "\0" .. name]
@@ -43,23 +77,36 @@ local function restore(apps, names, bytes)
                 for key in pairs(state) do
                     state[key] = nil
                 end
-                for key, value in pairs(buffer.decode(before)) do
+                for key, value in pairs(serial.decode(before)) do
                     state[key] = value
                 end
             end
         end
     end
+    if saved[BACKGROUND] and background() then
+        background().restore(serial.decode(saved[BACKGROUND]))
+    end
 end
 
 ---@param apps moonloop.App[] by number; an app that failed to load is an empty table
 ---@param names string[] their names
----@return { start: function, stop: function, save: fun(): string, restore: fun(bytes: string) }
+---@return { start: function, stop: function, save: fun(): string, restore: fun(bytes: string), quiesce: function,
+---  leave: function }
 function M.of(apps, names)
+    local function tell_background(what)
+        return function()
+            if background() then
+                background()[what]()
+            end
+        end
+    end
     return {
-        start = function() run_all(apps, names, "starters", "on_start") end,
-        stop = function() run_all(apps, names, "stoppers", "on_stop") end,
+        start = function() start(apps, names) end,
+        stop = function() stop(apps, names) end,
         save = function() return save(apps, names) end,
         restore = function(bytes) restore(apps, names, bytes) end,
+        quiesce = tell_background("quiesce"),
+        leave = tell_background("leave"),
     }
 end
 

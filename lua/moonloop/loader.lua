@@ -54,7 +54,8 @@ local function run_file(name, file, shown_dir, rival)
         error(("%s/%s: the file has to end with `return app`, but returned %s"):format(shown_dir, file,
             app == nil and "nothing" or "a " .. type(app)), 0)
     end
-    app.name, app.file = name, file
+    app.name, app.file, app.is_loaded = name, file, true
+    app_module.limits[name] = app.options.max_background
     return app
 end
 
@@ -100,10 +101,8 @@ end
 
 ---A handler that runs where the route or the app says. `index`: of the route in its app.
 local function placed(app, index, handler, run)
-    if run == "thread" then
-        return require("moonloop.thread_route").handler(app, index)
-    elseif run == "process" then
-        error("run = \"process\" comes with a later version; run = \"thread\" is there", 0)
+    if run == "thread" or run == "process" then
+        return require("moonloop.thread_route").handler(app, index, run)
     end
     return handler
 end
@@ -112,11 +111,7 @@ end
 local function route_of(number, app, mount, index)
     local route = app.routes[index]
     local handler = app_module.compose(route.owner, route.handler)
-    local ok, placed_handler = pcall(placed, app, index, handler, route.options.run or app.options.run)
-    if not ok then
-        error(("%s: %s %s: %s"):format(route.source, route.method, mount .. route.pattern, placed_handler), 0)
-    end
-    handler = placed_handler
+    handler = placed(app, index, handler, route.options.run or app.options.run)
     return {
         app = number, method = route.method, pattern = mount .. route.pattern, source = route.source,
         wants = wanted(handler), host = app.options.host, timeout = route.options.timeout,

@@ -3,7 +3,6 @@
 local core = require("moonloop.core.thread")
 local environment = require("moonloop.environment")
 local errors = require("moonloop.util.errors")
-local log = require("moonloop.log")
 local transfer = require("moonloop.transfer")
 
 local M = {}
@@ -28,16 +27,15 @@ end
 local unpacker = require("moonloop.unpacker").new(core.blob, env_of, set_path)
 
 local function pack(...)
-    local message, reason = transfer.pack(nil, "result", true, select("#", ...), ...)
+    local message, parts = transfer.pack(nil, "result", true, select("#", ...), ...)
     if not message then
-        error("offload: " .. reason, 0)
+        error("offload: " .. parts, 0)
     end
-    return message
+    return message, parts
 end
 
 local function run(what, ...)
     if type(what) == "function" then
-        log.set_context(nil)
         return pack(what(...))
     end
     return pack(require("moonloop.thread_route").run(env_of, ...))
@@ -45,20 +43,23 @@ end
 
 ---Runs a job. The core calls it as a task of its own.
 ---@param message string
+---@param parts? string[] its big strings
 ---@return string message true and the results
-function M.run(message)
-    return run(unpacker:unpack(message))
+---@return string[]? parts
+function M.run(message, parts)
+    return run(unpacker:unpack(message, parts))
 end
 
 ---An error as a message; one that cannot be sent is described.
 ---@param err any
 ---@return string message
+---@return string[]? parts
 function M.failure(err)
-    local message = transfer.pack(nil, "error", false, 1, err)
+    local message, parts = transfer.pack(nil, "error", false, 1, err)
     if message then
-        return message
+        return message, parts
     end
-    return (transfer.pack(nil, "error", false, 1, errors.new("error", errors.message(err))))
+    return transfer.pack(nil, "error", false, 1, errors.new("error", errors.message(err)))
 end
 
 return M

@@ -3,6 +3,7 @@
 local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
+local serial = require("moonloop.util.serial")
 
 local settle = errors.settle
 
@@ -103,6 +104,9 @@ function methods:body()
         return body
     end
     local token, parts = self[1], nil
+    if not token then
+        error("req:body() was not read before the request was sent to another VM: read it there first", 0)
+    end
     while check_body(core.body_state(token)) == "coming" do
         settle(core.wait_body(token))
         parts = parts or {}
@@ -176,6 +180,26 @@ function methods:form()
         end
     end
     return fields
+end
+
+---Runs `fn(...)` when the answer has left: as a task of its own, which neither the end of the request nor its timeout
+---ends. Several run at once. Only after an answer: when the handler fails or the client has gone before it, none runs.
+---`req` and `res` are closed by then: what the task needs of them goes in the arguments. What it raises is logged with
+---the request's id. Raises `full` when the app has too much under way (option max_background of the app).
+---@overload fun(self: moonloop.Request, options: { timeout?: number, name?: string }, fn: function, ...: any)
+---@param fn function
+---@param ... any at most 200
+function methods:after(fn, ...)
+    require("moonloop.background.after").add(self, fn, ...)
+end
+
+---For transfer.lua: what a job gets of a request that it is given is a copy.
+---@param req moonloop.Request
+function Request.__transfer(req)
+    local copy = require("moonloop.thread_route").copy_of(req)
+    local context = rawget(req, "context")
+    copy.context = context and pcall(serial.encode, context) and context or nil
+    return "moonloop.thread_route", "request_of", copy
 end
 
 return Request

@@ -7,7 +7,7 @@ local settle = require("moonloop.util.errors").settle
 ---@class moonloop.Response
 ---@field status integer? 200..599
 ---@field headers table<string, string|string[]> a list sends the field several times
-local Response = { __name = "moonloop.Response" }
+local Response = { __name = "moonloop.Response", __transfer = false }
 
 local methods = {}
 

@@ -3,10 +3,16 @@
 --- A child never outlives the scope it was spawned in. Leaving a scope waits for its children; the first
 --- failure in one that fails fast cancels the siblings and is what the parent sees.
 
+local clock = require("moonloop.clock")
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
 
 local settle = errors.settle
+
+---What a task or scope is cancelled with, from where a user's code says so.
+local function cancellation(message, cause)
+    return errors.new("cancelled", message, { cause = cause, cancelled_at = core.site() })
+end
 
 local M = {}
 
@@ -18,7 +24,7 @@ end
 
 ---Monotonic seconds, for measuring; unrelated to the time of day.
 ---@return number
-M.now = core.now
+M.now = clock.now
 
 ---@class moonloop.Task
 ---@field name? string what it was spawned as
@@ -45,7 +51,7 @@ end
 ---has ended.
 ---@param reason? string
 function Task:cancel(reason)
-    core.cancel(self, errors.new("cancelled", reason or "the task was cancelled"))
+    core.cancel(self, cancellation(reason or "the task was cancelled"))
 end
 
 function Task.__index(self, key)
@@ -82,6 +88,15 @@ function M.spawn(fn, ...)
     return task
 end
 
+---The same, for a task that belongs to nobody: whoever keeps the handle has to see to its end. No part of the face.
+---@param fn function
+---@param ... any at most 200
+---@return moonloop.Task
+function M.spawn_detached(fn, ...)
+    local task = new_task("spawn", false, fn, ...)
+    return task
+end
+
 ---@class moonloop.Scope
 local Scope = { __name = "moonloop.Scope" }
 Scope.__index = Scope
@@ -100,7 +115,7 @@ end
 ---Cancels every task of the scope, its body included. Harmless when it was left.
 ---@param reason? string
 function Scope:cancel(reason)
-    core.scope_cancel(self[1], errors.new("cancelled", reason or "the scope was cancelled"))
+    core.scope_cancel(self[1], cancellation(reason or "the scope was cancelled"))
 end
 
 local function pack(...)
@@ -116,9 +131,7 @@ local function on_error(err)
 end
 
 local function cancel_children(handle, err)
-    local reason = errors.new("cancelled", "the scope was left by an error: " .. errors.message(err))
-    reason.cause = err
-    core.scope_cancel(handle, reason)
+    core.scope_cancel(handle, cancellation("the scope was left by an error: " .. errors.message(err), err))
 end
 
 ---Enters, runs `fn(scope, ...)`, waits for the children, leaves.
@@ -134,16 +147,18 @@ function M.enclose(deadline, fails_fast, is_shield, fn, ...)
     if not results[1] then
         cancel_children(handle, results[2])
     end
-    local has_joined, why = core.scope_join(handle)
+    local has_joined, was_alone = core.scope_join(handle)
     if not has_joined then
         core.scope_give_up(handle)
-        error(why, 0)
+        error(was_alone, 0)
     end
     local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
     if has_failure then
         return results, failure, is_cancelled
     elseif not results[1] then
         return results, results[2], is_cancelled
+    elseif was_alone then
+        return results, nil, is_cancelled -- it ended well, if late: what it received or locked is not lost
     elseif errors.is(reason, "timeout") or errors.is(reason, "deadlock") then
         return results, reason, is_cancelled
     end
@@ -177,7 +192,8 @@ local function without_scope(_, fn, ...)
     return fn(...)
 end
 
----Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout`. Nested ones only shorten.
+---Runs `fn(...)` with a deadline for all that it waits for. Raises `timeout` when the deadline cut a wait or a task
+---short: what ends well on its own is never thrown away. Nested ones only shorten.
 ---@param seconds number 0 to 31622400
 ---@param fn function
 ---@return any ... what `fn` returned

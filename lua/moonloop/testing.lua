@@ -7,6 +7,7 @@
 local core = require("moonloop.core.testing")
 local http = require("moonloop.http")
 local json = require("moonloop.json")
+local time = require("moonloop.testing.time")
 
 ---@class moonloop.testing.Response
 ---@field status integer
@@ -35,7 +36,7 @@ end
 local Client = { __name = "moonloop.testing.Client" }
 Client.__index = Client
 
-local M = {}
+local M = { virtual = time.virtual, explore = time.explore }
 
 ---Calls an app and waits for the whole answer. Redirects are not followed unless `redirects` says so.
 ---Raises what moonloop.http raises: `closed` when the connection ends without an answer.

@@ -1,6 +1,7 @@
---- Handlers with `run = "thread"`: both ends. On the loop: the request is copied, its body read before. On the
---- thread: the app is loaded from the bytes of the same generation, once for each VM; the handler with its
---- middleware gets a req and a res with the same methods; what it answers is copied back.
+--- Handlers with `run = "thread"` or `run = "process"`: both ends. On the loop: the request is copied, its body
+--- read before. In the other VM, on a thread or in a process: the app is loaded from the bytes of the same
+--- generation, once for each VM; the handler with its middleware gets a req and a res with the same methods; what
+--- it answers is copied back.
 
 local app_module = require("moonloop.app")
 
@@ -13,22 +14,33 @@ local FIELDS = {
     "route", "deadline",
 }
 
-local function copy_of(req)
+---What is known of a request, as plain values; the body if it was read.
+---@param req moonloop.Request
+---@return table
+function M.copy_of(req)
     local core = require("moonloop.core.request")
-    local copy = { whole_body = req:body() }
+    local copy = { whole_body = rawget(req, "whole_body") }
     for _, name in ipairs(FIELDS) do
         copy[name] = req[name]
     end
-    copy.headers = core.headers(req[1])
-    copy.raw_query = core.raw_query(req[1])
+    local token = rawget(req, 1)
+    if token then
+        copy.headers, copy.raw_query = core.headers(token), core.raw_query(token)
+    else -- of a copy
+        copy.headers, copy.raw_query = {}, rawget(req, "raw_query")
+        for name, value in pairs(req.headers) do
+            copy.headers[name] = value
+        end
+    end
     return copy
 end
 
----A handler for the loop that has route `index` of the app (0: its not_found handler) run on a thread.
+---A handler for the loop that has route `index` of the app (0: its not_found handler) run elsewhere.
 ---@param app moonloop.App
 ---@param index integer
+---@param run "thread"|"process"
 ---@return function
-function M.handler(app, index)
+function M.handler(app, index, run)
     local offload = require("moonloop.offload")
     local route = app.routes[index]
     local spec = {
@@ -36,11 +48,17 @@ function M.handler(app, index)
         method = route and route.method, pattern = route and route.pattern,
         label = route and route.source or app.missing_source,
     }
+    -- Now, so that the pool goes on when the generation before this one ends.
+    local pool = run == "process" and offload.processes() or offload.default()
     return function(req, res)
-        local reply = offload.run_route(spec, copy_of(req))
+        req:body()
+        local reply = offload.run_route(spec, M.copy_of(req), pool)
         rawset(res, "status", reply.status)
         rawset(res, "headers", reply.headers)
         rawset(res, "body", reply.body)
+        if reply.after then
+            require("moonloop.background.after").add_all(req[1], reply.after)
+        end
         return unpack(reply, 1, reply.n)
     end
 end
@@ -54,6 +72,7 @@ local function load_app(spec, env_of)
     local shown_dir = core.apps_dir():match("[^/]+$")
     local chunk = assert(loadstring(core.file(spec.app, spec.file), "@" .. shown_dir .. "/" .. spec.file))
     local app = setfenv(chunk, env_of(spec.app))()
+    app.is_loaded = true
     apps[spec.app] = { app = app, handlers = {} }
     return apps[spec.app]
 end
@@ -75,9 +94,11 @@ local function load_handler(loaded, spec)
     return handler
 end
 
-local function request_of(copy)
+---@param copy table what copy_of gave
+---@return moonloop.Request
+function M.request_of(copy)
     local request = require("moonloop.request")
-    copy.context = {}
+    copy.context = copy.context or {}
     setmetatable(copy.headers, request.any_case)
     return setmetatable(copy, request)
 end
@@ -92,8 +113,9 @@ local function has_type(headers)
 end
 
 ---What goes back. A table becomes JSON here, off the loop.
-local function reply_of(res, ...)
+local function reply_of(req, res, ...)
     local reply = { n = select("#", ...), ... }
+    reply.after = rawget(req, "after_jobs")
     reply.status, reply.headers, reply.body = rawget(res, "status"), rawget(res, "headers"), rawget(res, "body")
     if type(reply[1]) == "table" then
         reply[1] = require("moonloop.json").encode(reply[1])
@@ -110,12 +132,11 @@ end
 ---@param copy table
 ---@return table reply
 function M.run(env_of, spec, copy)
-    local log = require("moonloop.log")
-    log.set_context({ request_id = copy.id, app = copy.app, route = copy.route })
     local loaded = apps[spec.app] or load_app(spec, env_of)
     local handler = loaded.handlers[spec.index] or load_handler(loaded, spec)
     local res = setmetatable({}, require("moonloop.response"))
-    return reply_of(res, handler(request_of(copy), res))
+    local req = M.request_of(copy)
+    return reply_of(req, res, handler(req, res))
 end
 
 return M

@@ -4,6 +4,13 @@
 ---
 --- What is loaded on both sides travels by name: modules, and functions and classes that are fields of one.
 --- Functions of apps travel as bytecode with their upvalues; a variable that two of them share stays shared.
+---
+--- An object whose metatable has a function `__transfer` is made anew on the other side: the function gives a
+--- module, the name of a function in it, and plain arguments for that. `__transfer = false` refuses: a copy of a
+--- mutex locks nobody out.
+---
+--- Big strings stay out of the encoding, where each would be copied twice more on either side: they are listed
+--- beside the message and copied once into what travels and once out of it (core/script/parcel.h).
 
 local buffer = require("string.buffer")
 local environment = require("moonloop.environment")
@@ -20,41 +27,43 @@ local getupvalue, upvalueid = debug.getupvalue, debug.upvalueid
 local names = require("moonloop.names")
 local find_name = names.find
 
-local SCALARS = { ["nil"] = true, boolean = true, number = true, string = true }
-local NOUNS = { thread = "coroutine", cdata = "cdata value" }
+local BIG_BYTES = 16384 -- strings from here on go beside the message
+local MAX_CTYPE_BYTES = 60
+local SCALARS = { ["nil"] = true, boolean = true, number = true }
+local NOUNS = { thread = "coroutine" }
 
 ---@class moonloop.transfer.Side
 ---@field put fun(bytes: string): integer? keeps the bytecode of a function for the other side
 ---@field get fun(number: integer): string what the other side has put
 
--- Where a function's bytecode is: { number = } or { bytes = }. By prototype, so that closures made again and
--- again are one; by closure as well, which is quicker.
+-- What is known of a function: { count =, label =, number =, bytes =, is_put = }. By prototype, so that closures
+-- made again and again are one; by closure as well, which is quicker.
 local by_closure = setmetatable({}, { __mode = "k" })
 local by_proto = setmetatable({}, { __mode = "k" })
 
-local function dump(fn, put)
+local function describe(fn)
     local info = debug.getinfo(fn, "uS")
-    local bytes = string.char(info.nups) .. string.dump(fn)
-    local number = put and put(bytes)
-    return {
-        number = number, bytes = not number and bytes or nil, count = info.nups,
-        label = info.short_src .. ":" .. info.linedefined,
-    }
+    return { count = info.nups, label = info.short_src .. ":" .. info.linedefined }
+end
+
+local function bytes_of(fn, known)
+    return string.char(known.count) .. string.dump(fn)
 end
 
 ---@return { number: integer?, bytes: string?, count: integer, label: string }
 local function prototype(fn, put)
     local known = by_closure[fn]
-    if known then
-        return known
-    end
-    local proto = funcinfo(fn).proto
-    known = by_proto[proto]
     if not known then
-        known = dump(fn, put)
-        by_proto[proto] = known
+        local proto = funcinfo(fn).proto
+        known = by_proto[proto] or describe(fn)
+        by_proto[proto], by_closure[fn] = known, known
     end
-    by_closure[fn] = known
+    if put and not known.is_put then
+        known.number, known.is_put = put(bytes_of(fn, known)), true
+    end
+    if not known.bytes and not (put and known.number) then
+        known.bytes = bytes_of(fn, known)
+    end
     return known
 end
 
@@ -63,6 +72,7 @@ end
 ---@field objects table[] what is sent
 ---@field values any[] by number of object
 ---@field seen table<any, integer> number of object by value
+---@field parts string[] big strings
 ---@field cells table the first object and upvalue that has a variable
 ---@field parents integer[] by number of object: that which led to it; 0 for the message itself
 ---@field steps table how the parent led to it: a name of STEPS
@@ -95,6 +105,9 @@ local STEPS = {
     argument = function(place)
         return ", argument " .. place
     end,
+    value = function(place)
+        return ", value " .. place
+    end,
     result = function(place)
         return ", result " .. place
     end,
@@ -103,14 +116,24 @@ local STEPS = {
     end,
 }
 
+---The name of an object's class.
+local function class_of(value)
+    local meta = debug.getmetatable(value)
+    return type(value) == "table" and type(meta) == "table" and rawget(meta, "__name") or nil
+end
+
 function Packer:refuse(number, noun)
-    local parts = {}
+    local parts, parent = {}, self.parents[number]
+    local class = parent ~= 0 and self.steps[number] == "key" and class_of(self.values[parent])
+    if class then -- what an object is made of says little to who uses it
+        number, noun = parent, class
+    end
     while number ~= 0 do
         table.insert(parts, 1, STEPS[self.steps[number]](self.keys[number]))
         number = self.parents[number]
     end
     local way = table.concat(parts):gsub("^, ", "")
-    error({ refused = ("%s: cannot send a %s to a thread"):format(way, noun) }, 0)
+    error({ refused = ("%s: cannot send a %s to another VM"):format(way, noun) }, 0)
 end
 
 ---The number of the object for a value; new ones are filled later, so that no depth is too deep.
@@ -128,8 +151,12 @@ function Packer:add(value, parent, step, key)
 end
 
 local function is_scalar(value)
-    return SCALARS[type(value)] or (type(value) == "cdata" and (istype(INT64, value) or istype(UINT64, value)))
-        or (type(value) == "userdata" and value == require("moonloop.json").null)
+    local kind = type(value)
+    if kind == "string" then
+        return #value < BIG_BYTES
+    end
+    return SCALARS[kind] or (kind == "cdata" and (istype(INT64, value) or istype(UINT64, value)))
+        or (kind == "userdata" and value == require("moonloop.json").null)
 end
 
 ---A scalar as { value }, anything else as { nil, number }.
@@ -162,7 +189,11 @@ end
 
 function Packer:fill_function(object, fn, number)
     local proto = prototype(fn, self.put)
-    object.proto, object.bytes = proto.number, proto.bytes
+    if self.put and proto.number then
+        object.proto = proto.number
+    else
+        object.bytes = proto.bytes
+    end
     object.app = environment.app_of(getfenv(fn))
     if proto.count == 0 then
         return
@@ -188,11 +219,44 @@ function Packer:fill_function(object, fn, number)
     object.scalars, object.refs, object.joins = scalars, refs, joins
 end
 
+---What the class of a value says about sending it: a function, false, or nothing.
+local function transfer_of(value)
+    local meta = debug.getmetatable(value)
+    if type(meta) == "table" then
+        return rawget(meta, "__transfer")
+    end
+end
+
+local function made(how, module, field, ...)
+    return {
+        made = module, field = field, app = environment.app_of(getfenv(how)),
+        args = buffer.encode({ n = select("#", ...), ... }),
+    }
+end
+
+local function noun_of(value)
+    if type(value) ~= "cdata" then
+        return NOUNS[type(value)] or type(value)
+    end
+    return "cdata value (" .. tostring(ffi.typeof(value)):match("^ctype<(.*)>$"):sub(1, MAX_CTYPE_BYTES) .. ")"
+end
+
 ---@return table object
 function Packer:fill(value, number)
+    if type(value) == "string" then
+        local place = #self.parts + 1
+        self.parts[place] = value
+        return { part = place }
+    end
     local name = find_name(value)
     if name then
         return name
+    end
+    local how = transfer_of(value)
+    if how then
+        return made(how, how(value))
+    elseif how == false then
+        self:refuse(number, class_of(value) or type(value) .. " of this kind")
     end
     local kind, object = type(value), {}
     object.kind = kind
@@ -204,7 +268,7 @@ function Packer:fill(value, number)
         end
         self:fill_function(object, value, number)
     else
-        self:refuse(number, NOUNS[kind] or kind)
+        self:refuse(number, noun_of(value))
     end
     return object
 end
@@ -227,7 +291,7 @@ local function is_plain(value, seen, depth)
     end
     seen[value] = true
     for key, item in next, value do
-        if not is_scalar(key) or not (SCALARS[type(item)] or is_plain(item, seen, depth + 1)) then
+        if not is_scalar(key) or not (is_scalar(item) or is_plain(item, seen, depth + 1)) then
             return false
         end
     end
@@ -256,7 +320,7 @@ local function are_plain(count, ...)
     local seen
     for i = 1, count do
         local value = select(i, ...)
-        if not SCALARS[type(value)] then
+        if not is_scalar(value) then
             seen = seen or {}
             if not is_plain(value, seen, 1) then
                 return false
@@ -269,7 +333,7 @@ end
 local function pack_graph(put, noun, first, count, ...)
     names.refresh()
     local packer = setmetatable({
-        put = put, objects = {}, values = {}, seen = {}, cells = {}, parents = {}, steps = {}, keys = {},
+        put = put, objects = {}, values = {}, seen = {}, cells = {}, parents = {}, steps = {}, keys = {}, parts = {},
     }, Packer)
     local boxes = { packer:box(first, 0, "first") }
     for i = 1, count do
@@ -277,12 +341,12 @@ local function pack_graph(put, noun, first, count, ...)
     end
     packer:fill_all()
     out:reset():encode(head):encode(GRAPH):encode(packer.objects):encode(boxes):encode(count)
-    return out:get()
+    return out:get(), packer.parts[1] and packer.parts
 end
 
-local function finish_graph(ok, result)
+local function finish_graph(ok, result, parts)
     if ok then
-        return result
+        return result, parts
     end
     if type(result) == "table" and result.refused then
         return nil, result.refused
@@ -292,18 +356,18 @@ end
 
 ---A message of a first value, which is a scalar or a function, and others after it.
 ---@param put? fun(bytes: string): integer?
----@param noun "argument"|"result"|"error" what the others are called when one cannot be sent
+---@param noun "argument"|"result"|"error"|"value" what the others are called when one cannot be sent
 ---@param first any
 ---@param count integer of the others
 ---@return string? message nil when a value cannot be sent
----@return string? reason
+---@return string[]|string? parts big strings, if any; why, without a message
 function M.pack(put, noun, first, count, ...)
     if type(first) ~= "function" and are_plain(count, ...) then
         return pack_plain(first, count, ...)
     end
     if type(first) == "function" and not find_name(first) and funcinfo(first).proto then
         local proto = prototype(first, put)
-        if proto.count == 0 and proto.number and are_plain(count, ...) then
+        if put and proto.count == 0 and proto.number and are_plain(count, ...) then
             local app = environment.app_of(getfenv(first))
             return pack_plain(app and { proto.number, app } or { proto.number }, count, ...)
         end

@@ -48,7 +48,13 @@ function Unpacker:closure(number, bytes, app)
     return factory()
 end
 
-function Unpacker:create(object)
+function Unpacker:make(object)
+    local env = object.app and self.env_of(object.app) or _G
+    local args = buffer.decode(object.args)
+    return env.require(object.made)[object.field](unpack(args, 1, args.n))
+end
+
+function Unpacker:create(object, parts)
     if object.globals then
         return self.env_of(object.globals)
     elseif object.module then
@@ -63,6 +69,10 @@ function Unpacker:create(object)
         return value
     elseif object.kind == "table" then
         return object.scalars
+    elseif object.part then
+        return parts[object.part]
+    elseif object.made then
+        return self:make(object)
     end
     return self:closure(object.proto, object.bytes, object.app)
 end
@@ -95,10 +105,10 @@ local function connect_function(fn, object, values)
     end
 end
 
-function Unpacker:build(objects)
+function Unpacker:build(objects, parts)
     local values = {}
     for number, object in ipairs(objects) do
-        values[number] = self:create(object)
+        values[number] = self:create(object, parts)
     end
     for number, object in ipairs(objects) do
         if object.kind == "table" then
@@ -134,9 +144,10 @@ end
 
 ---What transfer.pack of the other side was given.
 ---@param message string
+---@param parts? string[] big strings
 ---@return any first
 ---@return any ... the others
-function Unpacker:unpack(message)
+function Unpacker:unpack(message, parts)
     into:set(message)
     local number = into:decode()
     if number ~= self.head and self.on_head then
@@ -148,7 +159,7 @@ function Unpacker:unpack(message)
         return unpack_plain(self)
     end
     local objects, boxes, count = into:decode(), into:decode(), into:decode()
-    local values, built = {}, self:build(objects)
+    local values, built = {}, self:build(objects, parts)
     for i = 1, count + 1 do
         local box = boxes[i]
         if box[2] then

@@ -171,20 +171,20 @@ describe("offload", function()
 
     it("refuses what cannot be sent, and names it", function()
         local file, co = io.stdout, coroutine.create(print)
-        assert.matches("offload: upvalue 'file': cannot send a userdata to a thread",
+        assert.matches("offload: upvalue 'file': cannot send a userdata to another VM",
             failure(offload, function() return file end), 1, true)
-        assert.matches("offload: argument 2.rows[3]: cannot send a coroutine to a thread",
+        assert.matches("offload: argument 2.rows[3]: cannot send a coroutine to another VM",
             failure(offload, print, 1, { rows = { 1, 2, co } }), 1, true)
         local function inner()
             return co
         end
-        assert.matches("offload: upvalue 'inner', upvalue 'co': cannot send a coroutine to a thread",
+        assert.matches("offload: upvalue 'inner', upvalue 'co': cannot send a coroutine to another VM",
             failure(offload, function() return inner() end), 1, true)
-        assert.matches("argument 1: cannot send a C function to a thread",
+        assert.matches("argument 1: cannot send a C function to another VM",
             failure(offload, function() end, require("moonloop.core.task").sleep and (function()
                 return string.gmatch("a", "a")
             end)()), 1, true)
-        assert.matches("result 1: cannot send a userdata to a thread", failure(offload, function()
+        assert.matches("result 1: cannot send a userdata to another VM", failure(offload, function()
             return io.stdout
         end).message, 1, true)
         assert.matches("expected a function, got a nil", failure(offload), 1, true)

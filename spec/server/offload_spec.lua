@@ -207,17 +207,3 @@ return app
         assert.equal("report\n", site:get("/docs/report").body)
     end)
 end)
-
-describe("run = \"process\"", function()
-    after_each(server.clean)
-
-    it("is refused while loading, with the place and the way out", function()
-        local site = server.start({ apps = { ["index.lua"] = BLOCKING, ["p.lua"] = [[
-local app = require("moonloop").app()
-app:get("/", { run = "process" }, function() end)
-return app
-]] }, options = { "--workers", "1" } })
-        local log = site:wait_log("run = \"process\"")
-        assert.matches("p.lua:2: GET /p/: run = \"process\" comes with a later version", log, 1, true)
-    end)
-end)

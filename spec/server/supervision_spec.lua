@@ -267,6 +267,29 @@ describe("stopping", function()
         -- Nothing keeps the port.
         server.start({ apps = { ["hello.lua"] = APP }, bind = "127.0.0.1:" .. site.port })
     end)
+
+    for _, kind in ipairs({ "port", "Unix socket" }) do
+        it("frees the " .. kind .. " of a killed master while its workers still finish long requests", function()
+            local path = process.directory() .. "/socket"
+            local site = start({ bind = kind ~= "port" and "unix:" .. path or nil })
+            local pid = site:worker_pids()[1]
+            local crowd = ask(site, 1, "/hello/long")
+            site:wait_status("a request in flight", function(status)
+                return status.workers[1].in_flight == 1
+            end)
+            site:signal("KILL")
+            site:wait_log("the master is gone: leaving")
+            local bind = kind == "port" and "127.0.0.1:" .. site.port or "unix:" .. path
+            local successor = server.start({ apps = { ["hello.lua"] = APP }, bind = bind })
+            assert.is_true(process.exists(pid))
+            for _ = 1, 20 do -- every one of them reaches the new server
+                assert.not_equal(tostring(pid), successor:get("/hello/pid").body)
+            end
+            process.kill(pid, "TERM") -- a second wish to leave: at once
+            process.wait_for("the end of the worker", function() return not process.exists(pid) end)
+            assert.equal(0, count_answers(crowd))
+        end)
+    end
 end)
 
 describe("the number of workers", function()

@@ -1,8 +1,8 @@
 --- The command line: words in, one flat table out, for the C side to act on.
 ---
 --- The table has `command`, the command's own arguments and, for those that concern a server, every option
---- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers` and `threads` 0 for auto,
---- `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
+--- of cli/options.lua under its name: times in seconds, sizes in bytes, `workers`, `threads` and `processes` 0 for
+--- auto, `bind` a list, paths absolute. Commands that Lua can finish alone (help, version, new) are finished here:
 --- then `command` is "exit" and `exit_code` says how; `message`, when there is one, is what was wrong, for
 --- the caller to print.
 
@@ -156,6 +156,11 @@ end
 ---@return integer exit_code
 function M.task(words)
     local parsed = require("moonloop.cli.parser").parse(words)
+    local problem = require("moonloop.cli.shared").settle()
+    if problem then
+        io.stderr:write("moonloop: ", problem, "\n")
+        return 1
+    end
     return require("moonloop.cli." .. parsed.command).run(parsed)
 end
 

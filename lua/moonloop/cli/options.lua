@@ -37,6 +37,11 @@ M.list = {
         doc = "Threads per worker for offloaded work.",
     },
     {
+        name = "processes", type = "count", default = 0, shown = "auto", max = 256, metavar = "N",
+        doc = "Processes per worker for routes with run = \"process\"; auto is as many as threads. They start"
+            .. " with the first requests for such routes.",
+    },
+    {
         name = "dev", type = "boolean", default = false,
         doc = "For development: one worker, error pages with the source, refused changes shown on HTML pages.",
     },
@@ -153,6 +158,15 @@ M.list = {
     {
         name = "keyfile", type = "path",
         doc = "Private key for TLS. Not served yet: the server refuses to start with it.",
+    },
+    {
+        name = "shared_path", type = "path", shown = "in memory, gone with the server", metavar = "DIR",
+        doc = "Keep the shared dictionary in this directory, where it outlives the server. Not on a network file"
+            .. " system.",
+    },
+    {
+        name = "shared_size", type = "bytes", default = 67108864, shown = "64M", min = 1048576, max = 1099511627776,
+        doc = "How much the shared dictionary holds, keys and values together; beyond it the oldest entries go.",
     },
     {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",

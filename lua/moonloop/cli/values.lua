@@ -76,7 +76,7 @@ function readers.bytes(option, value)
         return number
     end
     return nil, "bytes: a whole number, or one with K, M or G behind it"
-        .. (option.max and (", up to %d"):format(max) or "")
+        .. (option.min and (", from %d"):format(min) or "") .. (option.max and (", up to %d"):format(max) or "")
 end
 
 function readers.boolean(_, value)

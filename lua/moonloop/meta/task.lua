@@ -11,7 +11,7 @@ local task = {}
 function task.sleep(seconds) end
 
 ---@param handle table filled when the task ends: [1..n], n, err, state, site
----@param scope moonloop.core.Scope? the running task's innermost when nil
+---@param scope moonloop.core.Scope|false? the running task's innermost when nil, nobody's when false
 ---@param fn function
 ---@param ... any at most 200
 function task.spawn(handle, scope, fn, ...) end
@@ -39,7 +39,8 @@ function task.scope_enter(deadline, fails_fast, is_shield) end
 function task.scope_cancel(scope, err) end
 
 ---@param scope moonloop.core.Scope
----@return boolean, any
+---@return boolean
+---@return any was_alone whether there was nothing to wait for, or the error
 function task.scope_join(scope) end
 
 ---@param scope moonloop.core.Scope
@@ -53,8 +54,8 @@ function task.scope_leave(scope) end
 ---@param scope moonloop.core.Scope
 function task.scope_give_up(scope) end
 
----@return number seconds monotonic
-function task.now() end
+---@return string? site "apps/a.lua:12": where the caller of moonloop's own Lua stands in a user's file
+function task.site() end
 
 ---@return boolean
 function task.is_task() end

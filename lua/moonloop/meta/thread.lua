@@ -25,4 +25,12 @@ function thread.apps_dir() end
 ---@return boolean cancelled whether the caller of the running job has stopped waiting
 function thread.is_cancelled() end
 
+---@return boolean heard whether the caller of the running job wants what is posted
+function thread.is_heard() end
+
+---Sends a message ahead of the running job's end.
+---@param message string
+---@param parts string[]?
+function thread.post(message, parts) end
+
 return thread

@@ -7,12 +7,26 @@
 ---@field traceback string where it was made
 ---@field is_traced? boolean the traceback is the one of the raise, across spawn sites
 ---@field is_logged? boolean whoever raised it has logged it
+---@field cause? any what led to it: the failure for which a task was cancelled
+---@field reason? moonloop.Error of a wait that was cut short: the error that all waits of the scope share
+---@field where? string of a wait that was cut short: "apps/a.lua:12 in sleep"
+---@field cancelled_at? string who cancelled it, or set the deadline that struck: "apps/a.lua:7"
 local Error = {}
 Error.__index = Error
 Error.__name = "moonloop.Error"
 
+local function place(label, site)
+    return site and ("%s %s"):format(label, site)
+end
+
 function Error:__tostring()
-    return self.message
+    local waiting = place("waiting at", self.where)
+    local cancelled = place(self.code == "cancelled" and "cancelled at" or "set at", self.cancelled_at)
+    if not waiting and not cancelled then
+        return self.message
+    end
+    local both = waiting and cancelled and "; " or ""
+    return ("%s (%s%s%s)"):format(self.message, waiting or "", both, cancelled or "")
 end
 
 local M = {}
@@ -100,6 +114,24 @@ function M.wrap(err, traceback, sites)
         err.is_placed = true
     end
     return err
+end
+
+---What a wait raises that was cut short, or that a cancelled scope refused to begin: one object for each, because
+---each has its own place. Called by the scheduler.
+---@param reason any what the scope was cancelled with
+---@param where? string
+---@return any err `reason` itself when it is no error object
+function M.interrupted(reason, where)
+    if not M.is(reason) then
+        return reason
+    end
+    local err = {}
+    for name, value in pairs(reason) do
+        err[name] = value
+    end
+    err.reason, err.where = reason, where
+    err.traceback, err.is_traced, err.is_placed = where and "waiting at " .. where or "", nil, nil
+    return setmetatable(err, Error)
 end
 
 ---What functions of C that wait return: `true, ...` gives the rest, `false, err` raises err as it is.

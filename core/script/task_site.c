@@ -1,0 +1,82 @@
+/*
+ * Places in a user's files, for names, tracebacks and errors: where a task was spawned, where it
+ * waits. Frames of moonloop's own Lua are no place a user would look at.
+ */
+#include "script/task_parts.h"
+
+#include <string.h>
+
+enum { LEVELS_SEARCHED = 12 };
+
+static bool is_ours(const struct vm *vm, const lua_Debug *where)
+{
+    size_t len = strlen(vm->lua_dir);
+    return where->source[0] == '@' && strncmp(where->source + 1, vm->lua_dir, len) == 0 &&
+           where->source[len + 1] == '/';
+}
+
+/* The innermost frame of a user's own on that stack; the function of ours that it has called is in
+ * `called`, "" for none. */
+static bool find_user_frame(const struct vm *vm, lua_State *L, lua_Debug *where,
+                            char called[TASK_SITE_BYTES])
+{
+    *called = '\0';
+    for (int level = 0; level < LEVELS_SEARCHED && lua_getstack(L, level, where) != 0; level++) {
+        if (lua_getinfo(L, "Sln", where) == 0)
+            continue;
+        bool is_c = *where->what == 'C';
+        if (!is_c && !is_ours(vm, where))
+            return true;
+        if (!is_c && where->name != NULL) {
+            strncpy(called, where->name, TASK_SITE_BYTES - 1);
+            called[TASK_SITE_BYTES - 1] = '\0';
+        }
+    }
+    return false;
+}
+
+bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line)
+{
+    lua_Debug where;
+    char called[TASK_SITE_BYTES];
+    if (!find_user_frame(vm_of(L), L, &where, called))
+        return false;
+    memcpy(site, where.short_src, TASK_SITE_BYTES);
+    *line = where.currentline;
+    return true;
+}
+
+/* Where a task stands whose frames are those of `at`, its own coroutine or a user's. */
+static void push_where(lua_State *L, lua_State *at, const struct task *task)
+{
+    lua_Debug where;
+    char called[TASK_SITE_BYTES];
+    if (!find_user_frame(task->vm, at, &where, called)) {
+        task_push_name(L, task);
+        return;
+    }
+    lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
+    if (*called != '\0') {
+        lua_pushfstring(L, " in %s", called);
+        lua_concat(L, 2);
+    }
+}
+
+void task_push_where(lua_State *L, const struct task *task)
+{
+    push_where(L, task->op != NULL ? task->waiting_in : task->co, task);
+}
+
+void task_push_reason(lua_State *L, const struct task *task)
+{
+    const struct vm *vm = task->vm;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->interrupted_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->reason_ref);
+    if (vm->current == task)
+        push_where(L, L, task);
+    else if (task->is_started)
+        task_push_where(L, task);
+    else
+        lua_pushfstring(L, "%s:%d before it began", task->site, task->site_line);
+    lua_call(L, 2, 1); /* copies a table: it can only fail when memory is out */
+}

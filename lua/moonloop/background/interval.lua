@@ -1,0 +1,86 @@
+--- When the ticks of app:every are due: at a fixed rate on the monotonic clock, so that neither the length of a run
+--- nor a change of the time of day moves them. A tick that comes late moves none of the next; ticks that were
+--- missed altogether (the loop stood still) come as one.
+
+local clock = require("moonloop.clock")
+local random = require("moonloop.core.job").random
+local task = require("moonloop.task")
+
+local M = {}
+
+---@class moonloop.background.Interval
+---@field seconds number from tick to tick
+---@field jitter number each tick comes up to so many seconds later
+---@field immediately boolean
+---@field due number on clock.now()
+local Interval = { __name = "moonloop.background.Interval" }
+Interval.__index = Interval
+
+---@param seconds number
+---@param jitter number seconds
+---@param immediately boolean the first tick is at once, not after the first interval
+---@return moonloop.background.Interval
+function M.new(seconds, jitter, immediately)
+    return setmetatable({ seconds = seconds, jitter = jitter, immediately = immediately }, Interval)
+end
+
+---Counts from now. `anchor`: a tick of a grid that several workers share, on clock.now().
+---@param anchor? number
+function Interval:start(anchor)
+    local now = clock.now()
+    if anchor then
+        self.due = anchor + math.ceil((now - anchor) / self.seconds) * self.seconds
+    else
+        self.due = now + (self.immediately and 0 or self.seconds)
+    end
+end
+
+---Waits for the next tick.
+---@return number stamp when it was due, on clock.now(): the same in each worker that shares the grid
+function Interval:wait()
+    local target = self.due + self.jitter * random()
+    local now = clock.now()
+    while now < target do
+        task.sleep(target - now)
+        now = clock.now()
+    end
+    local stamp = self.due
+    self.due = stamp + self.seconds * (math.floor((now - stamp - self.jitter) / self.seconds) + 1)
+    if self.due <= stamp then
+        self.due = stamp + self.seconds
+    end
+    return stamp
+end
+
+---@return number seconds till the next tick, without its jitter; negative when it is late
+function Interval:left()
+    return self.due - clock.now()
+end
+
+---@return number time Unix seconds
+function Interval:next_run()
+    return clock.wall() + self:left()
+end
+
+---Whether a tick of the past is so far in the future that it must be of another life of the machine.
+---@param stamp number
+---@return boolean
+function Interval:is_alien(stamp)
+    return stamp > clock.now() + self.seconds + self.jitter
+end
+
+---@return table saved
+function Interval:save()
+    return { due = self.due, seconds = self.seconds }
+end
+
+---Goes on where the same timer stood in the generation before. With another interval the last tick counts.
+---@param saved table
+function Interval:restore(saved)
+    self.due = saved.due
+    if saved.seconds ~= self.seconds then
+        self.due = math.max(clock.now(), saved.due - saved.seconds + self.seconds)
+    end
+end
+
+return M

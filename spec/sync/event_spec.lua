@@ -1,0 +1,70 @@
+--- Events.
+
+local moonloop = require("moonloop")
+local tasks = require("spec.support.tasks")
+
+local raised, until_true = tasks.raised, tasks.until_true
+
+describe("an event", function()
+    local check_leaks
+
+    before_each(function() check_leaks = tasks.leak_check() end)
+    after_each(function() check_leaks() end)
+
+    it("lets all who wait go on with its value, and whoever comes later", function()
+        local event = moonloop.event()
+        local waiters = moonloop.spawn(moonloop.map, { 1, 2, 3 }, function() return event:wait() end)
+        until_true(function() return event.waiting == 3 end)
+        event:set("go")
+        assert.same({ "go", "go", "go" }, (waiters:wait()))
+        assert.equal("go", event:wait())
+        assert.is_true(event.is_set)
+        event:set("again")
+        assert.equal("go", event.value)
+    end)
+
+    it("can be cleared and set again", function()
+        local event = moonloop.event()
+        event:set()
+        assert.is_nil(event:wait())
+        event:clear()
+        assert.is_false(event.is_set)
+        local waiter = moonloop.spawn(event.wait, event)
+        until_true(function() return event.waiting == 1 end)
+        event:set(2)
+        event:clear() -- who was woken has been woken
+        assert.equal(2, waiter:wait())
+    end)
+
+    it("forgets a waiter that is cancelled or late", function()
+        local event = moonloop.event()
+        assert.equal("timeout", select(2, raised(moonloop.timeout, 0.005, event.wait, event)))
+        assert.equal(0, event.waiting)
+    end)
+
+    it("can be closed: who waits gets `closed`; what was set before can still be seen", function()
+        local event = moonloop.event({ name = "ready" })
+        local waiter = moonloop.spawn(event.wait, event)
+        until_true(function() return event.waiting == 1 end)
+        event:close()
+        local text, code = raised(waiter.wait, waiter)
+        assert.equal("closed", code)
+        assert.equal("the event ready is closed", text)
+        assert.equal("closed", select(2, raised(event.wait, event)))
+        assert.equal("closed", select(2, raised(event.set, event)))
+        assert.equal("misuse", select(2, raised(event.close, event)))
+        local happened = moonloop.event()
+        happened:set(1)
+        happened:close()
+        assert.equal(1, happened:wait())
+    end)
+
+    it("lets only so many wait", function()
+        local event = moonloop.event({ queue = 1 })
+        local waiter = moonloop.spawn(event.wait, event)
+        until_true(function() return event.waiting == 1 end)
+        assert.equal("full", select(2, raised(event.wait, event)))
+        event:set()
+        waiter:wait()
+    end)
+end)
