@@ -97,6 +97,9 @@ const run = async (card) => {
 const cards = [...document.querySelectorAll(".pattern")];
 cards.forEach((card) => card.querySelector("button").addEventListener("click", () => run(card)));
 document.getElementById("all").addEventListener("click", async () => { for (const card of cards) await run(card); });
+// /patterns/#race shows that one, run.
+const asked = document.getElementById(location.hash.slice(1));
+if (asked && asked.classList.contains("pattern")) run(asked);
 ]]
 
 local PAGE = [[

@@ -1,3 +1,4 @@
+local browser = require("spec.support.browser")
 local examples = require("spec.support.examples")
 local json = require("cjson")
 local server = require("spec.support.server")
@@ -59,6 +60,15 @@ describe("apps/patterns", function()
         end
         assert.equal(18, count)
         assert.equal(404, site:get("/patterns/run/nothing").status)
+    end)
+
+    it("draws what happened, in a browser", function()
+        local html = browser.dom(("http://%s:%d/patterns/#race"):format(site.host, site.port))
+        local card = html:match('id="race".-</section>')
+        local _, done = card:gsub('<rect[^>]- class="done"', "")
+        local _, cancelled = card:gsub('<rect[^>]- class="cancelled"', "")
+        assert.same({ 1, 2 }, { done, cancelled })
+        assert.matches("memory was first", card)
     end)
 
     it("sequential: one after the other", function()
