@@ -321,6 +321,14 @@ uint32_t generations_alive(const struct generations *all)
     return all->nalive;
 }
 
+uint32_t generations_tasks(const struct generations *all)
+{
+    uint32_t count = all->current != NULL ? all->current->vm->ntasks : 0;
+    for (struct link *at = all->retired.next; at != &all->retired; at = at->next)
+        count += LIST_ENTRY(at, struct generation, link)->vm->ntasks;
+    return count;
+}
+
 uint64_t generations_lua_bytes(const struct generations *all)
 {
     if (all->current == NULL)
@@ -368,6 +376,44 @@ void generations_free(struct generations *all)
     buf_deinit(&all->fields);
     buf_deinit(&all->overlay);
     free(all);
+}
+
+/* ---- for people ---- */
+
+static void list(struct generation *generation, struct buf *out)
+{
+    struct vm *vm = generation->vm;
+    struct fault fault = {0};
+    struct str rows;
+    lua_getglobal(vm->L, "require");
+    lua_pushliteral(vm->L, "moonloop.activity");
+    bool is_ok = vm_call(vm, 1, 1, &fault);
+    if (is_ok) {
+        lua_getfield(vm->L, -1, "report");
+        lua_remove(vm->L, -2);
+        if (generation->is_retired)
+            lua_pushnumber(vm->L, (lua_Number)generation->number);
+        else
+            lua_pushnil(vm->L);
+        is_ok = vm_call(vm, 1, 1, &fault);
+    }
+    if (!is_ok) {
+        log_error("ps: %s", fault.text);
+        return;
+    }
+    rows.ptr = lua_tolstring(vm->L, -1, &rows.len);
+    if (rows.len != 0 && out->len != 0)
+        buf_add_char(out, ',');
+    buf_add_str(out, rows);
+    lua_pop(vm->L, 1);
+}
+
+void generations_list(struct generations *all, struct buf *out)
+{
+    if (all->current != NULL)
+        list(all->current, out);
+    for (struct link *at = all->retired.next; at != &all->retired; at = at->next)
+        list(LIST_ENTRY(at, struct generation, link), out);
 }
 
 /* ---- exchanges ---- */
