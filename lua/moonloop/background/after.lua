@@ -1,21 +1,16 @@
 --- req:after: work that begins when the answer has left. Several run at once, each a task of its own that the end of
 --- the request does not end.
 
-local activity = require("moonloop.activity")
 local background = require("moonloop.background")
-local clock = require("moonloop.clock")
 local core = require("moonloop.core.job")
 local options_of = require("moonloop.background.options")
 local request = require("moonloop.core.request")
 local run = require("moonloop.background.run")
-local task = require("moonloop.core.task")
 
 local M = {}
 
 local OPTIONS = { timeout = "number", name = "string" }
 local DEFAULTS = {}
-
-local under_way = {} -- jobs as keys
 
 ---Options, function and arguments of req:after(fn, ...) or req:after(options, fn, ...).
 local function settle(options, fn, ...)
@@ -37,15 +32,11 @@ local function put_off(token, options, fn, ...)
     local app = request.app(token)
     local label = options.name and "after " .. options.name or "after"
     local job = {
-        app = app, label = label, name = label, since = clock.wall(),
+        app = app, label = label, name = label,
         fields = { request_id = request.id(token), route = request.route(token) },
     }
-    function job.on_end()
-        under_way[job] = nil
-    end
     core.after(token, app, background.limit_of(app), nil, label, job, run.ended,
         run.bounded(options.timeout, fn, ...))
-    under_way[job] = true
 end
 
 ---@param req moonloop.Request
@@ -70,17 +61,5 @@ function M.add_all(token, list)
         put_off(token, each[1], offload, unpack(each, 2, each.n))
     end
 end
-
-activity.register("after", function()
-    local rows = {}
-    for job in pairs(under_way) do
-        rows[#rows + 1] = {
-            kind = "after", name = job.label, app = job.app, since = job.since,
-            state = task.status(job) == "ready" and "waiting" or "running",
-            detail = ("request %s of %s"):format(job.fields.request_id, job.fields.route),
-        }
-    end
-    return rows
-end)
 
 return M
