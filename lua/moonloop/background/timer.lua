@@ -10,6 +10,8 @@ local task = require("moonloop.task")
 
 local M = {}
 
+local FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1 -- seconds from one question to the next: whose is the tick?
+
 ---@class moonloop.Timer
 ---@field kind "every"|"cron"
 ---@field name string
@@ -185,13 +187,15 @@ local function is_mine(self, stamp)
     if not self.once then
         return true
     end
+    local pause = FIRST_PAUSE
     while true do
         local verdict = self.once:claim(stamp, self.schedule)
         local left = self.schedule:left()
         if verdict ~= "held" or left <= 0 then
             return verdict == "mine"
         end
-        task.sleep(math.min(1, left))
+        task.sleep(math.min(pause, left))
+        pause = math.min(pause * 2, LONGEST_PAUSE)
     end
 end
 
@@ -281,8 +285,9 @@ function methods:begin(app, key, saved)
         self.notes, self.is_halted = saved.notes, saved.is_halted
         self.queued, self.pending = saved.queued, saved.pending
     end
-    if saved and saved.schedule then
-        self.schedule:restore(saved.schedule)
+    local schedule = saved and saved.schedule
+    if schedule and (not self.once or self.schedule:is_same(schedule)) then -- else the workers agree anew
+        self.schedule:restore(schedule)
     else
         start_schedule(self)
     end
@@ -300,7 +305,7 @@ end
 function methods:save()
     return {
         notes = self.notes, is_halted = self.is_halted, queued = self.queued, pending = self.pending,
-        schedule = self.schedule.due and self.schedule:save(), token = self.once and self.once:hand_over(),
+        schedule = self.schedule:save(), token = self.once and self.once:hand_over(),
     }
 end
 
