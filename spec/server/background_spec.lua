@@ -200,6 +200,26 @@ end)
             assert.same({ "begin 1", "cancelled", "end 1", "begin 2" }, texts)
         end)
 
+        it("replaces what on_start has begun, like what the file declares", function()
+            local text = [[
+app:on_start(function()
+    moonloop.sleep(0)
+    app:background("worker", function() say("begin VERSION") moonloop.sleep(1000) end)
+    app:every(0.05, function() say("tick VERSION") end, { name = "t" })
+end)
+]]
+            start((text:gsub("VERSION", "1")))
+            wait_said("begin 1")
+            wait_said("tick 1")
+            reload((text:gsub("VERSION", "2")))
+            wait_said("begin 2")
+            wait_said("tick 2", 2)
+            process.wait_for("the old generation to be gone", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            assert.equal(1, #said("begin 1"))
+        end)
+
         it("sees a run of the old code that is under way", function()
             local text = [[
 app:every(0.1, function() say("begin VERSION") moonloop.sleep(0.65) say("end VERSION") end, { name = "slow" })

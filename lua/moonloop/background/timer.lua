@@ -56,7 +56,7 @@ end
 
 local function set_note(self, name, value)
     if self.once then
-        self.once:set(name, value)
+        self.once:note(name, value)
     end
     self.notes[name] = value
 end
@@ -259,7 +259,8 @@ function methods:start()
     if self.once and self.key then
         self.once:set("is_stopped", nil)
     elseif self.has_left then
-        errors.raise("closed", "the code of the timer %s was replaced; the new code has a handle of its own", self.name)
+        errors.raise("closed", "the timer %s does not start: its code was replaced, which has a handle of its own now, "
+            .. "or its worker is leaving", self.name)
     elseif self.is_halted then
         self.is_halted = false
         if self.key then
