@@ -215,7 +215,8 @@ end
 ---@return moonloop.Activity
 function methods:row()
     return {
-        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
+        runs = self.runs,
         since = self.since,
         detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil,
     }

@@ -326,7 +326,8 @@ function methods:row()
     local last_error = self.last_error
     local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
     return {
-        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
+        runs = self.runs,
         since = self.since, next_run = self.next_run, detail = detail,
     }
 end
