@@ -44,7 +44,7 @@ static struct job *make(lua_State *L, int index)
         raise_full(L, app, limit);
     struct task *task = task_new(vm, NULL, NULL);
     struct job *job = job_new(jobs, task, app, key, name);
-    task_find_site(L, task->site, &task->site_line);
+    task_find_site(L, 1, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);
     lua_pushvalue(L, index + 4);
