@@ -297,6 +297,11 @@ struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(v
     return watch;
 }
 
+void fd_watch_unref(struct fd_watch *watch)
+{
+    uv_unref((uv_handle_t *)&watch->poll);
+}
+
 static void on_watch_closed(uv_handle_t *handle)
 {
     free(handle->data);

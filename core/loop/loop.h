@@ -54,4 +54,6 @@ uint32_t loop_waiting(const struct loop *loop);
 /* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
 struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),
                                 void *data);
+/* It keeps the loop running no more. */
+void fd_watch_unref(struct fd_watch *watch);
 void fd_watch_stop(struct fd_watch *watch); /* NULL is fine; no callback afterwards */

@@ -52,6 +52,7 @@ struct generation {
 };
 
 struct jobs;
+struct topics;
 struct watchdog;
 
 struct generations {
@@ -60,6 +61,7 @@ struct generations {
     struct scoreboard_slot *slot;
     struct watchdog *watchdog;
     struct jobs *jobs; /* of all generations */
+    struct topics *topics; /* NULL: each VM has its own */
     struct generation *current;
     struct link retired;
     uint32_t nalive;

@@ -1,6 +1,7 @@
 #include "script/lib_core.h"
 
 #include "script/exchange.h"
+#include "script/lib_activity.h"
 #include "script/lib_clock.h"
 #include "script/job.h"
 #include "script/lib_host.h"
@@ -11,6 +12,7 @@
 #include "script/lib_process.h"
 #include "script/lib_shared.h"
 #include "script/lib_testing.h"
+#include "script/lib_topic.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -18,6 +20,7 @@
 void lib_core_preload(struct vm *vm)
 {
     vm_preload(vm, "moonloop.core.task", luaopen_moonloop_core_task);
+    vm_preload(vm, "moonloop.core.activity", luaopen_moonloop_core_activity);
     vm_preload(vm, "moonloop.core.clock", luaopen_moonloop_core_clock);
     vm_preload(vm, "moonloop.core.job", luaopen_moonloop_core_job);
     vm_preload(vm, "moonloop.core.wait_queue", luaopen_moonloop_core_wait_queue);
@@ -30,5 +33,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.process", luaopen_moonloop_core_process);
     vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
+    vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

@@ -16,6 +16,7 @@
 #include "http/server.h"
 #include "script/generation.h"
 #include "script/lib_http.h"
+#include "script/topics.h"
 #include "script/vm.h"
 
 #include <errno.h>
@@ -109,6 +110,7 @@ static int l_open(lua_State *L)
     lua_setmetatable(L, -2);
     read_config(L, &host->config);
     host->generations = generations_new(vm->loop, &host->config, NULL);
+    generations_use_topics(host->generations, topics_of(vm));
     struct snapshot *snapshot = snapshot_read(host->config.apps_dir, &fault);
     struct generation *generation =
         snapshot != NULL ? generation_build(host->generations, 1, snapshot, &fault) : NULL;

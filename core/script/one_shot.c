@@ -61,6 +61,7 @@ static bool push_main(struct vm *vm, int argc, char **argv)
 int one_shot_run(const char *lua_dir, int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of the write, not the end */
+    signal(SIGCHLD, SIG_DFL); /* ignored, as it may be inherited, children end without a status */
     struct fault fault = {0};
     struct one_shot shot = {.loop = loop_new(), .exit_code = 1};
     shot.vm = vm_new(shot.loop, lua_dir, NULL, &fault);

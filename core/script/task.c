@@ -64,6 +64,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->route = 0;
     task->exchange = NULL;
     task->is_started = task->is_nesting = false;
+    task->begun_ms = loop_now_ms(vm->loop);
     task->status = TASK_READY;
     task->site[0] = '\0';
     return task;

@@ -45,7 +45,7 @@ struct op {
     bool is_shielded;               /* cancellation does not interrupt it */
 };
 
-/* What ends with a scope: a process that it started. */
+/* What ends with a scope without being a task: a process, a subscription. */
 struct scope_holding {
     struct link link;
     /* The scope was left, well or not; the holding is in it no more. Runs no Lua of a user's. */
@@ -118,8 +118,9 @@ struct task {
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
-    bool is_nesting; /* inside task_wait_for_tasks: its coroutine has not yielded */
-    uint32_t route;  /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    bool is_nesting;   /* inside task_wait_for_tasks: its coroutine has not yielded */
+    uint64_t begun_ms; /* by the loop's clock */
+    uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
     uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */

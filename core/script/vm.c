@@ -6,6 +6,8 @@
 #include "script/job.h"
 #include "script/lib_core.h"
 #include "script/task.h"
+#include "script/topics.h"
+#include "script/wait_several.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
@@ -187,8 +189,9 @@ void vm_free(struct vm *vm)
         vm->spare_tasks = task->next_spare;
         free(task);
     }
-    wait_queues_free_spare(vm);
+    several_free_spare(vm);
     lua_close(vm->L);
+    topics_free(vm->own_topics);
     free(vm->suspects);
     offload_origin_unref(vm->origin);
     free(vm);

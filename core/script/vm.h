@@ -24,6 +24,7 @@ struct offload_origin;
 struct scoreboard_slot;
 struct several;
 struct task;
+struct topics;
 struct worker_vm;
 struct watchdog;
 
@@ -50,6 +51,9 @@ struct vm {
 
     struct offload_origin *origin; /* of the jobs that it sends to threads, from the first one on */
     struct worker_vm *worker;      /* whose VM it is; NULL on the loop's thread */
+
+    struct topics *topics;     /* NULL until they are used */
+    struct topics *own_topics; /* freed with the VM; NULL: they are the worker's */
 
     struct task *current; /* running now */
     struct link alive;    /* all tasks but the spare ones */

@@ -53,6 +53,8 @@ void wait_queue_init(struct wait_queue *queue, const char *name, uint32_t limit)
 /* Whoever still waits is forgotten: only cancellation ends those waits. */
 void wait_queue_deinit(struct wait_queue *queue);
 bool wait_queue_is_full(const struct wait_queue *queue);
+/* The queue that Lua made and holds at this index; raises when there is none. */
+struct wait_queue *wait_queue_check(lua_State *L, int index);
 
 /* Takes the running task's own op, at the end of the queue; for task_wait. */
 struct op *wait_queue_join(struct wait_queue *queue, struct vm *vm, int32_t tag);
@@ -77,8 +79,5 @@ void mutex_pass_on(struct wait_queue *queue);
 void mutexes_give_up(struct task *task);
 /* The same without waking anyone: before the VM is closed. */
 void mutexes_forget(struct task *task);
-
-/* Frees what the VM keeps for later waits in several queues. */
-void wait_queues_free_spare(struct vm *vm);
 
 int luaopen_moonloop_core_wait_queue(lua_State *L);

@@ -6,12 +6,14 @@
 #include "server/background.h"
 #include "server/control.h"
 #include "server/listen_sockets.h"
+#include "server/listing.h"
 #include "server/master.h"
 #include "server/master_loop.h"
 #include "server/privileges.h"
 #include "server/reload.h"
 #include "server/slots.h"
 #include "server/watch.h"
+#include "shared/mailbox.h"
 #include "shared/scoreboard.h"
 
 struct master {
@@ -23,8 +25,10 @@ struct master {
     struct background *background;
     struct privileges privileges;
     struct scoreboard *board;
+    struct mailbox *mailbox;
     struct listen_sockets *sockets;
     struct slots *slots;
+    struct listing *listing;
     struct reload *reload;
     struct watch *watch;
     struct control *control;
@@ -45,3 +49,5 @@ bool master_reload_config(struct master *master, struct fault *fault);
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords);
 void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);
+/* For listing_new. */
+void requests_listing_done(void *data);

@@ -18,7 +18,7 @@
 enum { FORK_AGAIN_MS = 1000 };
 
 /* A place in the scoreboard that nobody writes. There are twice as many as workers at most. */
-static struct scoreboard_slot *take_seat(struct slots *slots)
+static struct scoreboard_slot *take_seat(struct slots *slots, uint32_t *number)
 {
     uint32_t count = scoreboard_count(slots->options.board);
     for (uint32_t i = 0; i < count; i++) {
@@ -26,6 +26,7 @@ static struct scoreboard_slot *take_seat(struct slots *slots)
         bool is_taken = false;
         for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
             is_taken = is_taken || child->seat == seat;
+        *number = i;
         if (!is_taken)
             return seat;
     }
@@ -84,7 +85,8 @@ void slot_fork(struct slots *slots, uint32_t index)
 {
     struct slot *slot = &slots->slot[index];
     int pair[2] = {-1, -1};
-    struct scoreboard_slot *seat = take_seat(slots);
+    uint32_t seat_number = 0;
+    struct scoreboard_slot *seat = take_seat(slots, &seat_number);
     if (seat == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         goto fail;
     scoreboard_slot_clear(seat);
@@ -94,6 +96,8 @@ void slot_fork(struct slots *slots, uint32_t index)
         .config = slots->config,
         .board = slots->options.board,
         .slot = seat,
+        .mailbox = slots->options.mailbox,
+        .seat = seat_number,
         .number = index + 1,
         .listen_fds = listen_sockets_of_slot(slots->options.sockets, index),
         .nlisten_fds = listen_sockets_count(slots->options.sockets),
@@ -111,6 +115,7 @@ void slot_fork(struct slots *slots, uint32_t index)
     struct child *child = add_child(slots, index, pair[0]);
     child->pid = pid;
     child->seat = seat;
+    child->seat_number = seat_number;
     atomic_store(&seat->pid, (int32_t)pid);
     link_append(&slots->children, &child->link);
     if (slot->current == NULL)

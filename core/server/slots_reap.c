@@ -27,6 +27,7 @@ void child_free(struct child *child)
     master_watch_stop(child->slots->options.loop, &child->watch);
     master_timer_stop(&child->kill);
     link_remove(&child->link);
+    buf_deinit(&child->listed);
     close(fd);
     free(child);
 }
@@ -132,6 +133,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
+    if (slots->options.mailbox != NULL)
+        mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     slots->options.events->on_gone(slots->options.data, child, why);
     child_free(child);
     slots_drop_retired(slots);

@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "script/generation.h"
+#include "script/topics.h"
 #include "server/protocol.h"
 #include "server/report.h"
 
@@ -30,6 +31,7 @@ enum {
 struct worker {
     const struct worker_boot *boot;
     struct loop *loop;
+    struct topics *topics;
     struct generations *generations;
     struct generation *prepared; /* built, waits for COMMIT or ABORT */
     uint64_t prepared_number;
@@ -161,6 +163,17 @@ static void commit(struct worker *worker, uint64_t number)
         start_serving(worker);
 }
 
+static void tell_activity(struct worker *worker)
+{
+    struct buf rows = {0};
+    generations_list(worker->generations, &rows);
+    int fd = payload_new(buf_str(&rows));
+    buf_deinit(&rows);
+    say(worker, NOTE_LISTED, 0, 0, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void on_note(struct worker *worker, const struct note *note)
 {
     int status;
@@ -181,6 +194,9 @@ static void on_note(struct worker *worker, const struct note *note)
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
+        break;
+    case NOTE_LIST:
+        tell_activity(worker);
         break;
     case NOTE_REOPEN_LOGS:
         http_server_reopen_log(worker->server);
@@ -260,6 +276,8 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->memory_bytes, memory, memory_order_relaxed);
     atomic_store_explicit(&slot->lua_bytes, generations_lua_bytes(worker->generations),
                           memory_order_relaxed);
+    atomic_store_explicit(&slot->tasks, generations_tasks(worker->generations),
+                          memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
     if (worker->has_asked || worker->is_draining)
@@ -295,12 +313,24 @@ static void pick_max_requests(struct worker *worker)
         worker->max_requests = config->max_requests + random % span;
 }
 
+static struct topics *open_topics(struct worker *worker)
+{
+    const struct worker_boot *boot = worker->boot;
+    struct mailbox_post *post =
+        boot->mailbox != NULL ? mailbox_open(boot->mailbox, boot->seat) : NULL;
+    if (post == NULL && boot->mailbox != NULL)
+        log_error("topics do not reach other workers: %s", strerror(errno));
+    return topics_new(worker->loop, post, false);
+}
+
 static void open_worker(struct worker *worker)
 {
     worker->signal_fd = open_signals();
     worker->loop = loop_new();
     ENSURE(worker->loop != NULL && worker->signal_fd >= 0);
     worker->generations = generations_new(worker->loop, worker->boot->config, worker->boot->slot);
+    worker->topics = open_topics(worker);
+    generations_use_topics(worker->generations, worker->topics);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
@@ -323,6 +353,7 @@ static void close_worker(struct worker *worker)
     loop_turn(
         worker->loop); /* connections close in a turn, and their handlers' tasks before the VM */
     generations_free(worker->generations);
+    topics_free(worker->topics);
     loop_free(worker->loop);
     close(worker->signal_fd);
 }

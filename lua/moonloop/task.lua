@@ -41,7 +41,7 @@ end
 ---@field state? "done"|"failed"|"cancelled" nil while it runs
 ---@field err? any why it failed or was cancelled, once it has
 ---@field status string "ready", "running", "waiting", "done", "failed" or "cancelled"
-local Task = { __name = "moonloop.Task" }
+local Task = { __name = "moonloop.Task", __transfer = false }
 
 ---Waits for its end. Raises what it raised; `cancelled` when it was cancelled, or when the waiting scope is;
 ---`deadlock`, with the ring, when the wait could never end.
@@ -121,7 +121,7 @@ function M.spawn_detached(fn, ...)
 end
 
 ---@class moonloop.Scope
-local Scope = { __name = "moonloop.Scope" }
+local Scope = { __name = "moonloop.Scope", __transfer = false }
 Scope.__index = Scope
 
 ---Runs `fn(...)` as a task of this scope, from any task while the scope is not left. Its failure ends the

@@ -1,6 +1,7 @@
 --- Time and order in specs: `testing.virtual`, whose clock jumps when everything waits, and `testing.explore`,
 --- which runs a function in many orders of its tasks.
 
+local chance = require("moonloop.sync.chance")
 local clock = require("moonloop.clock")
 local core = require("moonloop.core.clock")
 local errors = require("moonloop.util.errors")
@@ -65,6 +66,7 @@ end
 ---One run of `explore`, as a value and not raised: what went wrong, or nil.
 local function run_once(fn, seed, is_virtual)
     math.randomseed(seed)
+    chance.seed(seed)
     core.shuffle(seed)
     local ok, err
     if is_virtual then
