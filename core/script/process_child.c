@@ -111,16 +111,18 @@ static int on_hello(struct process_child *child, const struct frame *frame)
 {
     struct buf text = {0};
     struct fault fault = {0};
-    int level, format, path;
-    unsigned long long home_bytes;
+    int level, format, is_synced = 0, path;
+    unsigned long long home_bytes = 0;
     int status = read_text(child, frame, &text);
-    if (status == 0 && sscanf(text.ptr, "%d %d %u %llu %n", &level, &format, &child->reopened,
-                              &home_bytes, &path) != 4)
+    if (status == 0 && sscanf(text.ptr, "%d %d %u %llu %d %n", &level, &format, &child->reopened,
+                              &home_bytes, &is_synced, &path) != 5)
         status = -EPROTO;
     const char *home = status == 0 ? text.ptr + path + strlen(text.ptr + path) + 1 : "";
     if (status == 0 && home >= text.ptr + text.len)
         status = -EPROTO;
-    if (status == 0 && *home != '\0' && !dict_home_use(home, home_bytes, &fault))
+    struct dict_home_options options = {
+        .path = home, .size_bytes = home_bytes, .is_synced = is_synced != 0};
+    if (status == 0 && *home != '\0' && !dict_home_use(&options, &fault))
         log_error("%s", fault.text);
     if (status == 0)
         status = log_adopt(&(struct log_settings){.fd = JOB_PROCESS_LOG_FD,

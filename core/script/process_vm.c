@@ -72,8 +72,9 @@ static int start(struct process_vm *self, struct worker_job *job)
     if (status < 0)
         return status;
     job->base.processes++;
-    int len = snprintf(words, sizeof(words), "%d %d %u %llu ", log.level, log.format, log.reopened,
-                       (unsigned long long)dict_home_size_bytes());
+    int len =
+        snprintf(words, sizeof(words), "%d %d %u %llu %d ", log.level, log.format, log.reopened,
+                 (unsigned long long)dict_home_size_bytes(), dict_home_is_synced());
     struct str parts[] = {{words, (size_t)len}, {log.path, strlen(log.path) + 1}, str_of(home)};
     return frame_send(&self->process.stream, (struct frame){.type = FRAME_HELLO, .fd = -1}, parts,
                       3);
