@@ -8,6 +8,7 @@
 #include "loop/parent_link.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -111,6 +112,11 @@ static int on_hello(struct process_child *child, const struct frame *frame)
                                                   .level = (enum log_level)level,
                                                   .format = (enum log_format)format,
                                                   .path = text.ptr + path});
+    if (status == 0) {
+        const char *shared = text.ptr + path + strlen(text.ptr + path) + 1;
+        if (shared < text.ptr + text.len && *shared != '\0')
+            dict_home_join(shared);
+    }
     buf_deinit(&text);
     return status;
 }

@@ -12,6 +12,7 @@
 #include "loop/job_process.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,15 +65,18 @@ static void process_wake(void *state)
 static int start(struct process_vm *self, struct worker_job *job)
 {
     struct log_settings log = log_settings();
+    struct fault fault = {0};
+    const char *path = log.path != NULL ? log.path : "";
+    const char *shared = dict_home_path(&fault); /* without one it says why when it is asked for */
     char words[32];
     int status = job_process_start(&self->process);
     if (status < 0)
         return status;
     job->base.processes++;
     int len = snprintf(words, sizeof(words), "%d %d %u ", log.level, log.format, log.reopened);
-    struct str parts[] = {{words, (size_t)len}, str_of(log.path)};
+    struct str parts[] = {{words, (size_t)len}, {path, strlen(path) + 1}, str_of(shared)};
     return frame_send(&self->process.stream, (struct frame){.type = FRAME_HELLO, .fd = -1}, parts,
-                      2);
+                      3);
 }
 
 static int introduce(struct process_vm *self, struct offload_origin *origin)
