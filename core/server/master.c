@@ -49,9 +49,15 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
     master_stop(master);
 }
 
+static void on_listed(void *data, struct child *child, const struct note *note)
+{
+    listing_on_listed(((struct master *)data)->listing, child, note);
+}
+
 static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
+    listing_on_gone(((struct master *)data)->listing, child);
 }
 
 static void on_empty(void *data)
@@ -111,6 +117,7 @@ static const struct slots_events slots_events = {
     .on_fork = on_fork,
     .fill_boot = fill_boot,
     .on_prepared = on_prepared,
+    .on_listed = on_listed,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,
@@ -403,6 +410,7 @@ static bool boot(struct master *master, struct fault *fault)
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
+    master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
     set_watching(master);
     struct fault control_fault = {0};
     master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
@@ -420,6 +428,7 @@ static void master_free(struct master *master)
     if (master->sockets != NULL)
         listen_sockets_unlink(master->sockets);
     control_unlink(master->control);
+    listing_free(master->listing);
     slots_free(master->slots);
     watch_free(master->watch);
     reload_free(master->reload);

@@ -35,6 +35,11 @@ local M = {}
 local SharedDict = { __name = "moonloop.SharedDict" }
 SharedDict.__index = SharedDict
 
+---For transfer.lua: there it is the same dictionary.
+function SharedDict:__transfer()
+    return "moonloop.shared", "shared", self.name, self.is_pinned and { evict = false } or nil
+end
+
 -- A number is the key that it is written as.
 local function check_key(what, key)
     if type(key) == "string" then
