@@ -4,7 +4,7 @@
 local activity = {}
 
 ---@class moonloop.core.TaskLine
----@field kind "request"|"after"|"job"|"task"
+---@field kind "request"|"after"|"job"|"helper"|"task"
 ---@field name string the route, the name of the job or task, or where it was spawned
 ---@field app? string of a job
 ---@field of? string the route or the job that it works for
