@@ -298,6 +298,28 @@ describe("topics between workers", function()
         end
     end)
 
+    it("go on when a publisher is killed in the middle of it", function()
+        local site = start({ "--workers", "2" })
+        local pids, crowd, publishers = site:worker_pids(), connect_to_each(site, 2), connect_to_each(site, 2)
+        local keeper = crowd[pids[1]]
+        listen(keeper, "/t/listen/chat")
+        send(publishers[pids[2]], "/t/many/chat/1000000")
+        assert.matches("^number 1 ", read_line(keeper))
+        posix_signal.kill(pids[2], posix_signal.SIGKILL)
+        site:wait_status("a successor", function(status)
+            return #status.workers == 2 and status.workers[2].pid ~= pids[2] and #site:worker_pids() == 2
+        end)
+        connect_to_each(site, 2)
+        for pid, connection in pairs(connect_to_each(site, 2)) do
+            connection:request("GET", "/t/publish/chat/from-" .. pid)
+            local line
+            repeat
+                line = read_line(keeper)
+            until not line:find("^number")
+            assert.matches(("^from%%-%d "):format(pid), line)
+        end
+    end)
+
     it("reach workers that were added later", function()
         local site = start({ "--workers", "1" })
         local first = connect(site)
