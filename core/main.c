@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 {
     raise_stack_limit();
     if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
-        return process_child_run(argv[2]);
+        return process_child_run(argc, argv);
     struct fault fault = {0};
     struct command_line *line = NULL;
     int exit_code = 1;

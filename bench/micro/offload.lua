@@ -23,14 +23,18 @@ local function best_of(fn)
     return best
 end
 
-local function show(name, calls, fn, ...)
-    local args = { ... }
+local function show_run(name, calls, run, ...)
+    local args = { n = select("#", ...), ... }
     local seconds = best_of(function()
         for _ = 1, calls do
-            moonloop.offload(fn, unpack(args))
+            run(unpack(args, 1, args.n))
         end
     end)
     print(("%-38s %8.2f µs"):format(name, seconds / calls * 1e6))
+end
+
+local function show(name, calls, ...)
+    show_run(name, calls, moonloop.offload, ...)
 end
 
 local function nothing() end
@@ -49,6 +53,23 @@ end, 21)
 show("1 MB string there and back", 200, function(text)
     return text
 end, ("x"):rep(1048576))
+
+local processes = moonloop.pool({ kind = "process", size = 1 })
+
+local function run_process(...)
+    return processes:run(...)
+end
+
+show_run("empty function in a process", CALLS, run_process, nothing)
+show_run("1 MB string there and back, process", 200, run_process, function(text)
+    return text
+end, ("x"):rep(1048576))
+show_run("a crash, and a fresh process", 100, function(fn)
+    assert(not pcall(run_process, fn))
+end, function()
+    require("posix.unistd")._exit(0)
+end)
+processes:close()
 
 -- ---- many under way ----
 

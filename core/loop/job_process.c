@@ -9,12 +9,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,15 +26,20 @@ static uint64_t now_ms(void)
 
 /* ---- waiting ---- */
 
-static void on_woken(struct job_process *process)
+static void tell_if_cancelled(struct job_process *process)
 {
-    uint64_t count;
-    if (read(process->wake_fd, &count, sizeof(count)) < 0 || process->job == NULL ||
-        process->give_up_ms != 0 || !offload_is_cancelled(process->job))
+    if (process->job == NULL || process->give_up_ms != 0 || !offload_is_cancelled(process->job))
         return;
     process->give_up_ms = now_ms() + JOB_PROCESS_ANSWER_MS;
     if (write(process->control_fd, &process->number, sizeof(process->number)) < 0)
         process->give_up_ms = now_ms(); /* nobody reads */
+}
+
+static void on_woken(struct job_process *process)
+{
+    uint64_t count;
+    if (read(process->wake_fd, &count, sizeof(count)) > 0)
+        tell_if_cancelled(process);
 }
 
 /* The deadline comes first: no flood of messages puts it off. */
@@ -52,7 +55,7 @@ static int wait_ready(void *data, short events)
             timeout_ms = (int)(process->give_up_ms - now);
         struct pollfd fds[] = {{process->stream.fd, events, 0},
                                {process->wake_fd, POLLIN, 0},
-                               {process->pid_fd, POLLIN, 0}};
+                               {process->child.pidfd, POLLIN, 0}};
         if (poll(fds, 3, timeout_ms) < 0 && errno != EINTR)
             return -errno;
         if (fds[1].revents != 0)
@@ -73,18 +76,17 @@ void job_process_wake(struct job_process *process)
 
 /* ---- starting ---- */
 
-int job_process_init(struct job_process *process)
+void job_process_init(struct job_process *process)
 {
     memset(process, 0, sizeof(*process));
     process->stream = (struct frame_stream){-1, wait_ready, process};
-    process->control_fd = process->pid_fd = -1;
-    process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return process->wake_fd < 0 ? -errno : 0;
+    process->control_fd = process->child.pidfd = -1;
+    process->wake_fd = -1;
 }
 
 void job_process_deinit(struct job_process *process)
 {
-    ENSURE(process->pid == 0);
+    ENSURE(process->child.pid == 0);
     if (process->wake_fd >= 0)
         close(process->wake_fd);
 }
@@ -96,54 +98,25 @@ static void close_all(int *fds, size_t count)
             close(fds[i]);
 }
 
-/* The other process's ends as descriptors that none of their final numbers overwrites. */
-static int lift(int *fds, size_t count)
+/* `fds`: what becomes JOB_PROCESS_STREAM_FD and the next two. */
+static int start_program(struct launched *child, const int theirs[3])
 {
-    for (size_t i = 0; i < count; i++) {
-        int lifted = fcntl(fds[i], F_DUPFD_CLOEXEC, JOB_PROCESS_LOG_FD + 1);
-        if (lifted < 0)
-            return -errno;
-        close(fds[i]);
-        fds[i] = lifted;
-    }
-    return 0;
-}
-
-/* `fds`: what becomes JOB_PROCESS_STREAM_FD and the next two. posix_spawn is a vfork: other threads
- * of this process may hold any lock meanwhile. */
-static int spawn(pid_t *pid, const int fds[3])
-{
-    char name[] = "moonloop", word[] = JOB_PROCESS_WORD, role[64];
-    char *argv[] = {name, word, role, NULL};
-    struct log_settings log = log_settings();
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    snprintf(role, sizeof(role), "%s", log.role != NULL ? log.role : "");
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    int status = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    for (int i = 0; i < 3 && status == 0; i++)
-        status = posix_spawn_file_actions_adddup2(&actions, fds[i], JOB_PROCESS_STREAM_FD + i);
-    if (status == 0)
-        status = posix_spawn_file_actions_addclosefrom_np(&actions, JOB_PROCESS_LOG_FD + 1);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
-    if (status == 0)
-        status = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -status;
+    const struct log_settings log = log_settings();
+    const char *role = log.role != NULL ? log.role : "";
+    const char *argv[] = {JOB_PROCESS_PROGRAM, JOB_PROCESS_WORD, role, NULL};
+    int fds[] = {-1, STDOUT_FILENO, STDERR_FILENO, theirs[0], theirs[1], theirs[2]};
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            fds[fd] = -1; /* closed here, not left to be taken by something else there */
+    const struct launch launching = {.argv = argv, .fds = fds, .nfds = sizeof(fds) / sizeof(*fds)};
+    return launch(&launching, child);
 }
 
 int job_process_start(struct job_process *process)
 {
     int ours[2] = {-1, -1}, theirs[3] = {-1, -1, -1}, pair[2];
+    if (process->wake_fd < 0 && (process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return -errno;
     int status = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ? -errno : 0;
     if (status == 0) {
         ours[0] = pair[0];
@@ -154,22 +127,21 @@ int job_process_start(struct job_process *process)
         ours[1] = pair[1];
         theirs[1] = pair[0];
         theirs[2] = fcntl(log_settings().fd, F_DUPFD_CLOEXEC, 3);
-        status = theirs[2] < 0 ? -errno : lift(theirs, 3);
+        status = theirs[2] < 0 ? -errno : 0;
     }
     if (status == 0 &&
         (fcntl(ours[0], F_SETFL, O_NONBLOCK) != 0 || fcntl(ours[1], F_SETFL, O_NONBLOCK) != 0))
         status = -errno;
     if (status == 0)
-        status = spawn(&process->pid, theirs);
+        status = start_program(&process->child, theirs);
     close_all(theirs, 3);
     if (status < 0) {
         close_all(ours, 2);
-        process->pid = 0;
+        process->child.pid = 0;
         return status;
     }
     process->stream.fd = ours[0];
     process->control_fd = ours[1];
-    process->pid_fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
     return 0;
 }
 
@@ -188,6 +160,7 @@ void job_process_begin(struct job_process *process, struct offload_job *job)
     process->number++;
     process->give_up_ms = 0;
     process->has_answered = false;
+    tell_if_cancelled(process); /* before there was anything to wake */
 }
 
 void job_process_finish(struct job_process *process)
@@ -206,36 +179,27 @@ void job_process_grant_unwinding(struct job_process *process)
 
 /* ---- ending ---- */
 
-/* Its end of the control pipe closes with the last of its threads: where there is no pid_fd, that
- * tells as much. */
 static void wait_for_end(const struct job_process *process, int patience_ms)
 {
-    uint64_t until = now_ms() + (uint64_t)patience_ms, now;
-    struct pollfd fds[] = {{process->control_fd, 0, 0}, {process->pid_fd, POLLIN, 0}};
-    while (fds[0].revents == 0 && fds[1].revents == 0 && (now = now_ms()) < until)
-        if (poll(fds, 2, (int)(until - now)) < 0 && errno != EINTR)
-            return;
+    struct pollfd ended = {process->child.pidfd, POLLIN, 0};
+    while (poll(&ended, 1, patience_ms) < 0 && errno == EINTR)
+        ;
 }
 
 void job_process_end(struct job_process *process, int patience_ms, char *how, size_t bytes)
 {
-    int status = 0;
-    pid_t reaped;
+    struct launch_end end;
     close(process->stream.fd);
-    process->stream.fd = -1;
     wait_for_end(process, patience_ms);
-    kill(-process->pid, SIGKILL); /* nothing to one that has ended: how it did is settled */
-    do
-        reaped = waitpid(process->pid, &status, 0);
-    while (reaped < 0 && errno == EINTR);
-    if (reaped == process->pid)
-        exit_describe(status, how, bytes);
+    launch_signal(&process->child, SIGKILL); /* how one that has ended did so is settled */
+    wait_for_end(process, -1);
+    if (launch_has_ended(&process->child, &end) && end.is_known)
+        exit_describe(end.signal != 0 ? end.signal : W_EXITCODE(end.status, 0), how, bytes);
     else
         snprintf(how, bytes, "gone");
+    launch_reap(&process->child, -1);
     close(process->control_fd);
-    if (process->pid_fd >= 0)
-        close(process->pid_fd);
-    process->control_fd = process->pid_fd = -1;
-    process->pid = 0;
+    process->stream.fd = process->control_fd = -1;
+    process->child = (struct launched){.pidfd = -1};
     job_process_finish(process);
 }

@@ -1,11 +1,10 @@
 /*
  * job_process.h - a process of this same program that runs jobs for one thread of this one.
  *
- * Owned and used by that thread, except job_process_wake. It starts with an empty table of
- * descriptors but for the three below, no signal blocked or ignored, as the leader of a process
- * group, and ends with the thread: whatever happens to this process, the other one sees its
- * descriptors close, and the kernel kills it. Programs that its jobs have started and that are
- * still in its group end with it.
+ * Owned and used by that thread, except job_process_wake. It starts as launch.h says, with
+ * standard output and error and the three descriptors below, and ends with the thread: whatever
+ * happens to this process, the other one sees its descriptors close, and the kernel kills it.
+ * Programs that its jobs have started and that are still in its group end with it.
  *
  * A job that is cancelled is told so, has JOB_PROCESS_ANSWER_MS to say that it has heard (it waits
  * for something, and unwinds), and then JOB_PROCESS_UNWIND_MS to end. Beyond either its process is
@@ -13,12 +12,12 @@
  */
 #pragma once
 
+#include "base/launch.h"
 #include "loop/frame.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct offload_job;
 
@@ -36,23 +35,22 @@ enum {
     JOB_PROCESS_LOG_FD = 5,
 };
 
-/* argv[1] of the other process; argv[2] is the log role of this one. */
+/* argv of the other process; the third is the log role of this one. */
+#define JOB_PROCESS_PROGRAM "/proc/self/exe"
 #define JOB_PROCESS_WORD "offload-process"
 
 struct job_process {
     struct frame_stream stream;
-    pid_t pid;  /* 0: there is none */
-    int pid_fd; /* -1 where the kernel has none */
+    struct launched child; /* pid 0: there is none */
     int control_fd;
-    int wake_fd;             /* an eventfd, there as long as this struct */
+    _Atomic int wake_fd;     /* an eventfd; -1 until the first process starts */
     struct offload_job *job; /* runs there; NULL: none */
     uint64_t number;         /* of that job, or the last one */
     uint64_t give_up_ms;     /* the job was cancelled and has until then; 0: was not */
     bool has_answered;       /* it has heard that */
 };
 
-/* 0 or -errno. */
-int job_process_init(struct job_process *process);
+void job_process_init(struct job_process *process);
 void job_process_deinit(struct job_process *process); /* there must be none */
 
 /* Starts one. 0 or -errno. */

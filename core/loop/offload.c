@@ -136,8 +136,8 @@ static void move_all(struct link *from, struct link *to)
     link_init(from);
 }
 
-/* Messages of jobs that run, and of those that have ended, before anybody hears of their end. What is
- * posted meanwhile is for the next turn. */
+/* Messages of jobs that run, and of those that have ended, before anybody hears of their end. What
+ * is posted meanwhile is for the next turn. */
 static void deliver(struct offload *pool)
 {
     struct link batch, messages;
@@ -383,13 +383,19 @@ static void leave_behind(struct offload *pool)
     }
 }
 
-static void stop(struct offload *pool)
+static struct timespec after_ms(uint32_t delay_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)OFFLOAD_STOP_MS * 1000000;
+    until.tv_nsec += (long)delay_ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
+    return until;
+}
+
+static void stop(struct offload *pool)
+{
+    struct timespec until = after_ms(OFFLOAD_STOP_MS);
     timer_stop(pool->loop, &pool->sweep);
     pthread_mutex_lock(&pool->lock);
     pool->is_stopping = true;
@@ -409,6 +415,23 @@ static void stop(struct offload *pool)
     drop_all(&pool->queue);
     drop_all(&pool->ended);
     leave_loop(pool);
+}
+
+bool offloads_settle(struct loop *loop)
+{
+    bool is_settled = true;
+    struct timespec until = after_ms(OFFLOAD_STOP_MS);
+    for (struct offload *pool = *loop_offloads(loop); pool != NULL; pool = pool->next) {
+        pthread_mutex_lock(&pool->lock);
+        pool->is_settling = true;
+        while (pool->nbusy + pool->nlost != 0 &&
+               pthread_cond_timedwait(&pool->gone, &pool->lock, &until) == 0)
+            ;
+        pool->is_settling = false;
+        is_settled = is_settled && pool->nbusy + pool->nlost == 0;
+        pthread_mutex_unlock(&pool->lock);
+    }
+    return is_settled;
 }
 
 void offloads_free(struct loop *loop)

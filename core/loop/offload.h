@@ -116,6 +116,9 @@ struct link *offload_post(struct offload_job *job, struct link *message, uint32_
 struct offload_stats offload_stats(struct offload *pool);
 const char *offload_name(const struct offload *pool);
 const struct offload_kind *offload_kind_of(const struct offload *pool);
+/* Waits until no thread of the loop's pools runs a job, OFFLOAD_STOP_MS at most. False: one does.
+ */
+bool offloads_settle(struct loop *loop);
 /* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most for each; threads that
  * are busy longer are left behind. */
 void offloads_free(struct loop *loop);

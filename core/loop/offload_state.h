@@ -48,6 +48,7 @@ struct offload {
     uint32_t nlost;
     uint32_t nrefs; /* the loop's, and one for each thread */
     struct offload_stats totals;
+    bool is_settling; /* offloads_settle waits on `gone` */
     bool is_stopping; /* takes no jobs; threads end */
 };
 

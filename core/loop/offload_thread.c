@@ -126,6 +126,8 @@ static void *thread_main(void *arg)
         if (!self->is_lost)
             pool->nbusy--;
         hand_back(pool, job);
+        if (pool->is_settling)
+            pthread_cond_signal(&pool->gone);
     }
     pthread_mutex_unlock(&pool->lock);
     pool->kind->close(state);

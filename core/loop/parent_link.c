@@ -59,7 +59,6 @@ int parent_link_prepare(void)
     for (int fd = JOB_PROCESS_STREAM_FD; fd <= JOB_PROCESS_LOG_FD; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     leave_signals_to_parent();
-    prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL);
     prctl(PR_SET_NAME, "moonloop-job");
     return 0;
 }

@@ -12,8 +12,8 @@
 struct offload_job;
 struct parent_link;
 
-/* Makes this process one that works for another: its signals are the parent's to answer, it dies
- * with it, and its descriptors are not handed on. 0, or -errno when JOB_PROCESS_STREAM_FD and
+/* Makes this process one that works for another: its signals are the parent's to answer, and its
+ * descriptors are not handed on. 0, or -errno when JOB_PROCESS_STREAM_FD and
  * JOB_PROCESS_CONTROL_FD are not what a parent gives. */
 int parent_link_prepare(void);
 /* `on_cancel` may be called on any thread while a job runs, just after it was marked as cancelled.

@@ -56,10 +56,13 @@ static int l_open(lua_State *L)
         size = default_size(vm->config, kind);
     if (*name != '\0')
         box->pool = offload_find(vm->loop, name, size, queue, kind);
-    if (box->pool != NULL)
+    if (box->pool != NULL) {
         offload_ref(box->pool);
-    else
-        box->pool = offload_new(vm->loop, name, size, queue, kind, NULL);
+        return 1;
+    }
+    box->pool = offload_new(vm->loop, name, size, queue, kind, NULL);
+    if (lua_isnoneornil(L, 1) && kind == &worker_vm_kind)
+        offload_ref(box->pool); /* for as long as the loop: idle threads cost little */
     return 1;
 }
 
@@ -144,14 +147,18 @@ static int l_put(lua_State *L)
     return 1;
 }
 
-/* is_thread(): whether this VM runs jobs; and whether it does so in a process of its own */
-static int l_is_thread(lua_State *L)
+/* place(): "loop", "thread" or "process", where this VM is; whether that is in a process of a pool
+ */
+static int l_place(lua_State *L)
 {
     const struct worker_vm *worker = VM_UPVALUE(L)->worker;
     const struct worker_origin *origin =
         worker != NULL ? offload_origin_data(worker_vm_origin(worker)) : NULL;
-    lua_pushboolean(L, worker != NULL);
-    lua_pushboolean(L, origin != NULL && origin->child != NULL);
+    if (worker == NULL)
+        lua_pushliteral(L, "loop");
+    else
+        lua_pushstring(L, origin->child != NULL ? "process" : "thread");
+    lua_pushboolean(L, origin != NULL && origin->in_process);
     return 2;
 }
 
@@ -159,7 +166,7 @@ int luaopen_moonloop_core_offload(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"open", l_open},         {"close", l_close},         {"stats", l_stats},
-        {"put", l_put},           {"is_thread", l_is_thread}, {"job", l_job_new},
+        {"put", l_put},           {"place", l_place},         {"job", l_job_new},
         {"submit", l_job_submit}, {"next", l_job_next},       {"finish", l_job_end},
         {"keep", l_job_keep},     {"dropped", l_job_dropped}, {NULL, NULL}};
     luaL_newmetatable(L, POOL_NAME);

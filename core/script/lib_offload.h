@@ -1,4 +1,5 @@
-/* lib_offload.h - moonloop.core.offload: how lua/moonloop/offload.lua and pool.lua reach the threads. */
+/* lib_offload.h - moonloop.core.offload: how lua/moonloop/offload.lua and pool.lua reach the
+ * threads. */
 #pragma once
 
 #include <lua.h>

@@ -8,6 +8,7 @@
 #include "loop/parent_link.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,6 +76,14 @@ void process_child_push_blob(struct process_child *child, uint32_t number, lua_S
     buf_deinit(&bytes);
 }
 
+void process_child_publish(struct process_child *child, struct str topic, struct str bytes)
+{
+    struct frame frame = frame_of(child, FRAME_PUBLISH);
+    struct str parts[] = {topic, bytes};
+    frame.detail = (uint32_t)topic.len;
+    leave_if_lost(frame_send(&child->stream, frame, parts, 2));
+}
+
 static int send_outcome(struct process_child *child, const struct worker_job *job)
 {
     struct frame frame = frame_of(child, FRAME_RESULT);
@@ -101,11 +110,20 @@ static int read_text(struct process_child *child, const struct frame *frame, str
 static int on_hello(struct process_child *child, const struct frame *frame)
 {
     struct buf text = {0};
-    int level, format, path;
+    struct fault fault = {0};
+    int level, format, is_synced = 0, path;
+    unsigned long long home_bytes = 0;
     int status = read_text(child, frame, &text);
-    if (status == 0 &&
-        sscanf(text.ptr, "%d %d %u %n", &level, &format, &child->reopened, &path) != 3)
+    if (status == 0 && sscanf(text.ptr, "%d %d %u %llu %d %n", &level, &format, &child->reopened,
+                              &home_bytes, &is_synced, &path) != 5)
         status = -EPROTO;
+    const char *home = status == 0 ? text.ptr + path + strlen(text.ptr + path) + 1 : "";
+    if (status == 0 && home >= text.ptr + text.len)
+        status = -EPROTO;
+    struct dict_home_options options = {
+        .path = home, .size_bytes = home_bytes, .is_synced = is_synced != 0};
+    if (status == 0 && *home != '\0' && !dict_home_use(&options, &fault))
+        log_error("%s", fault.text);
     if (status == 0)
         status = log_adopt(&(struct log_settings){.fd = JOB_PROCESS_LOG_FD,
                                                   .level = (enum log_level)level,
@@ -130,8 +148,15 @@ static int on_origin(struct process_child *child, const struct frame *frame)
     }
     if (status == 0) {
         offload_origin_unref(child->origin);
-        child->origin = worker_origin_adopt(text.ptr, *apps_dir != '\0' ? apps_dir : NULL, snapshot,
-                                            frame->number, child);
+        const struct worker_origin origin = {.lua_dir = text.ptr,
+                                             .apps_dir =
+                                                 *apps_dir != '\0' ? (char *)apps_dir : NULL,
+                                             .snapshot = snapshot,
+                                             .generation = frame->number,
+                                             .child = child,
+                                             .in_process = true,
+                                             .max_published = frame->detail};
+        child->origin = worker_origin_adopt(&origin);
     }
     buf_deinit(&text);
     return status;
@@ -171,6 +196,11 @@ static int on_job(struct process_child *child, const struct frame *frame)
     parent_link_finish(child->link);
     fflush(stdout);
     status = send_outcome(child, job);
+    if (!worker_vm_settle(child->worker)) {
+        log_warn("this process ends: a thread of it does not stop working for %s, which has ended",
+                 job->base.label);
+        _exit(0);
+    }
     worker_job_free(job);
     return status;
 }
@@ -210,7 +240,21 @@ static void name_role(struct process_child *child, const char *parent_role)
     log_set_role(child->role);
 }
 
-int process_child_run(const char *parent_role)
+/* `ps` shows "moonloop offload-process worker 1" instead of the path that was executed. */
+static void show_name(int argc, char **argv)
+{
+    static const char name[] = "moonloop";
+    char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+    if (argc < 2 || strlen(argv[0]) < sizeof(name) - 1)
+        return;
+    memcpy(argv[0], name, sizeof(name));
+    char *rest = argv[0] + sizeof(name);
+    size_t len = (size_t)(end - argv[1]);
+    memmove(rest, argv[1], len);
+    memset(rest + len, 0, (size_t)(end - rest) - len);
+}
+
+int process_child_run(int argc, char **argv)
 {
     static struct process_child child = {.stream = {.fd = JOB_PROCESS_STREAM_FD}};
     if (parent_link_prepare() < 0) {
@@ -218,7 +262,8 @@ int process_child_run(const char *parent_role)
                 JOB_PROCESS_WORD);
         return EXIT_MISUSE;
     }
-    name_role(&child, parent_role);
+    name_role(&child, argc > 2 ? argv[2] : "");
+    show_name(argc, argv);
     child.worker = worker_vm_kind.open(NULL);
     child.link = parent_link_open(worker_vm_kind.wake, child.worker);
     int status = child.link != NULL ? serve(&child) : -EAGAIN;

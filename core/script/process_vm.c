@@ -12,6 +12,8 @@
 #include "loop/job_process.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
+#include "shared/mailbox.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +25,6 @@ enum { MAX_ATTEMPTS = 2 };
 struct process_vm {
     struct job_process process;
     struct offload_origin *origin; /* that the process was told of last; a reference */
-    int status;                    /* -errno of the beginning */
 };
 
 /* ---- a process ---- */
@@ -32,7 +33,7 @@ static void *process_open(void *data)
 {
     (void)data;
     struct process_vm *self = MEM_NEW(struct process_vm);
-    self->status = job_process_init(&self->process);
+    job_process_init(&self->process);
     return self;
 }
 
@@ -47,7 +48,7 @@ static void process_close(void *state)
 {
     struct process_vm *self = state;
     char how[EXIT_TEXT_BYTES];
-    int pid = (int)self->process.pid;
+    int pid = (int)self->process.child.pid;
     if (pid != 0) {
         end(self, JOB_PROCESS_STOP_MS, how);
         log_debug("process %d was asked to end: %s", pid, how);
@@ -64,15 +65,19 @@ static void process_wake(void *state)
 static int start(struct process_vm *self, struct worker_job *job)
 {
     struct log_settings log = log_settings();
-    char words[32];
+    struct fault fault = {0};
+    const char *home = dict_home_path(&fault);
+    char words[64];
     int status = job_process_start(&self->process);
     if (status < 0)
         return status;
     job->base.processes++;
-    int len = snprintf(words, sizeof(words), "%d %d %u ", log.level, log.format, log.reopened);
-    struct str parts[] = {{words, (size_t)len}, str_of(log.path)};
+    int len =
+        snprintf(words, sizeof(words), "%d %d %u %llu %d ", log.level, log.format, log.reopened,
+                 (unsigned long long)dict_home_size_bytes(), dict_home_is_synced());
+    struct str parts[] = {{words, (size_t)len}, {log.path, strlen(log.path) + 1}, str_of(home)};
     return frame_send(&self->process.stream, (struct frame){.type = FRAME_HELLO, .fd = -1}, parts,
-                      2);
+                      3);
 }
 
 static int introduce(struct process_vm *self, struct offload_origin *origin)
@@ -80,6 +85,8 @@ static int introduce(struct process_vm *self, struct offload_origin *origin)
     const struct worker_origin *data = offload_origin_data(origin);
     struct frame frame = {.type = FRAME_ORIGIN, .number = data->generation, .fd = -1};
     struct str parts[] = {{data->lua_dir, strlen(data->lua_dir) + 1}, str_of(data->apps_dir)};
+    if (data->post != NULL)
+        frame.detail = (uint32_t)mailbox_max_bytes(data->post);
     if (data->snapshot != NULL)
         frame.fd = snapshot_fd(data->snapshot);
     offload_origin_unref(self->origin);
@@ -107,10 +114,10 @@ static int send_job(struct process_vm *self, const struct worker_job *job)
 /* A process that has the job, or -errno. */
 static int hand_over(struct process_vm *self, struct worker_job *job)
 {
-    int status = self->status;
+    int status = 0;
     char how[EXIT_TEXT_BYTES];
     for (int attempt = 0; status == 0 && attempt < MAX_ATTEMPTS; attempt++) {
-        pid_t pid = self->process.pid;
+        pid_t pid = self->process.child.pid;
         if (pid != 0 && !job_process_is_fit(&self->process)) {
             end(self, JOB_PROCESS_DUMP_MS, how);
             job->base.processes--;
@@ -118,7 +125,7 @@ static int hand_over(struct process_vm *self, struct worker_job *job)
                 "process %d, which waited for jobs, has ended: %s; a fresh one takes its place",
                 (int)pid, how);
         }
-        if (self->process.pid == 0)
+        if (self->process.child.pid == 0)
             status = start(self, job);
         job_process_begin(&self->process, &job->base);
         if (status == 0 && self->origin != job->origin)
@@ -146,6 +153,21 @@ static int take_post(struct process_vm *self, const struct frame *frame, struct 
         parcel_free(parcel);
     else if (status == 0)
         job->post(job, parcel);
+    return status;
+}
+
+static int publish(struct process_vm *self, const struct frame *frame, struct worker_job *job)
+{
+    const struct worker_origin *origin = offload_origin_data(job->origin);
+    struct buf text = {0};
+    int status = frame_read_body(&self->process.stream, frame,
+                                 MAILBOX_TOPIC_BYTES + MAILBOX_MESSAGE_BYTES, &text);
+    if (status == 0 && (frame->detail > text.len || origin->post == NULL))
+        status = -EPROTO;
+    if (status == 0)
+        mailbox_send(origin->post, (struct str){text.ptr, frame->detail},
+                     (struct str){text.ptr + frame->detail, text.len - frame->detail}, MAILBOX_ALL);
+    buf_deinit(&text);
     return status;
 }
 
@@ -188,6 +210,8 @@ static int attend(struct process_vm *self, struct worker_job *job)
     switch (frame.type) {
     case FRAME_POST:
         return take_post(self, &frame, job);
+    case FRAME_PUBLISH:
+        return publish(self, &frame, job);
     case FRAME_CANCELLING:
         job_process_grant_unwinding(&self->process);
         return frame.len == 0 ? 0 : -EPROTO;
@@ -209,7 +233,7 @@ static int attend(struct process_vm *self, struct worker_job *job)
 static void give_up(struct process_vm *self, struct worker_job *job, int status)
 {
     char how[EXIT_TEXT_BYTES];
-    int pid = (int)self->process.pid;
+    int pid = (int)self->process.child.pid;
     bool is_dead = status == -ECONNRESET;
     const char *label = job->base.label;
     end(self, is_dead ? JOB_PROCESS_DUMP_MS : 0, how);
@@ -239,7 +263,7 @@ static void process_run(void *state, struct offload_job *base)
     int status = hand_over(self, job);
     parcel_free(job->payload);
     job->payload = NULL;
-    if (status < 0 && self->process.pid == 0) {
+    if (status < 0 && self->process.child.pid == 0) {
         worker_job_fail(job, "system", "cannot start a process: %s", strerror(-status));
         return;
     }

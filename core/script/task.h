@@ -63,12 +63,13 @@ struct scope {
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
     int reason_ref;        /* why it was cancelled: an error value */
-    int failure_ref;       /* fails fast: the first failure of a child; else: handles that failed */
+    int failure_ref;       /* fails fast: the first failure of a child, or a list of those that came
+                              after it was cancelled; else: handles that failed */
     struct scope_box *box; /* Lua's handle, which must not outlive this; NULL for none */
     bool is_cancelled;
     bool is_shield;
     bool fails_fast;
-    bool has_failure; /* failure_ref is set */
+    bool has_failure; /* failure_ref is the first failure, or those handles */
 };
 
 /* What Lua holds of a scope. */
@@ -170,6 +171,9 @@ void op_fail(struct op *op, const char *code, const char *format, ...)
 
 /* Where in a user's file L stands; false, and nothing changed, when it stands in none. */
 bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line);
+/* The same with the function of moonloop's that is called there, "" for none. */
+bool task_find_call(lua_State *L, char site[TASK_SITE_BYTES], int *line,
+                    char called[TASK_SITE_BYTES]);
 /* Pushes where it waits, "apps/a.lua:12 in sleep"; its name when no frame of a user's is there. */
 void task_push_where(lua_State *L, const struct task *task);
 /* Pushes what a wait of its that is cut short raises: the reason of its innermost scope with the

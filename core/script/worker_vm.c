@@ -42,34 +42,50 @@ static void origin_free(void *data)
     free(origin);
 }
 
-struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
+/* What the jobs of a VM that runs jobs itself are made from: the same. */
+static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker,
+                        struct fault *fault)
 {
-    const struct generation *generation = vm->generation;
-    struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    origin->lua_dir = mem_copy_text(vm->lua_dir);
-    origin->post = mailbox_ref(topics_post(topics_of(vm)));
-    if (generation != NULL) {
-        origin->apps_dir = mem_copy_text(vm->config->apps_dir);
-        origin->generation = generation->number;
-        origin->snapshot = snapshot_map(snapshot_fd(generation->snapshot), fault);
-        if (origin->snapshot == NULL) {
-            origin_free(origin);
-            return NULL;
-        }
-    }
-    return offload_origin_new(origin, origin_free);
+    const struct worker_origin *from = offload_origin_data(worker->origin);
+    to->generation = from->generation;
+    to->in_process = from->in_process;
+    to->post = mailbox_ref(from->post);
+    if (from->apps_dir != NULL)
+        to->apps_dir = mem_copy_text(from->apps_dir);
+    if (from->snapshot != NULL)
+        to->snapshot = snapshot_map(snapshot_fd(from->snapshot), fault);
+    return from->snapshot == NULL || to->snapshot != NULL;
 }
 
-struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
-                                           struct snapshot *snapshot, uint64_t generation,
-                                           struct process_child *child)
+/* Of a VM on its loop's thread. */
+static bool describe_vm(struct worker_origin *origin, struct vm *vm, struct fault *fault)
+{
+    origin->post = mailbox_ref(topics_post(topics_of(vm)));
+    if (vm->generation == NULL)
+        return true;
+    origin->apps_dir = mem_copy_text(vm->config->apps_dir);
+    origin->generation = vm->generation->number;
+    origin->snapshot = snapshot_map(snapshot_fd(vm->generation->snapshot), fault);
+    return origin->snapshot != NULL;
+}
+
+struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    origin->lua_dir = mem_copy_text(lua_dir);
-    origin->apps_dir = apps_dir != NULL ? mem_copy_text(apps_dir) : NULL;
-    origin->snapshot = snapshot;
-    origin->generation = generation;
-    origin->child = child;
+    origin->lua_dir = mem_copy_text(vm->lua_dir);
+    if (vm->worker != NULL ? copy_origin(origin, vm->worker, fault)
+                           : describe_vm(origin, vm, fault))
+        return offload_origin_new(origin, origin_free);
+    origin_free(origin);
+    return NULL;
+}
+
+struct offload_origin *worker_origin_adopt(const struct worker_origin *from)
+{
+    struct worker_origin *origin = MEM_NEW(struct worker_origin);
+    *origin = *from;
+    origin->lua_dir = mem_copy_text(from->lua_dir);
+    origin->apps_dir = from->apps_dir != NULL ? mem_copy_text(from->apps_dir) : NULL;
     return offload_origin_new(origin, origin_free);
 }
 
@@ -321,6 +337,11 @@ static void worker_run(void *state, struct offload_job *base)
     if (worker->is_doubtful && worker->vm != NULL)
         unload(worker);
     collect_if_much(worker, bytes + (job->result != NULL ? job->result->bytes : 0));
+}
+
+bool worker_vm_settle(void *state)
+{
+    return offloads_settle(((struct worker_vm *)state)->loop);
 }
 
 const struct offload_kind worker_vm_kind = {

@@ -34,7 +34,9 @@ struct worker_origin {
     struct snapshot *snapshot; /* a mapping of its own; NULL outside a server */
     uint64_t generation;
     struct process_child *child; /* asks for blobs in another process; NULL: they are here */
-    struct mailbox_post *post; /* for what threads publish; NULL: none */
+    bool in_process;             /* in a process of a pool, on whichever thread */
+    struct mailbox_post *post;   /* for what threads publish; NULL: none */
+    uint32_t max_published;      /* of `child`: how long a message may be; 0: there is no way */
 };
 
 struct worker_job {
@@ -64,10 +66,8 @@ extern const struct offload_kind worker_vm_kind;
 
 /* The origin of jobs that `vm` sends. NULL with the reason in `fault`. */
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault);
-/* The same origin in another process. Takes the snapshot, which may be NULL; copies the texts. */
-struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
-                                           struct snapshot *snapshot, uint64_t generation,
-                                           struct process_child *child);
+/* That origin in another process: takes the snapshot, copies the texts. */
+struct offload_origin *worker_origin_adopt(const struct worker_origin *origin);
 /* A job for `origin`, which is borrowed; it sends messages through its pool. Takes the payload. */
 struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
                                   const char *label);
@@ -77,6 +77,10 @@ void worker_job_fail(struct worker_job *job, const char *code, const char *forma
     __attribute__((format(printf, 3, 4)));
 void worker_job_free(struct worker_job *job);
 void worker_job_drop(struct offload_job *job);
+
+/* After a job, given what worker_vm_kind.open gave: whether the threads that it used in its turn
+ * have ended its work, too. Waits for them for a moment. */
+bool worker_vm_settle(void *state);
 
 /* For lib_thread.c and log_context.c. */
 struct offload_origin *worker_vm_origin(const struct worker_vm *worker);

@@ -151,10 +151,10 @@ static void keep_fixed_options(const struct config *old, const struct config *co
         is_same = strcmp(old->binds[i], config->binds[i]) == 0;
     if (!is_same)
         log_warn("bind and the apps directory change only with a restart of the server");
-    if (old->shared_size != config->shared_size ||
+    if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
         strcmp(old->shared_path != NULL ? old->shared_path : "",
                config->shared_path != NULL ? config->shared_path : "") != 0)
-        log_warn("shared_path and shared_size change only with a restart of the server");
+        log_warn("shared_path, shared_size and shared_sync change only with a restart of the server");
 }
 
 /* The paths and addresses that are in use already. */
@@ -168,6 +168,7 @@ static void move_fixed_options(struct config *old, struct config *config)
     config->control = old->control;
     config->shared_path = old->shared_path;
     config->shared_size = old->shared_size;
+    config->shared_sync = old->shared_sync;
     memcpy(old->binds, spare.binds, sizeof(old->binds));
     old->nbinds = spare.nbinds;
     old->apps_dir = spare.apps_dir;

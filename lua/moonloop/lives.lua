@@ -1,9 +1,9 @@
 --- What happens to the apps of a generation when it takes over and when it leaves: on_start, on_stop, background
 --- work, and the state that goes from one to the next.
 
-local buffer = require("string.buffer")
 local errors = require("moonloop.util.errors")
 local log = require("moonloop.log")
+local serial = require("moonloop.util.serial")
 local task = require("moonloop.task")
 
 local M = {}
@@ -25,20 +25,20 @@ local function run_all(app, name, list, what)
     end
 end
 
+local function start_app(app, name)
+    run_all(app, name, "starters", "on_start")
+    app.is_live = true
+    if background() then
+        background().begin(app)
+    end
+end
+
 ---Each app on its own: one whose on_start waits holds up its own background work alone.
 local function start(apps, names)
     local tasks = {}
     for number, app in ipairs(apps) do
-        if app.jobs or #(app.starters or {}) > 0 then
-            tasks[#tasks + 1] = task.spawn(function()
-                run_all(app, names[number], "starters", "on_start")
-                if background() then
-                    background().begin(app)
-                end
-                app.is_live = true
-            end)
-        else
-            app.is_live = true
+        if app.is_loaded then
+            tasks[#tasks + 1] = task.spawn(start_app, app, names[number])
         end
     end
     for _, each in ipairs(tasks) do
@@ -56,7 +56,7 @@ local function save(apps, names)
     local saved = {}
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
-            local ok, bytes = pcall(buffer.encode, state)
+            local ok, bytes = pcall(serial.encode, state)
             if ok then
                 saved[names[number] .. "\0" .. name] = bytes
             else
@@ -64,12 +64,13 @@ local function save(apps, names)
             end
         end
     end
-    saved[BACKGROUND] = background() and buffer.encode(background().save()) or nil
-    return next(saved) and buffer.encode(saved) or ""
+    local jobs = background() and background().save() or {}
+    saved[BACKGROUND] = next(jobs) and serial.encode(jobs) or nil
+    return next(saved) and serial.encode(saved) or ""
 end
 
 local function restore(apps, names, bytes)
-    local saved = buffer.decode(bytes)
+    local saved = serial.decode(bytes)
     for number, app in ipairs(apps) do
         for name, state in pairs(app.states or {}) do
             local before = saved[names[number] .. "\0" .. name]
@@ -77,14 +78,14 @@ local function restore(apps, names, bytes)
                 for key in pairs(state) do
                     state[key] = nil
                 end
-                for key, value in pairs(buffer.decode(before)) do
+                for key, value in pairs(serial.decode(before)) do
                     state[key] = value
                 end
             end
         end
     end
-    if saved[BACKGROUND] and background() then
-        background().restore(buffer.decode(saved[BACKGROUND]))
+    if saved[BACKGROUND] then
+        require("moonloop.background").restore(serial.decode(saved[BACKGROUND]), names)
     end
 end
 

@@ -11,7 +11,7 @@ local M = {}
 
 local DEFAULT_QUEUE = 1000
 
-local is_thread = core.is_thread()
+local is_thread = core.place() == "thread"
 
 -- What comes back brings its bytecode along; nothing is fetched by number.
 local unpacker = require("moonloop.unpacker").new(function()

@@ -1,9 +1,9 @@
 --- `req`: the request as a handler sees it. Each part is made when it is first asked for and kept.
 
-local buffer = require("string.buffer")
 local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
+local serial = require("moonloop.util.serial")
 
 local settle = errors.settle
 
@@ -198,7 +198,7 @@ end
 function Request.__transfer(req)
     local copy = require("moonloop.thread_route").copy_of(req)
     local context = rawget(req, "context")
-    copy.context = context and pcall(buffer.encode, context) and context or nil
+    copy.context = context and pcall(serial.encode, context) and context or nil
     return "moonloop.thread_route", "request_of", copy
 end
 

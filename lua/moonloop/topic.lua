@@ -4,14 +4,14 @@
 --- other workers and keeps, for each subscriber, what it has not received yet.
 
 local activity = require("moonloop.activity")
-local buffer = require("string.buffer")
 local core = require("moonloop.core.topic")
 local errors = require("moonloop.util.errors")
 local plain = require("moonloop.util.plain")
+local serial = require("moonloop.util.serial")
 local wait_queue = require("moonloop.core.wait_queue")
 local waiting = require("moonloop.sync.waiting")
 
-local decode, encode = buffer.decode, buffer.encode
+local decode, encode = serial.decode, serial.encode
 local wait = wait_queue.wait
 
 local M = {}
@@ -148,6 +148,11 @@ end
 ---@field name string
 local Topic = { __name = "moonloop.Topic" }
 Topic.__index = Topic
+
+---For transfer.lua: there it is the same topic.
+function Topic:__transfer()
+    return "moonloop.topic", "topic", self.name
+end
 
 ---Sends a message to all who subscribe now, in every worker, without waiting for any of them. It is copied: numbers,
 ---strings, booleans and tables of them (without their metatables). What one task publishes arrives everywhere in the

@@ -26,9 +26,9 @@ function offload.stats(pool) end
 ---@return integer? number nil when there are 10,000 already
 function offload.put(bytes) end
 
----@return boolean is_thread whether this VM runs jobs
----@return boolean is_process whether it does so in a process of its own
-function offload.is_thread() end
+---@return "loop"|"thread"|"process" place of this VM
+---@return boolean in_process whether it is in a process of a pool, on whichever thread
+function offload.place() end
 
 ---What a job sends ahead arrives here, `limit` messages at most.
 ---@param limit integer
