@@ -126,7 +126,8 @@ static int hand_over(struct process_vm *self, struct worker_job *job)
         }
         if (self->process.child.pid == 0)
             status = start(self, job);
-        job_process_begin(&self->process, &job->base);
+        if (status == 0)
+            job_process_begin(&self->process, &job->base);
         if (status == 0 && self->origin != job->origin)
             status = introduce(self, job->origin);
         if (status == 0 && (status = send_job(self, job)) == 0)
