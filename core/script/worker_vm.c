@@ -58,7 +58,7 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
 }
 
 /* Of a VM on its loop's thread. */
-static bool describe(struct worker_origin *origin, struct vm *vm, struct fault *fault)
+static bool describe_vm(struct worker_origin *origin, struct vm *vm, struct fault *fault)
 {
     origin->post = mailbox_ref(topics_post(topics_of(vm)));
     if (vm->generation == NULL)
@@ -73,7 +73,8 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
     origin->lua_dir = mem_copy_text(vm->lua_dir);
-    if (vm->worker != NULL ? copy_origin(origin, vm->worker, fault) : describe(origin, vm, fault))
+    if (vm->worker != NULL ? copy_origin(origin, vm->worker, fault)
+                           : describe_vm(origin, vm, fault))
         return offload_origin_new(origin, origin_free);
     origin_free(origin);
     return NULL;

@@ -4,7 +4,7 @@
 ---@class moonloop.App
 ---@field routes table[] in order of registration
 ---@field middleware function[]
-local App = { __name = "moonloop.App" }
+local App = { __name = "moonloop.App", __transfer = false }
 App.__index = App
 
 local M = {

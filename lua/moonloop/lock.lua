@@ -52,6 +52,11 @@ local function check_ttl(what, ttl)
     return ttl
 end
 
+---For transfer.lua: there it is the same lock.
+function Lock:__transfer()
+    return "moonloop.lock", "lock", self.name, { ttl = self.ttl }
+end
+
 function Lock.__index(self, key)
     if key == "token" then
         local mine = held[self.name]

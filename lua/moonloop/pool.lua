@@ -8,7 +8,7 @@ local concurrency = require("moonloop.concurrency")
 local core = require("moonloop.core.offload")
 local errors = require("moonloop.util.errors")
 local offload = require("moonloop.offload")
-local suggest = require("moonloop.cli.suggest")
+local option_table = require("moonloop.options")
 local task = require("moonloop.task")
 local transfer = require("moonloop.transfer")
 
@@ -17,7 +17,7 @@ local M = {}
 local place, in_process = core.place()
 
 local KINDS = { thread = true, process = true }
-local OPTIONS = { "kind", "name", "progress", "queue", "size" }
+local OPTIONS = { kind = "string", name = "string", progress = "number", queue = "number", size = "number" }
 local RANGES = { size = { 1, 1024 }, queue = { 0, 1000000 }, progress = { 1, 100000 } }
 local DEFAULT_PROGRESS = 64
 
@@ -115,6 +115,7 @@ local sinks = setmetatable({}, { __mode = "k" }) -- by coroutine: jobs that run 
 
 local function finish(job, ok, ...)
     core.finish(job.box)
+    sinks[coroutine.running()] = nil -- coroutines of tasks are used again
     if ok then
         return ...
     end
@@ -220,33 +221,23 @@ end
 
 -- ---- making them ----
 
-local function check_number(options, name)
-    local value, range = options[name], RANGES[name]
-    if value == nil or type(value) == "number" and value >= range[1] and value <= range[2] and value % 1 == 0 then
-        return
-    end
-    error(("pool: %s: expected an integer from %d to %d, got %s"):format(name, range[1], range[2], tostring(value)), 4)
-end
-
 local function check(options)
     if type(options) ~= "table" then
         error("pool: expected a table of options, got a " .. type(options), 3)
     end
-    for name in pairs(options) do
-        if not (RANGES[name] or name == "kind" or name == "name") then
-            error(("pool: unknown option %s%s"):format(tostring(name), suggest.hint(tostring(name), OPTIONS)), 3)
-        end
-    end
+    option_table.check("pool", options, OPTIONS, 3)
     if options.kind ~= nil and not KINDS[options.kind] then
-        error(("pool: kind: expected \"thread\" or \"process\", got %s"):format(tostring(options.kind)), 3)
-    end
-    local name = options.name
-    if name ~= nil and (type(name) ~= "string" or #name < 1 or #name > 64) then
+        error(("pool: kind: expected \"thread\" or \"process\", got %q"):format(options.kind), 3)
+    elseif options.name ~= nil and (#options.name < 1 or #options.name > 64) then
         error("pool: name: expected a string of 1 to 64 bytes", 3)
     end
-    check_number(options, "size")
-    check_number(options, "queue")
-    check_number(options, "progress")
+    for name, range in pairs(RANGES) do
+        local value = options[name]
+        if value ~= nil and not (value >= range[1] and value <= range[2] and value % 1 == 0) then
+            error(("pool: %s: expected an integer from %d to %d, got %s"):format(name, range[1], range[2],
+                tostring(value)), 3)
+        end
+    end
 end
 
 ---Two parts of the code that ask for one pool must mean the same.

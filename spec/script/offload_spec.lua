@@ -190,6 +190,130 @@ describe("offload", function()
         assert.matches("expected a function, got a nil", failure(offload), 1, true)
     end)
 
+    it("names the way to what it refuses", function()
+        local co = coroutine.create(print)
+        local function why(...)
+            return (failure(offload, ...):gsub("^.-offload: ", ""))
+        end
+        assert.equal("argument 2.callback[3]: cannot send a coroutine to another VM",
+            why(print, 1, { callback = { 1, 2, co } }))
+        local callbacks = { function()
+            return co
+        end }
+        assert.equal("argument 1[1], upvalue 'co': cannot send a coroutine to another VM", why(print, callbacks))
+        assert.equal("argument 1, key: cannot send a coroutine to another VM", why(print, { [co] = true }))
+        assert.equal("argument 1, metatable.__index: cannot send a coroutine to another VM",
+            why(print, setmetatable({}, { __index = co })))
+        local ffi = require("ffi")
+        ffi.cdef("struct offload_spec_point { int x, y; };")
+        assert.equal("argument 1.at: cannot send a cdata value (struct offload_spec_point) to another VM",
+            why(print, { at = ffi.new("struct offload_spec_point") }))
+        assert.equal("argument 1.task: cannot send a moonloop.Task to another VM",
+            why(print, { task = moonloop.spawn(function() end) }))
+        assert.equal("argument 1: cannot send a moonloop.Channel to another VM", why(print, moonloop.channel(1)))
+    end)
+
+    it("takes functions in tables, functions that call each other, and metamethods", function()
+        local is_odd
+        local function is_even(n)
+            return n == 0 or is_odd(n - 1)
+        end
+        function is_odd(n)
+            return n ~= 0 and is_even(n - 1)
+        end
+        local actions = { list = { is_even, odd = is_odd }, self = false }
+        actions.self = actions
+        local sum = setmetatable({ 1, 2 }, {
+            __call = function(self, more)
+                return self[1] + self[2] + more
+            end,
+            __tostring = function(self)
+                return "sum of " .. #self
+            end,
+        })
+        assert.same({ true, true, true, 13, "sum of 2" }, { offload(function(a, s)
+            return a.list[1](10), a.list.odd(7), a.self == a, s(10), tostring(s)
+        end, actions, sum) })
+    end)
+
+    it("gives each job of a list its own copy of what they close over", function()
+        local count = 0
+        local function next_count()
+            count = count + 1
+            return count
+        end
+        assert.same({ 1, 1, 1 }, moonloop.offload_map({ 1, 2, 3 }, next_count))
+        assert.equal(0, count)
+    end)
+
+    it("takes upvalues of upvalues, and gives them back", function()
+        local function adder(a)
+            local function of(b)
+                return function(c)
+                    return a + b + c
+                end
+            end
+            return of(a * 10)
+        end
+        local add = adder(1)
+        assert.equal(16, offload(function(x)
+            return add(x)
+        end, 5))
+        local back = offload(function()
+            return adder(2)
+        end)
+        assert.equal(27, back(5))
+    end)
+
+    it("takes big strings wherever they are", function()
+        for _, bytes in ipairs({ 16383, 16384, 16385, 3000000 }) do
+            local big, upvalue = ("a"):rep(bytes), ("b"):rep(bytes)
+            local result, same, as_key, in_table = offload(function(text, list)
+                return text .. upvalue, list[1] == text, list[text], { deep = { text } }
+            end, big, { big, [big] = "key" })
+            assert.is_true(result == big .. upvalue)
+            assert.same({ true, "key" }, { same, as_key })
+            assert.is_true(in_table.deep[1] == big)
+            local err = failure(offload, function(text)
+                error(text, 0)
+            end, big)
+            assert.is_true(err.message == big)
+        end
+        local list = {}
+        for i = 1, 500 do
+            list[i] = ("%05d"):format(i):rep(4000)
+        end
+        assert.same(list, offload(function(strings)
+            return strings
+        end, list))
+    end)
+
+    it("makes objects anew whose class says how", function()
+        local path = os.tmpname()
+        local name = path:match("[^/]+$")
+        local file = io.open(path .. ".lua", "w")
+        file:write(([[
+local Money = { __name = "Money" }
+Money.__index = Money
+function Money:__transfer() return %q, "new", self.cents, { unit = "cent" } end
+local M = {}
+function M.new(cents, options) return setmetatable({ cents = cents, made = options }, Money) end
+return M
+]]):format(name))
+        file:close()
+        local before = package.path
+        package.path = path:match("^(.*)/") .. "/?.lua;" .. before
+        local money = require(name).new(5)
+        local cents, unit, is_same, back = offload(function(list)
+            return list[1].cents, list[1].made.unit, list[1] == list.again, list[1]
+        end, { money, again = money })
+        package.path = before
+        os.remove(path)
+        os.remove(path .. ".lua")
+        assert.same({ 5, "cent", true, 5 }, { cents, unit, is_same, back.cents })
+        assert.equal(getmetatable(money), getmetatable(back))
+    end)
+
     it("raises what the job raised, with its code and the thread's traceback", function()
         local err = failure(offload, function()
             error("boom")
@@ -302,6 +426,44 @@ describe("offload", function()
             return moonloop.offload(function()
                 return "inner"
             end)
+        end))
+    end)
+
+    it("has dictionaries, topics and locks there that are the same as here", function()
+        local hits, lock = moonloop.shared("offload_spec"), moonloop.lock("offload_spec")
+        hits:set("n", 1)
+        assert.equal(2, offload(function()
+            return hits:incr("n")
+        end))
+        assert.equal(2, hits:get("n"))
+        lock:with(function()
+            assert.equal("timeout", failure(moonloop.timeout, 0.02, offload, function()
+                lock:with(print)
+            end).code)
+        end)
+        assert.equal("free", offload(function()
+            return lock:with(function()
+                return "free"
+            end)
+        end))
+        local subscription = moonloop.topic("offload_spec"):subscribe()
+        local topic = moonloop.topic("offload_spec")
+        offload(function()
+            topic:publish("from a thread")
+        end)
+        assert.equal("from a thread", subscription:recv())
+        subscription:close()
+    end)
+
+    it("has channels, semaphores and programs to start there", function()
+        assert.equal("sent\n", offload(function()
+            local channel, semaphore = moonloop.channel(1), moonloop.semaphore(1)
+            moonloop.spawn(function()
+                semaphore:with(function()
+                    channel:send(moonloop.process.run({ "echo", "sent" }).stdout)
+                end)
+            end)
+            return channel:recv()
         end))
     end)
 

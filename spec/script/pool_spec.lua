@@ -177,12 +177,12 @@ describe("a pool", function()
     it("refuses options that mean nothing, with the place", function()
         local cases = {
             { { sise = 2 }, "unknown option sise; did you mean size?" },
-            { { kind = "fibre" }, 'kind: expected "thread" or "process", got fibre' },
+            { { kind = "fibre" }, 'kind: expected "thread" or "process", got "fibre"' },
             { { size = 0 }, "size: expected an integer from 1 to 1024, got 0" },
             { { size = 1.5 }, "size: expected an integer from 1 to 1024, got 1.5" },
             { { size = 0 / 0 }, "size: expected an integer from 1 to 1024, got nan" },
             { { queue = -1 }, "queue: expected an integer from 0 to 1000000, got -1" },
-            { { progress = "many" }, "progress: expected an integer from 1 to 100000, got many" },
+            { { progress = "many" }, "progress: expected a number, got a string" },
             { { name = "" }, "name: expected a string of 1 to 64 bytes" },
             { "render", "expected a table of options, got a string" },
         }
@@ -444,6 +444,15 @@ describe("a job that was started", function()
         end))
     end)
 
+    it("reports to nobody once it has ended where it is, whoever runs in its place", function()
+        assert.is_false(pool:run(function()
+            moonloop.pool():start(function() end):wait()
+            return moonloop.spawn(function()
+                return moonloop.progress("late")
+            end):wait()
+        end))
+    end)
+
     it("works on a thread as well, where it is", function()
         local seen, dropped = pool:run(function()
             local inner = moonloop.pool({ progress = 2 }):start(function()
@@ -463,3 +472,66 @@ describe("a job that was started", function()
     end)
 end)
 
+describe("pools that are used at random", function()
+    --- One job or one list, left in one of many ways.
+    local function use(pool, dice)
+        local job = pool:start(function(n)
+            for i = 1, n do
+                moonloop.progress(i, ("x"):rep(i * 1000))
+                if i % 3 == 0 then
+                    moonloop.sleep(0.0005)
+                end
+            end
+            if n == 13 then
+                error("thirteen", 0)
+            end
+            return n
+        end, dice(20))
+        if dice(3) == 1 then
+            job:progress()()
+        end
+        if dice(3) == 1 then
+            job:cancel()
+        elseif dice(3) == 1 then
+            moonloop.sleep(dice(4) / 2000)
+            job:cancel()
+        end
+        if dice(2) == 1 then
+            for _ in job:progress() do
+                if dice(5) == 1 then
+                    break
+                end
+            end
+        end
+        job:wait()
+    end
+
+    it("leave no thread, task, handle or job behind", function()
+        local before, counts = threads(), core.counts()
+        math.randomseed(7)
+        for _ = 1, 10 do
+            local pool = moonloop.pool({
+                size = math.random(1, 4), queue = math.random(0, 10), progress = math.random(1, 9),
+            })
+            local tasks = {}
+            for i = 1, 30 do
+                tasks[i] = moonloop.spawn(pcall, moonloop.timeout, math.random(1, 30) / 1000, use, pool, math.random)
+            end
+            for _, task in ipairs(tasks) do
+                task:wait()
+            end
+            wait_until(function()
+                return pool:stats().busy + pool:stats().waiting == 0
+            end)
+            if math.random(2) == 1 then
+                pool:close()
+            end
+        end
+        wait_until(function()
+            collectgarbage()
+            return threads() <= before
+        end)
+        local after = core.counts()
+        assert.same({ counts.tasks, counts.handles, counts.timers }, { after.tasks, after.handles, after.timers })
+    end)
+end)
