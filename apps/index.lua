@@ -80,6 +80,11 @@ local EXAMPLES = {
         },
     },
     {
+        file = "patterns/init.lua", path = "/patterns/", title = "Eighteen patterns",
+        says = "Races, pipelines, limits, retries, sagas: each a small file, with a picture of what happens when.",
+        tries = { { "a hedged request", { "/patterns/run/hedged_request" } } },
+    },
+    {
         file = "address.lua", path = "/address/", title = "Which address do I tell my colleagues?",
         says = "The one by which other machines reach this one. Serve with <code>--bind 0.0.0.0:8080</code>.",
         tries = { { "try it", { "/address/" } } },
