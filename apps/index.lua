@@ -65,6 +65,26 @@ local EXAMPLES = {
         tries = { { "one request", { "/nested/1" } }, { "ten at once", { "/nested/" } } },
     },
     {
+        file = "after.lua", path = "/after/", title = "Answer now, work later",
+        says = "The answer leaves first; then two jobs, of ten and of five seconds, run side by side. A stop of the"
+            .. " server waits for them.",
+        tries = { { "answer", { "/after/" } }, { "faster", { "/after/?unit=0.1" } }, { "what they did", { "/after/log" } } },
+    },
+    {
+        file = "background.lua", path = "/background/", title = "Work beside the requests",
+        says = "A task that is always there, timers with a handle that stops and starts them, one of them in a single"
+            .. " worker of all.",
+        tries = {
+            { "how it stands", { "/background/" } }, { "stop the beat", { "/background/stop" } },
+            { "start it", { "/background/start" } }, { "a job", { "/background/export" } },
+        },
+    },
+    {
+        file = "patterns/init.lua", path = "/patterns/", title = "Eighteen patterns",
+        says = "Races, pipelines, limits, retries, sagas: each a small file, with a picture of what happens when.",
+        tries = { { "a hedged request", { "/patterns/run/hedged_request" } } },
+    },
+    {
         file = "address.lua", path = "/address/", title = "Which address do I tell my colleagues?",
         says = "The one by which other machines reach this one. Serve with <code>--bind 0.0.0.0:8080</code>.",
         tries = { { "try it", { "/address/" } } },

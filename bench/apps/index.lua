@@ -26,4 +26,17 @@ app:get("/sleep", function()
     return "Hello, world!\n"
 end)
 
+local SPAWNS = 5000
+
+local function empty() end
+
+--- For bench/micro/spawn: microseconds of CPU time for the spawn and the wait of one empty task.
+app:get("/spawn", function()
+    local spawn, before = moonloop.spawn, os.clock()
+    for _ = 1, SPAWNS do
+        spawn(empty):wait()
+    end
+    return tostring((os.clock() - before) / SPAWNS * 1e6)
+end)
+
 return app

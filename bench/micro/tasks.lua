@@ -2,13 +2,7 @@
 --- Run with `build/moonloop run bench/micro/tasks.lua`; prints the machine and the commit.
 
 local moonloop = require("moonloop")
-
-local function line_of(command)
-    local pipe = assert(io.popen(command .. " 2>/dev/null"))
-    local line = pipe:read("*l")
-    pipe:close()
-    return line or "unknown"
-end
+local report = dofile("bench/micro/report.lua")
 
 local function resident_kb()
     for line in io.lines("/proc/self/status") do
@@ -20,30 +14,17 @@ local function resident_kb()
     return 0
 end
 
----The best of several rounds, in microseconds for one.
-local function measure(name, times, fn)
-    local best = math.huge
-    for _ = 1, 5 do
-        collectgarbage()
-        local before = moonloop.now()
-        fn(times)
-        best = math.min(best, moonloop.now() - before)
-    end
-    print(("%-38s %8.3f µs"):format(name, best / times * 1e6))
-end
-
 local function empty() end
 
-print(("machine: %s"):format(line_of("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs")))
-print(("commit:  %s"):format(line_of("git describe --always --dirty")))
+report.head()
 
-measure("spawn + wait of an empty task", 200000, function(times)
+report.measure("spawn + wait of an empty task", 200000, function(times)
     for _ = 1, times do
         moonloop.spawn(empty):wait()
     end
 end)
 
-measure("spawn of 1000, then wait for each", 200000, function(times)
+report.measure("spawn of 1000, then wait for each", 200000, function(times)
     local tasks = {}
     for _ = 1, times / 1000 do
         for i = 1, 1000 do
@@ -55,19 +36,19 @@ measure("spawn of 1000, then wait for each", 200000, function(times)
     end
 end)
 
-measure("sleep(0)", 100000, function(times)
+report.measure("sleep(0)", 100000, function(times)
     for _ = 1, times do
         moonloop.sleep(0)
     end
 end)
 
-measure("scope without a task", 200000, function(times)
+report.measure("scope without a task", 200000, function(times)
     for _ = 1, times do
         moonloop.scope(empty)
     end
 end)
 
-measure("gather of two empty functions", 100000, function(times)
+report.measure("gather of two empty functions", 100000, function(times)
     for _ = 1, times do
         moonloop.gather(empty, empty)
     end
@@ -87,8 +68,8 @@ moonloop.scope(function(scope)
     due = moonloop.now() + 1
     moonloop.sleep(0)
     moonloop.sleep(0)
-    print(("%-38s %8.3f µs"):format("falling asleep, of 100,000", (moonloop.now() - started) / SLEEPERS * 1e6))
-    print(("%-38s %8.0f bytes"):format("memory of one asleep",
+    print(("%-50s %8.3f µs"):format("falling asleep, of 100,000", (moonloop.now() - started) / SLEEPERS * 1e6))
+    print(("%-50s %8.0f bytes"):format("memory of one asleep",
         (resident_kb() - kb) * 1024 / SLEEPERS))
 end)
-print(("%-38s %8.3f µs"):format("waking and ending, of 100,000", (moonloop.now() - woken_first) / SLEEPERS * 1e6))
+print(("%-50s %8.3f µs"):format("waking and ending, of 100,000", (moonloop.now() - woken_first) / SLEEPERS * 1e6))

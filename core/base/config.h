@@ -56,6 +56,7 @@ struct config {
     char *control; /* path of the control socket; NULL: .moonloop/control.sock beside the apps */
     char *shared_path; /* directory of the shared dictionary; NULL: one of its own, in memory */
     uint64_t shared_size; /* bytes */
+    bool shared_sync; /* its writes wait for the disk */
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

@@ -19,13 +19,15 @@ enum { FRAME_MAX_PARTS = 3 };
 
 enum frame_type {
     /* to the process */
-    FRAME_HELLO = 1, /* where it logs */
-    FRAME_ORIGIN,    /* number: the generation. What jobs are made from now on; with the snapshot */
+    FRAME_HELLO = 1, /* where it logs, and where the shared dictionary is */
+    FRAME_ORIGIN,    /* number: the generation; detail: how long a message to a topic may be.
+                      * What jobs are made from now on; with the snapshot */
     FRAME_JOB,       /* number: the job's; detail: how often the log was reopened */
     FRAME_BLOB,      /* the answer to FRAME_FETCH */
     /* from it; of all but the first the number is the job's */
     FRAME_FETCH,      /* number: of the bytes it wants */
     FRAME_POST,       /* a message ahead of the end */
+    FRAME_PUBLISH,    /* detail: the length of the topic, which is in front of the message */
     FRAME_CANCELLING, /* the job has heard that it is cancelled */
     FRAME_RESULT,     /* detail: whether that is values, else an error */
     FRAME_FAILURE,    /* there is no result: a code, NUL, why */

@@ -26,15 +26,20 @@ static uint64_t now_ms(void)
 
 /* ---- waiting ---- */
 
-static void on_woken(struct job_process *process)
+static void tell_if_cancelled(struct job_process *process)
 {
-    uint64_t count;
-    if (read(process->wake_fd, &count, sizeof(count)) < 0 || process->job == NULL ||
-        process->give_up_ms != 0 || !offload_is_cancelled(process->job))
+    if (process->job == NULL || process->give_up_ms != 0 || !offload_is_cancelled(process->job))
         return;
     process->give_up_ms = now_ms() + JOB_PROCESS_ANSWER_MS;
     if (write(process->control_fd, &process->number, sizeof(process->number)) < 0)
         process->give_up_ms = now_ms(); /* nobody reads */
+}
+
+static void on_woken(struct job_process *process)
+{
+    uint64_t count;
+    if (read(process->wake_fd, &count, sizeof(count)) > 0)
+        tell_if_cancelled(process);
 }
 
 /* The deadline comes first: no flood of messages puts it off. */
@@ -71,13 +76,12 @@ void job_process_wake(struct job_process *process)
 
 /* ---- starting ---- */
 
-int job_process_init(struct job_process *process)
+void job_process_init(struct job_process *process)
 {
     memset(process, 0, sizeof(*process));
     process->stream = (struct frame_stream){-1, wait_ready, process};
     process->control_fd = process->child.pidfd = -1;
-    process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return process->wake_fd < 0 ? -errno : 0;
+    process->wake_fd = -1;
 }
 
 void job_process_deinit(struct job_process *process)
@@ -111,6 +115,8 @@ static int start_program(struct launched *child, const int theirs[3])
 int job_process_start(struct job_process *process)
 {
     int ours[2] = {-1, -1}, theirs[3] = {-1, -1, -1}, pair[2];
+    if (process->wake_fd < 0 && (process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return -errno;
     int status = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ? -errno : 0;
     if (status == 0) {
         ours[0] = pair[0];
@@ -154,6 +160,7 @@ void job_process_begin(struct job_process *process, struct offload_job *job)
     process->number++;
     process->give_up_ms = 0;
     process->has_answered = false;
+    tell_if_cancelled(process); /* before there was anything to wake */
 }
 
 void job_process_finish(struct job_process *process)

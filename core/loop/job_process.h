@@ -43,15 +43,14 @@ struct job_process {
     struct frame_stream stream;
     struct launched child; /* pid 0: there is none */
     int control_fd;
-    int wake_fd;             /* an eventfd, there as long as this struct */
+    _Atomic int wake_fd;     /* an eventfd; -1 until the first process starts */
     struct offload_job *job; /* runs there; NULL: none */
     uint64_t number;         /* of that job, or the last one */
     uint64_t give_up_ms;     /* the job was cancelled and has until then; 0: was not */
     bool has_answered;       /* it has heard that */
 };
 
-/* 0 or -errno. */
-int job_process_init(struct job_process *process);
+void job_process_init(struct job_process *process);
 void job_process_deinit(struct job_process *process); /* there must be none */
 
 /* Starts one. 0 or -errno. */

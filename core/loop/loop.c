@@ -228,6 +228,11 @@ void loop_wait_ends(struct loop *loop, enum wait_kind kind)
     ENSURE(loop->waits[kind]-- != 0);
 }
 
+uint32_t loop_waiting(const struct loop *loop)
+{
+    return loop->waits[WAIT_REAL] + loop->waits[WAIT_LOCAL] + loop->waits[WAIT_PASSIVE];
+}
+
 uint64_t loop_next_due_ms(struct loop *loop)
 {
     uint64_t timer_ms = loop->timers.count != 0 ? loop->timers.places[0].due_ms : UINT64_MAX;

@@ -48,6 +48,8 @@ enum wait_kind {
 };
 void loop_wait_begins(struct loop *loop, enum wait_kind kind);
 void loop_wait_ends(struct loop *loop, enum wait_kind kind);
+/* How many waits are under way, for leak checks. */
+uint32_t loop_waiting(const struct loop *loop);
 
 /* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
 struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),

@@ -115,6 +115,26 @@ struct lua_State *command_line_state(const struct command_line *line)
     return line->L;
 }
 
+bool command_line_render(struct command_line *line, struct str answer, struct buf *text)
+{
+    lua_State *L = line->L;
+    struct str rendered;
+    lua_getglobal(L, "require");
+    lua_pushfstring(L, "moonloop.cli.%s", command_line_command(line));
+    bool is_ok = vm_pcall(L, 1, 1) == 0;
+    if (is_ok) {
+        lua_getfield(L, -1, "render");
+        lua_pushlstring(L, answer.ptr, answer.len);
+        is_ok = vm_pcall(L, 1, 1) == 0;
+    }
+    if (is_ok) {
+        rendered.ptr = lua_tolstring(L, -1, &rendered.len);
+        buf_add_str(text, rendered);
+    }
+    lua_settop(L, 1);
+    return is_ok;
+}
+
 const char *command_line_llhttp_version(void)
 {
     return MOONLOOP_LLHTTP_VERSION;

@@ -6,7 +6,10 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/fault.h"
+
+#include <stdbool.h>
 
 struct command_line;
 struct lua_State;
@@ -26,6 +29,10 @@ int command_line_exit_code(const struct command_line *line);
 const char *command_line_message(const struct command_line *line);
 /* The table of settled options is at index 1 of this stack, which is otherwise empty. */
 struct lua_State *command_line_state(const struct command_line *line);
+
+/* What the server has answered to this command, as text for people; appended. False when the Lua
+ * side cannot make any of it. */
+bool command_line_render(struct command_line *line, struct str answer, struct buf *text);
 
 /* "8.1.0": the parser library that this was built with. For `moonloop version`, by FFI. */
 const char *command_line_llhttp_version(void);

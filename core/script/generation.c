@@ -244,15 +244,19 @@ static void hand_over_states(struct generation *from, struct generation *to)
     lua_pop(from->vm->L, 1);
 }
 
-/* Calls a function of lua/moonloop/lives.lua that does not wait. False: it is in the log. */
-static bool call_life(struct generation *generation, const char *name, const char *what)
+/* Calls a function of lua/moonloop/lives.lua that does not wait. */
+static void call_life(struct generation *generation, const char *name)
 {
     struct fault fault = {0};
     push_life(generation, generation->vm->L, name);
-    if (vm_call(generation->vm, 0, 0, &fault))
-        return true;
-    log_error("%s: %s", what, fault.text);
-    return false;
+    if (!vm_call(generation->vm, 0, 0, &fault))
+        log_error("the background work of the apps does not %s: %s", name, fault.text);
+}
+
+/* What its files declared as background work ends. */
+static void leave(struct generation *generation)
+{
+    call_life(generation, "leave");
 }
 
 static void on_retired_empty(void *data)
@@ -279,7 +283,6 @@ static void on_retired_empty(void *data)
 static void retire(struct generation *generation)
 {
     generation->is_retired = true;
-    call_life(generation, "leave", "the background work of the apps goes on");
     link_append(&generation->all->retired, &generation->link);
     vm_when_empty(generation->vm, on_retired_empty, generation);
 }
@@ -295,15 +298,17 @@ void generation_commit(struct generations *all, struct generation *generation)
     show_alive(all);
     if (previous != NULL) {
         hand_over_states(previous, generation);
-        retire(previous); /* first: what goes on in the new one has ended in the old one */
+        leave(previous); /* first: what goes on in the new one has ended in the old one */
     }
     run_life(generation, "start");
+    if (previous != NULL)
+        retire(previous);
 }
 
 void generations_quiesce(struct generations *all)
 {
     if (all->current != NULL)
-        call_life(all->current, "quiesce", "the timers of the apps go on");
+        call_life(all->current, "quiesce");
 }
 
 uint64_t generations_current(const struct generations *all)
@@ -314,6 +319,14 @@ uint64_t generations_current(const struct generations *all)
 uint32_t generations_alive(const struct generations *all)
 {
     return all->nalive;
+}
+
+uint32_t generations_tasks(const struct generations *all)
+{
+    uint32_t count = all->current != NULL ? all->current->vm->ntasks : 0;
+    for (struct link *at = all->retired.next; at != &all->retired; at = at->next)
+        count += LIST_ENTRY(at, struct generation, link)->vm->ntasks;
+    return count;
 }
 
 uint64_t generations_lua_bytes(const struct generations *all)
@@ -331,6 +344,7 @@ void generations_drain(struct generations *all, void (*on_idle)(void *data), voi
     if (all->current != NULL) {
         struct generation *current = all->current;
         all->current = NULL;
+        leave(current);
         retire(current);
     }
     tell_if_idle(all);
@@ -346,7 +360,7 @@ void generations_free(struct generations *all)
     if (all == NULL)
         return;
     if (all->current != NULL) {
-        call_life(all->current, "leave", "the background work of the apps goes on");
+        leave(all->current);
         cut(all->current);
         generation_free(all->current);
     }
@@ -362,6 +376,44 @@ void generations_free(struct generations *all)
     buf_deinit(&all->fields);
     buf_deinit(&all->overlay);
     free(all);
+}
+
+/* ---- for people ---- */
+
+static void list(struct generation *generation, struct buf *out)
+{
+    struct vm *vm = generation->vm;
+    struct fault fault = {0};
+    struct str rows;
+    lua_getglobal(vm->L, "require");
+    lua_pushliteral(vm->L, "moonloop.activity");
+    bool is_ok = vm_call(vm, 1, 1, &fault);
+    if (is_ok) {
+        lua_getfield(vm->L, -1, "report");
+        lua_remove(vm->L, -2);
+        if (generation->is_retired)
+            lua_pushnumber(vm->L, (lua_Number)generation->number);
+        else
+            lua_pushnil(vm->L);
+        is_ok = vm_call(vm, 1, 1, &fault);
+    }
+    if (!is_ok) {
+        log_error("ps: %s", fault.text);
+        return;
+    }
+    rows.ptr = lua_tolstring(vm->L, -1, &rows.len);
+    if (rows.len != 0 && out->len != 0)
+        buf_add_char(out, ',');
+    buf_add_str(out, rows);
+    lua_pop(vm->L, 1);
+}
+
+void generations_list(struct generations *all, struct buf *out)
+{
+    if (all->current != NULL)
+        list(all->current, out);
+    for (struct link *at = all->retired.next; at != &all->retired; at = at->next)
+        list(LIST_ENTRY(at, struct generation, link), out);
 }
 
 /* ---- exchanges ---- */

@@ -2,11 +2,12 @@
  * generation.h - an immutable snapshot of all apps, made to run: one VM, one router, the handlers.
  *
  * Lives on a worker's loop thread. Built beside the current one (prove, prepare), then either
- * committed (a pointer is flipped; new requests take it) or freed. A replaced generation goes on until
- * its last request has ended, then frees itself.
+ * committed (a pointer is flipped; new requests take it) or freed. A replaced generation goes on
+ * until its last request has ended, then frees itself.
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/config.h"
 #include "base/fault.h"
 #include "base/snapshot.h"
@@ -30,7 +31,7 @@ struct app_report {
 
 /* One line of `moonloop routes`. */
 struct route_info {
-    struct str method; /* "GET"; "*" for any */
+    struct str method;  /* "GET"; "*" for any */
     struct str pattern; /* "/shop/{id:int}" with the mount prefix, after the host if it has one */
     struct str app;
     struct str source; /* "apps/shop.lua:12" of the handler */
@@ -62,8 +63,11 @@ void generation_free(struct generation *generation); /* one that was never commi
 const struct http_handler *generations_handler(const struct generations *all);
 uint64_t generations_current(const struct generations *all); /* its number; 0: none */
 uint32_t generations_alive(const struct generations *all);
+uint32_t generations_tasks(const struct generations *all);     /* alive, in all generations */
 uint64_t generations_lua_bytes(const struct generations *all); /* in use in the current VM */
 /* The timers of the apps stand still: the worker is leaving. Requests go on. */
 void generations_quiesce(struct generations *all);
+/* What is under way in all generations, for `moonloop ps`: JSON objects, separated by commas. */
+void generations_list(struct generations *all, struct buf *out);
 /* Calls on_idle(data) once no request, task or background work is left. */
 void generations_drain(struct generations *all, void (*on_idle)(void *data), void *data);

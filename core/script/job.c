@@ -61,7 +61,7 @@ struct job_app *jobs_app(struct jobs *jobs, const char *name)
 static void job_free(struct job *job)
 {
     link_remove(&job->link);
-    job->app->njobs--;
+    job->app->njobs -= !job->is_helper;
     free(job->key);
     free(job->name);
     free(job->request);
@@ -204,7 +204,6 @@ struct job *job_new(struct jobs *jobs, struct task *task, struct job_app *app, c
     job->app = app;
     job->key = key != NULL ? mem_copy_text(key) : NULL;
     job->name = mem_copy_text(name);
-    app->njobs++;
     link_append(&jobs->alive, &job->link);
     task->owner = &job_owner;
     task->data = job;
@@ -278,6 +277,7 @@ struct op *jobs_wait(struct jobs *jobs, const char *key)
 {
     struct job_wait *wait = MEM_NEW(struct job_wait);
     wait->op.release = wait_release;
+    wait->op.kind = WAIT_PASSIVE;
     wait->key = mem_copy_text(key);
     link_append(&jobs->waits, &wait->link);
     if (jobs_count(jobs, key) == 0)

@@ -58,13 +58,14 @@ struct job {
     int end_ref;            /* function(handle, state, err) */
     int handle_ref;
     int nargs;
-    bool is_due; /* begins with the next turn */
+    bool is_due;    /* begins with the next turn */
+    bool is_helper; /* of a timer: not among the jobs of the app */
 };
 
 struct job_app {
     struct link link; /* in jobs->apps */
     char *name;
-    uint32_t njobs; /* alive, in all generations */
+    uint32_t njobs; /* alive, in all generations, without helpers */
 };
 
 struct job_wait;

@@ -1,6 +1,7 @@
 #include "script/lib_core.h"
 
 #include "script/exchange.h"
+#include "script/lib_activity.h"
 #include "script/lib_clock.h"
 #include "script/job.h"
 #include "script/lib_host.h"
@@ -19,6 +20,7 @@
 void lib_core_preload(struct vm *vm)
 {
     vm_preload(vm, "moonloop.core.task", luaopen_moonloop_core_task);
+    vm_preload(vm, "moonloop.core.activity", luaopen_moonloop_core_activity);
     vm_preload(vm, "moonloop.core.clock", luaopen_moonloop_core_clock);
     vm_preload(vm, "moonloop.core.job", luaopen_moonloop_core_job);
     vm_preload(vm, "moonloop.core.wait_queue", luaopen_moonloop_core_wait_queue);

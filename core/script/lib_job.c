@@ -10,7 +10,6 @@
 #include "script/task.h"
 
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum { JOB_ARGS_MAX = 200 };
@@ -24,8 +23,8 @@ static void raise_full(lua_State *L, const struct job_app *app, lua_Integer limi
     lua_error(L);
 }
 
-/* The arguments from `index` on are: app, limit (0: none), key or nil, name, handle, on_end, fn,
- * ... The job holds all of it; its task has not been started. */
+/* The arguments from `index` on are: app, limit (0: none, -1: a helper that does not count), key or
+ * nil, name, handle, on_end, fn, ... The job holds all of it; its task has not been started. */
 static struct job *make(lua_State *L, int index)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -44,6 +43,8 @@ static struct job *make(lua_State *L, int index)
         raise_full(L, app, limit);
     struct task *task = task_new(vm, NULL, NULL);
     struct job *job = job_new(jobs, task, app, key, name);
+    job->is_helper = limit < 0;
+    app->njobs += !job->is_helper;
     task_find_site(L, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);
@@ -128,21 +129,11 @@ static int l_is_asked(lua_State *L)
     return 1;
 }
 
-/* random(): 0 to 1, without 1. Each worker has its own, unlike math.random. */
-static int l_random(lua_State *L)
-{
-    uint32_t bits = 0;
-    if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) != sizeof(bits))
-        bits = (uint32_t)clock() * 2654435761u;
-    lua_pushnumber(L, bits / 4294967296.0);
-    return 1;
-}
-
 int luaopen_moonloop_core_job(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"start", l_start},   {"after", l_after},   {"count", l_count},       {"wait", l_wait},
-        {"cancel", l_cancel}, {"random", l_random}, {"is_asked", l_is_asked}, {NULL, NULL}};
+        {"start", l_start},   {"after", l_after},       {"count", l_count}, {"wait", l_wait},
+        {"cancel", l_cancel}, {"is_asked", l_is_asked}, {NULL, NULL}};
     vm_library(L, functions);
     return 1;
 }

@@ -161,26 +161,37 @@ static void push_value(lua_State *L, const struct dict_value *value)
         lua_pushboolean(L, value->type == DICT_TRUE);
 }
 
-/* get(name, key) -> value, is_table, left | nil. `left`: seconds, nil for ever */
+/* For dict_counter_add and _get: nothing when there is no cell. */
+static int push_counter(lua_State *L, const struct dict_counter *counter)
+{
+    if (counter->cell == NULL)
+        return 0;
+    lua_pushlightuserdata(L, counter->cell);
+    lua_pushnumber(L, (double)counter->serial);
+    return 2;
+}
+
+/* get(name, key) -> value, is_table, left, cell, serial; nil: none. `left`: seconds, nil for ever
+ */
 static int l_get(lua_State *L)
 {
     struct dict_key key;
-    struct dict_value value = {0};
-    int64_t left_ms = -1;
+    struct dict_found found;
     check_key(L, &key);
     struct buf *scratch = scratch_of(L);
-    int status = dict_get(lib_shared_dict(L), &key, &value, scratch, &left_ms);
+    int status = dict_get(lib_shared_dict(L), &key, &found, scratch);
     if (status < 0)
         return lib_shared_raise(L, status);
     if (status == 0)
         return 0;
-    push_value(L, &value);
+    push_value(L, &found.value);
     release_scratch(scratch);
-    lua_pushboolean(L, value.type == DICT_TABLE);
-    if (left_ms < 0)
-        return 2;
-    lua_pushnumber(L, (double)left_ms / 1000);
-    return 3;
+    lua_pushboolean(L, found.value.type == DICT_TABLE);
+    if (found.left_ms < 0)
+        lua_pushnil(L);
+    else
+        lua_pushnumber(L, (double)found.left_ms / 1000);
+    return 3 + push_counter(L, &found.counter);
 }
 
 /* keys(name, prefix, limit) -> list */
@@ -239,8 +250,7 @@ static int l_cas(lua_State *L)
     return push_status(L, dict_cas(lib_shared_dict(L), &key, &expected, &value, &terms));
 }
 
-/* incr(name, key, by, initial, ttl, is_pinned) -> number, cell, serial; the last two for
- * dict_counter_add, nil when there is no cell */
+/* incr(name, key, by, initial, ttl, is_pinned) -> number, cell, serial */
 static int l_incr(lua_State *L)
 {
     struct dict_key key;
@@ -252,11 +262,7 @@ static int l_incr(lua_State *L)
     if (status < 0)
         return lib_shared_raise(L, status);
     lua_pushnumber(L, result);
-    if (counter.cell == NULL)
-        return 1;
-    lua_pushlightuserdata(L, counter.cell);
-    lua_pushnumber(L, (double)counter.serial);
-    return 3;
+    return 1 + push_counter(L, &counter);
 }
 
 /* delete(name, key) -> boolean */
@@ -291,13 +297,14 @@ static int l_stats(lua_State *L)
     int status = dict_stats(lib_shared_dict(L), &stats);
     if (status < 0)
         return lib_shared_raise(L, status);
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     set_number(L, "limit_bytes", stats.limit_bytes);
     set_number(L, "used_bytes", stats.used_bytes);
     set_number(L, "entries", stats.entries);
     set_number(L, "counters", stats.counters);
     set_number(L, "evicted", stats.evicted);
     set_number(L, "expired", stats.expired);
+    set_number(L, "recovered", stats.recovered);
     return 1;
 }
 
@@ -321,12 +328,16 @@ static int l_path(lua_State *L)
     return 1;
 }
 
-/* use(path or nil, size) -> true, or false and why not. Before anything else here. */
+/* use(path or nil, size, is_synced) -> true, or false and why not. Before anything else here. */
 static int l_use(lua_State *L)
 {
     struct fault fault = {0};
-    lua_Number size = luaL_checknumber(L, 2);
-    lua_pushboolean(L, dict_home_use(luaL_optstring(L, 1, NULL), (uint64_t)size, &fault));
+    struct dict_home_options options = {
+        .path = luaL_optstring(L, 1, NULL),
+        .size_bytes = (uint64_t)luaL_checknumber(L, 2),
+        .is_synced = lua_toboolean(L, 3),
+    };
+    lua_pushboolean(L, dict_home_use(&options, &fault));
     lua_pushstring(L, fault.text);
     return 2;
 }

@@ -14,14 +14,33 @@
 
 enum { SPAWN_ARGS_MAX = 200 };
 
+/* "apps/a.lua:12: sleep: expected 0 to 31622400 seconds, got -1" */
+static int refuse_seconds(lua_State *L, int index)
+{
+    char site[TASK_SITE_BYTES], called[TASK_SITE_BYTES];
+    int line, type = lua_type(L, index), top = lua_gettop(L);
+    lua_pushliteral(L, "");
+    if (task_find_call(L, site, &line, called)) {
+        lua_pushfstring(L, "%s:%d: ", site, line);
+        lua_pushfstring(L, *called != '\0' ? "%s: " : "%s", called);
+    }
+    lua_pushfstring(L, "expected 0 to %f seconds, got ", SECONDS_MAX);
+    if (type == LUA_TNUMBER) {
+        lua_pushvalue(L, index);
+        lua_tostring(L, -1);
+    } else {
+        lua_pushfstring(L, type <= LUA_TNIL ? "%s" : "a %s", lua_typename(L, type));
+    }
+    lua_concat(L, lua_gettop(L) - top);
+    vm_push_error(L, "misuse", "%s", lua_tostring(L, -1));
+    return lua_error(L);
+}
+
 static uint64_t check_us(lua_State *L, int index)
 {
-    lua_Number seconds = luaL_checknumber(L, index);
-    if (!(seconds >= 0 && seconds <= SECONDS_MAX)) { /* also a NaN */
-        vm_push_error(L, "misuse", "expected 0 to %f seconds, got %s", SECONDS_MAX,
-                      lua_tostring(L, index));
-        lua_error(L);
-    }
+    lua_Number seconds = lua_tonumber(L, index);
+    if (lua_type(L, index) != LUA_TNUMBER || !(seconds >= 0 && seconds <= SECONDS_MAX))
+        refuse_seconds(L, index);                /* also a NaN */
     return (uint64_t)ceil(seconds * 1e6 - 1e-4); /* 0.1 s are 100000 us, not one more */
 }
 
@@ -232,7 +251,8 @@ static int l_scope_join(lua_State *L)
     return task_wait(L, &own->op);
 }
 
-/* scope_leave(scope): is_cancelled, reason, has_failure, first failure of a child */
+/* scope_leave(scope): is_cancelled, reason, has_failure, first failure of a child; without one, nil
+ * or the list of those that failed after the scope was cancelled */
 static int l_scope_leave(lua_State *L)
 {
     struct scope *scope = check_own_scope(L);
@@ -304,7 +324,9 @@ static int l_coroutines(lua_State *L)
 static int l_counts(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, loop_waiting(vm->loop));
+    lua_setfield(L, -2, "waits");
     lua_pushinteger(L, vm->ntasks);
     lua_setfield(L, -2, "tasks");
     lua_pushinteger(L, vm->nspare_tasks);

@@ -1,6 +1,7 @@
 #include "script/lib_topic.h"
 
 #include "base/mem.h"
+#include "script/process_child.h"
 #include "script/subscription.h"
 #include "script/topics.h"
 #include "script/worker_vm.h"
@@ -25,10 +26,18 @@ static int raise_too_large(lua_State *L, struct str bytes, uint64_t limit)
     return lua_error(L);
 }
 
-/* From a thread beside the loop: subscribers of this worker get it the same way as others. */
-static int publish_from_thread(lua_State *L, struct mailbox_post *post, struct str name,
-                               struct str bytes)
+/* From a thread beside the loop: subscribers of this worker get it the same way as others. From a
+ * process of a pool by way of that which sent the job. */
+static int publish_from_job(lua_State *L, const struct worker_origin *origin, struct str name,
+                            struct str bytes)
 {
+    struct mailbox_post *post = origin->post;
+    if (origin->max_published != 0) {
+        if (bytes.len > origin->max_published)
+            return raise_too_large(L, bytes, origin->max_published);
+        process_child_publish(origin->child, name, bytes);
+        return 0;
+    }
     if (post == NULL) {
         vm_push_error(L, "misuse",
                       "from here no topic can be reached: publish what this gives "
@@ -46,8 +55,7 @@ static int l_publish(lua_State *L)
     struct vm *vm = VM_UPVALUE(L);
     struct str name = check_str(L, 1), bytes = check_str(L, 2);
     if (vm->worker != NULL) {
-        const struct worker_origin *origin = offload_origin_data(worker_vm_origin(vm->worker));
-        return publish_from_thread(L, origin->post, name, bytes);
+        return publish_from_job(L, offload_origin_data(worker_vm_origin(vm->worker)), name, bytes);
     }
     struct topics *topics = topics_of(vm);
     if (bytes.len > topics_max_bytes(topics))

@@ -6,38 +6,21 @@
  */
 #include "script/wait_queue.h"
 
-#include "base/mem.h"
 #include "script/task.h"
+#include "script/wait_several.h"
 
 #include <lauxlib.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define QUEUE_NAME "moonloop.core.wait_queue"
 #define SECONDS_MAX (86400.0 * 366)
 
-enum {
-    NAME_BYTES = 48,
-    LIMIT_MAX = INT32_MAX,
-    POOLED_PLACES = 8,
-    SPARE_MAX = 256,
-    PLACES_MAX = 250
-};
+enum { NAME_BYTES = 48, LIMIT_MAX = INT32_MAX, PLACES_MAX = 250 };
 
 struct queue_box {
     struct wait_queue queue; /* first: Lua reads its numbers in place */
     char name[NAME_BYTES];
-};
-
-/* One task in several queues. */
-struct several {
-    struct op op;
-    struct timer timer;
-    struct several *next_spare;
-    uint32_t count;
-    uint32_t capacity;
-    struct waiter places[];
 };
 
 /* Our Lua alone calls these, with what it keeps to itself; still no mistake may crash. */
@@ -110,12 +93,9 @@ static int fail_seconds(lua_State *L)
     return fail(L);
 }
 
-static void start_timer(lua_State *L, int index, struct vm *vm, struct timer *timer,
-                        void (*on_due)(struct timer *timer))
+static uint64_t to_us(lua_State *L, int index)
 {
-    if (lua_isnoneornil(L, index))
-        return;
-    timer_start_us(vm->loop, timer, (uint64_t)ceil(lua_tonumber(L, index) * 1e6), on_due);
+    return (uint64_t)ceil(lua_tonumber(L, index) * 1e6);
 }
 
 static void wait_release(struct op *op)
@@ -146,61 +126,9 @@ static int l_wait(lua_State *L)
     struct op *op = wait_queue_join(queue, vm, (int32_t)lua_tointeger(L, 2));
     if (!lua_isnoneornil(L, 3)) {
         op->release = wait_release;
-        start_timer(L, 3, vm, &((struct own_op *)op)->timer, on_time_up);
+        timer_start_us(vm->loop, &((struct own_op *)op)->timer, to_us(L, 3), on_time_up);
     }
     return task_wait(L, op);
-}
-
-static struct several *several_get(struct vm *vm, uint32_t count)
-{
-    struct several *several = vm->spare_several;
-    uint32_t capacity = count <= POOLED_PLACES ? POOLED_PLACES : count;
-    if (several != NULL && count <= POOLED_PLACES) {
-        vm->spare_several = several->next_spare;
-        vm->nspare_several--;
-    } else {
-        several = mem_zeroed(sizeof(*several) + capacity * sizeof(struct waiter));
-        several->capacity = capacity;
-        for (uint32_t i = 0; i < capacity; i++)
-            link_init(&several->places[i].link);
-    }
-    several->count = count;
-    several->op.is_shielded = false;
-    several->op.kind = WAIT_PASSIVE;
-    return several;
-}
-
-static void several_release(struct op *op)
-{
-    struct several *several = (struct several *)op;
-    struct vm *vm = op->task->vm;
-    timer_stop(vm->loop, &several->timer);
-    for (uint32_t i = 0; i < several->count; i++)
-        waiter_leave(&several->places[i]);
-    if (several->capacity == POOLED_PLACES && vm->nspare_several < SPARE_MAX) {
-        several->next_spare = vm->spare_several;
-        vm->spare_several = several;
-        vm->nspare_several++;
-    } else {
-        free(several);
-    }
-}
-
-void wait_queues_free_spare(struct vm *vm)
-{
-    while (vm->spare_several != NULL) {
-        struct several *several = vm->spare_several;
-        vm->spare_several = several->next_spare;
-        free(several);
-    }
-    vm->nspare_several = 0;
-}
-
-static void on_several_time_up(struct timer *timer)
-{
-    struct several *several = LIST_ENTRY(timer, struct several, timer);
-    lua_pushboolean(op_state(&several->op), false);
-    op_complete(&several->op, 1);
 }
 
 /* The queue at an index, or that of the end of the task whose handle is there; NULL: it has ended.
@@ -232,20 +160,12 @@ static int l_wait_several(lua_State *L)
         if (queue != NULL && wait_queue_is_full(queue))
             return fail_full(L, queue);
     }
-    struct several *several = several_get(vm, (uint32_t)count);
-    several->op.release = several_release;
-    for (int i = 0; i < count; i++) {
-        struct wait_queue *queue = queue_or_task(L, 2 + 2 * i);
-        several->places[i].tag = (int32_t)lua_tointeger(L, 3 + 2 * i);
-        several->places[i].number = i + 1;
-        if (queue == NULL)
-            continue;
-        waiter_join(&several->places[i], queue, &several->op);
-        if (queue->kind != WAIT_PASSIVE)
-            several->op.kind = queue->kind;
-    }
-    start_timer(L, 1, vm, &several->timer, on_several_time_up);
-    return task_wait(L, &several->op);
+    struct several *several = several_new(vm, (uint32_t)count);
+    for (int i = 0; i < count; i++)
+        several_join(several, queue_or_task(L, 2 + 2 * i), (int32_t)lua_tointeger(L, 3 + 2 * i));
+    if (!lua_isnoneornil(L, 1))
+        several_start_timer(several, vm, to_us(L, 1));
+    return task_wait(L, several_op(several));
 }
 
 /* ---- waking ---- */

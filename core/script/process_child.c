@@ -8,6 +8,7 @@
 #include "loop/parent_link.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,6 +76,14 @@ void process_child_push_blob(struct process_child *child, uint32_t number, lua_S
     buf_deinit(&bytes);
 }
 
+void process_child_publish(struct process_child *child, struct str topic, struct str bytes)
+{
+    struct frame frame = frame_of(child, FRAME_PUBLISH);
+    struct str parts[] = {topic, bytes};
+    frame.detail = (uint32_t)topic.len;
+    leave_if_lost(frame_send(&child->stream, frame, parts, 2));
+}
+
 static int send_outcome(struct process_child *child, const struct worker_job *job)
 {
     struct frame frame = frame_of(child, FRAME_RESULT);
@@ -101,11 +110,18 @@ static int read_text(struct process_child *child, const struct frame *frame, str
 static int on_hello(struct process_child *child, const struct frame *frame)
 {
     struct buf text = {0};
+    struct fault fault = {0};
     int level, format, path;
+    unsigned long long home_bytes;
     int status = read_text(child, frame, &text);
-    if (status == 0 &&
-        sscanf(text.ptr, "%d %d %u %n", &level, &format, &child->reopened, &path) != 3)
+    if (status == 0 && sscanf(text.ptr, "%d %d %u %llu %n", &level, &format, &child->reopened,
+                              &home_bytes, &path) != 4)
         status = -EPROTO;
+    const char *home = status == 0 ? text.ptr + path + strlen(text.ptr + path) + 1 : "";
+    if (status == 0 && home >= text.ptr + text.len)
+        status = -EPROTO;
+    if (status == 0 && *home != '\0' && !dict_home_use(home, home_bytes, &fault))
+        log_error("%s", fault.text);
     if (status == 0)
         status = log_adopt(&(struct log_settings){.fd = JOB_PROCESS_LOG_FD,
                                                   .level = (enum log_level)level,
@@ -130,8 +146,15 @@ static int on_origin(struct process_child *child, const struct frame *frame)
     }
     if (status == 0) {
         offload_origin_unref(child->origin);
-        child->origin = worker_origin_adopt(text.ptr, *apps_dir != '\0' ? apps_dir : NULL, snapshot,
-                                            frame->number, child);
+        const struct worker_origin origin = {.lua_dir = text.ptr,
+                                             .apps_dir =
+                                                 *apps_dir != '\0' ? (char *)apps_dir : NULL,
+                                             .snapshot = snapshot,
+                                             .generation = frame->number,
+                                             .child = child,
+                                             .in_process = true,
+                                             .max_published = frame->detail};
+        child->origin = worker_origin_adopt(&origin);
     }
     buf_deinit(&text);
     return status;

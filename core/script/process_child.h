@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "base/str.h"
+
 #include <lua.h>
 #include <stdint.h>
 
@@ -16,3 +18,5 @@ int process_child_run(int argc, char **argv);
 /* Pushes the bytes that the parent's origin has under this number. Ends the process when the parent
  * has gone. */
 void process_child_push_blob(struct process_child *child, uint32_t number, lua_State *L);
+/* To the subscribers of a topic, in every worker; the length has been checked. */
+void process_child_publish(struct process_child *child, struct str topic, struct str bytes);

@@ -12,6 +12,8 @@
 #include "loop/job_process.h"
 #include "script/job_wire.h"
 #include "script/worker_vm.h"
+#include "shared/dict_home.h"
+#include "shared/mailbox.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +25,6 @@ enum { MAX_ATTEMPTS = 2 };
 struct process_vm {
     struct job_process process;
     struct offload_origin *origin; /* that the process was told of last; a reference */
-    int status;                    /* -errno of the beginning */
 };
 
 /* ---- a process ---- */
@@ -32,7 +33,7 @@ static void *process_open(void *data)
 {
     (void)data;
     struct process_vm *self = MEM_NEW(struct process_vm);
-    self->status = job_process_init(&self->process);
+    job_process_init(&self->process);
     return self;
 }
 
@@ -64,15 +65,18 @@ static void process_wake(void *state)
 static int start(struct process_vm *self, struct worker_job *job)
 {
     struct log_settings log = log_settings();
-    char words[32];
+    struct fault fault = {0};
+    const char *home = dict_home_path(&fault);
+    char words[64];
     int status = job_process_start(&self->process);
     if (status < 0)
         return status;
     job->base.processes++;
-    int len = snprintf(words, sizeof(words), "%d %d %u ", log.level, log.format, log.reopened);
-    struct str parts[] = {{words, (size_t)len}, str_of(log.path)};
+    int len = snprintf(words, sizeof(words), "%d %d %u %llu ", log.level, log.format, log.reopened,
+                       (unsigned long long)dict_home_size_bytes());
+    struct str parts[] = {{words, (size_t)len}, {log.path, strlen(log.path) + 1}, str_of(home)};
     return frame_send(&self->process.stream, (struct frame){.type = FRAME_HELLO, .fd = -1}, parts,
-                      2);
+                      3);
 }
 
 static int introduce(struct process_vm *self, struct offload_origin *origin)
@@ -80,6 +84,8 @@ static int introduce(struct process_vm *self, struct offload_origin *origin)
     const struct worker_origin *data = offload_origin_data(origin);
     struct frame frame = {.type = FRAME_ORIGIN, .number = data->generation, .fd = -1};
     struct str parts[] = {{data->lua_dir, strlen(data->lua_dir) + 1}, str_of(data->apps_dir)};
+    if (data->post != NULL)
+        frame.detail = (uint32_t)mailbox_max_bytes(data->post);
     if (data->snapshot != NULL)
         frame.fd = snapshot_fd(data->snapshot);
     offload_origin_unref(self->origin);
@@ -107,7 +113,7 @@ static int send_job(struct process_vm *self, const struct worker_job *job)
 /* A process that has the job, or -errno. */
 static int hand_over(struct process_vm *self, struct worker_job *job)
 {
-    int status = self->status;
+    int status = 0;
     char how[EXIT_TEXT_BYTES];
     for (int attempt = 0; status == 0 && attempt < MAX_ATTEMPTS; attempt++) {
         pid_t pid = self->process.child.pid;
@@ -146,6 +152,21 @@ static int take_post(struct process_vm *self, const struct frame *frame, struct 
         parcel_free(parcel);
     else if (status == 0)
         job->post(job, parcel);
+    return status;
+}
+
+static int publish(struct process_vm *self, const struct frame *frame, struct worker_job *job)
+{
+    const struct worker_origin *origin = offload_origin_data(job->origin);
+    struct buf text = {0};
+    int status = frame_read_body(&self->process.stream, frame,
+                                 MAILBOX_TOPIC_BYTES + MAILBOX_MESSAGE_BYTES, &text);
+    if (status == 0 && (frame->detail > text.len || origin->post == NULL))
+        status = -EPROTO;
+    if (status == 0)
+        mailbox_send(origin->post, (struct str){text.ptr, frame->detail},
+                     (struct str){text.ptr + frame->detail, text.len - frame->detail}, MAILBOX_ALL);
+    buf_deinit(&text);
     return status;
 }
 
@@ -188,6 +209,8 @@ static int attend(struct process_vm *self, struct worker_job *job)
     switch (frame.type) {
     case FRAME_POST:
         return take_post(self, &frame, job);
+    case FRAME_PUBLISH:
+        return publish(self, &frame, job);
     case FRAME_CANCELLING:
         job_process_grant_unwinding(&self->process);
         return frame.len == 0 ? 0 : -EPROTO;

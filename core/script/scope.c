@@ -97,7 +97,8 @@ static void on_deadline(struct timer *timer)
     lua_State *L = scope->owner->vm->L;
     const struct scope_box *box = scope->box;
     if (box != NULL)
-        vm_push_error(L, "timeout", "the deadline of %f s has passed", (double)box->deadline_us / 1e6);
+        vm_push_error(L, "timeout", "the deadline of %f s has passed",
+                      (double)box->deadline_us / 1e6);
     else
         vm_push_error(L, "timeout", "the deadline has passed");
     if (box != NULL && box->site[0] != '\0') {

@@ -63,6 +63,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->route = 0;
     task->exchange = NULL;
     task->is_started = false;
+    task->begun_ms = loop_now_ms(vm->loop);
     task->status = TASK_READY;
     task->site[0] = '\0';
     return task;
@@ -107,8 +108,8 @@ void task_adopt(struct task *task, struct scope *home)
 
 static void finish(struct task *task);
 
-/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a wait
- * made of it. */
+/* Whether the error on top of co's stack is what the cancellation raised: the reason, or what a
+ * wait made of it. */
 static bool is_cancellation(struct task *task)
 {
     lua_State *co = task->co;

@@ -63,17 +63,18 @@ struct scope {
     struct timer deadline;
     struct op *join;       /* the owner waits for ntasks to be 0 */
     int reason_ref;        /* why it was cancelled: an error value */
-    int failure_ref;       /* fails fast: the first failure of a child; else: handles that failed */
+    int failure_ref;       /* fails fast: the first failure of a child, or a list of those that came
+                              after it was cancelled; else: handles that failed */
     struct scope_box *box; /* Lua's handle, which must not outlive this; NULL for none */
     bool is_cancelled;
     bool is_shield;
     bool fails_fast;
-    bool has_failure; /* failure_ref is set */
+    bool has_failure; /* failure_ref is the first failure, or those handles */
 };
 
 /* What Lua holds of a scope. */
 struct scope_box {
-    struct scope *scope; /* NULL once it was left */
+    struct scope *scope;  /* NULL once it was left */
     uint64_t deadline_us; /* as given, with the place in a user's file that gave it */
     int site_line;
     char site[TASK_SITE_BYTES]; /* "" for none */
@@ -117,7 +118,8 @@ struct task {
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
-    uint32_t route; /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    uint64_t begun_ms; /* by the loop's clock */
+    uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
     uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
@@ -169,6 +171,9 @@ void op_fail(struct op *op, const char *code, const char *format, ...)
 
 /* Where in a user's file L stands; false, and nothing changed, when it stands in none. */
 bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line);
+/* The same with the function of moonloop's that is called there, "" for none. */
+bool task_find_call(lua_State *L, char site[TASK_SITE_BYTES], int *line,
+                    char called[TASK_SITE_BYTES]);
 /* Pushes where it waits, "apps/a.lua:12 in sleep"; its name when no frame of a user's is there. */
 void task_push_where(lua_State *L, const struct task *task);
 /* Pushes what a wait of its that is cut short raises: the reason of its innermost scope with the

@@ -155,37 +155,70 @@ void failure_hold(struct scope *home, lua_State *L)
         failures_tell(home->owner);
 }
 
+/* The value on top of L goes to the end of the list below it. */
+static void append(lua_State *L)
+{
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+}
+
+/* The first failure: the siblings are cancelled. It is on top of L. */
+static void fail_scope(struct scope *home, lua_State *L)
+{
+    int err = lua_gettop(L);
+    lua_pushvalue(L, err);
+    home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    home->has_failure = true;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, home->owner->vm->message_ref);
+    lua_pushvalue(L, err);
+    if (vm_pcall(L, 1, 1) != 0 || !lua_isstring(L, -1))
+        lua_pushliteral(L, "?");
+    vm_push_error(L, "cancelled", "another task of the same scope failed: %s", lua_tostring(L, -1));
+    lua_pushvalue(L, err);
+    lua_setfield(L, -2, "cause");
+    scope_cancel(home, L);
+}
+
+/* A later one, on top of L, hangs on the first. */
+static void attach_to_failure(const struct scope *home, lua_State *L)
+{
+    int err = lua_gettop(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
+    if (!lua_istable(L, -1) || lua_rawequal(L, -1, err))
+        return;
+    lua_pushliteral(L, "others");
+    lua_rawget(L, -2);
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushliteral(L, "others");
+        lua_pushvalue(L, -2);
+        lua_rawset(L, -4);
+    }
+    lua_pushvalue(L, err);
+    append(L);
+}
+
+/* One in the clean-up of a scope that was cancelled for another reason: whoever leaves it looks. */
+static void hold_late(struct scope *home, lua_State *L)
+{
+    int err = lua_gettop(L);
+    if (home->failure_ref == LUA_NOREF) {
+        lua_newtable(L);
+        home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
+    lua_pushvalue(L, err);
+    append(L);
+}
+
 void failure_end_scope(struct scope *home, lua_State *L)
 {
     int err = lua_gettop(L);
-    if (!home->has_failure && !home->is_cancelled) {
-        lua_pushvalue(L, err);
-        home->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        home->has_failure = true;
-        lua_rawgeti(L, LUA_REGISTRYINDEX, home->owner->vm->message_ref);
-        lua_pushvalue(L, err);
-        if (vm_pcall(L, 1, 1) != 0 || !lua_isstring(L, -1))
-            lua_pushliteral(L, "?");
-        vm_push_error(L, "cancelled", "another task of the same scope failed: %s",
-                      lua_tostring(L, -1));
-        lua_pushvalue(L, err);
-        lua_setfield(L, -2, "cause");
-        scope_cancel(home, L);
-    } else if (home->has_failure) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, home->failure_ref);
-        if (lua_istable(L, -1) && !lua_rawequal(L, -1, err)) {
-            lua_pushliteral(L, "others");
-            lua_rawget(L, -2);
-            if (!lua_istable(L, -1)) {
-                lua_pop(L, 1);
-                lua_newtable(L);
-                lua_pushliteral(L, "others");
-                lua_pushvalue(L, -2);
-                lua_rawset(L, -4);
-            }
-            lua_pushvalue(L, err);
-            lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
-        }
-    }
+    if (home->has_failure)
+        attach_to_failure(home, L);
+    else if (home->is_cancelled)
+        hold_late(home, L);
+    else
+        fail_scope(home, L);
     lua_settop(L, err);
 }

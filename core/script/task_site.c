@@ -37,8 +37,14 @@ static bool find_user_frame(const struct vm *vm, lua_State *L, lua_Debug *where,
 
 bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line)
 {
-    lua_Debug where;
     char called[TASK_SITE_BYTES];
+    return task_find_call(L, site, line, called);
+}
+
+bool task_find_call(lua_State *L, char site[TASK_SITE_BYTES], int *line,
+                    char called[TASK_SITE_BYTES])
+{
+    lua_Debug where;
     if (!find_user_frame(vm_of(L), L, &where, called))
         return false;
     memcpy(site, where.short_src, TASK_SITE_BYTES);

@@ -11,67 +11,6 @@
 
 /* ---- before ---- */
 
-/* What to do instead, for the C functions that people meet. */
-static const struct blocker {
-    const char *library, *name, *way_out;
-} blockers[] = {
-    {"table", "sort", "table.sort: fetch what the comparison needs before sorting"},
-    {"string", "gsub",
-     "string.gsub: collect the values in a loop over string.gmatch first, then replace"},
-    {"_G", "require", "a file that is being loaded: wait in the handler, or in app:on_start"},
-    {"_G", "dofile", "a file that is being loaded: wait in a function that is called later"},
-    {"table", "foreach", "table.foreach: loop with pairs"},
-    {"table", "foreachi", "table.foreachi: loop with ipairs"},
-};
-
-/* The function on top of the stack. */
-static const struct blocker *find_blocker(lua_State *L)
-{
-    const struct blocker *end = blockers + sizeof(blockers) / sizeof(*blockers);
-    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
-    for (const struct blocker *at = blockers; at != end; at++) {
-        lua_getfield(L, -1, at->library);
-        lua_getfield(L, -1, at->name);
-        bool is_same = lua_rawequal(L, -1, -4) != 0;
-        lua_pop(L, 2);
-        if (is_same) {
-            lua_pop(L, 1);
-            return at;
-        }
-    }
-    lua_pop(L, 1);
-    return NULL;
-}
-
-/* The innermost C function that Lua called and that cannot be left by a wait. */
-static void push_blocker(lua_State *L)
-{
-    lua_Debug at;
-    for (int level = 1; lua_getstack(L, level, &at) != 0; level++) {
-        if (lua_getinfo(L, "Snf", &at) == 0)
-            continue;
-        const struct blocker *blocker = *at.what == 'C' ? find_blocker(L) : NULL;
-        lua_pop(L, 1);
-        if (blocker != NULL) {
-            lua_pushstring(L, blocker->way_out);
-            return;
-        }
-        if (*at.what == 'C' && at.name != NULL && strstr(at.name, "pcall") == NULL) {
-            lua_pushfstring(L, "a callback of %s, which is a C function: wait before or after it",
-                            at.name);
-            return;
-        }
-    }
-    lua_pushliteral(L, "a callback of a C function: wait before or after it");
-}
-
-static void push_unyieldable(lua_State *L)
-{
-    push_blocker(L);
-    vm_push_error(L, "misuse", "cannot wait inside %s", lua_tostring(L, -1));
-    lua_remove(L, -2);
-}
-
 /* An error, say the watchdog's, struck between the start of a wait in an inner coroutine and its
  * yield to the task: the wait is still held and nobody waits. */
 static void drop_lost_wait(struct task *task)
@@ -86,12 +25,12 @@ struct vm *task_try_check(lua_State *L)
     struct task *task = vm->current;
     if (task == NULL) {
         vm_push_error(L, "misuse",
-                      "this waits, and so needs a task: it was called while loading a "
-                      "file or outside of a handler");
+                      "this waits, and so needs a task: it was called while a file is loaded, or "
+                      "outside of a handler; wait in a handler, or in app:on_start");
         return NULL;
     }
     if (!lua_isyieldable(L)) {
-        push_unyieldable(L);
+        task_push_unyieldable(L);
         return NULL;
     }
     drop_lost_wait(task);
@@ -128,7 +67,7 @@ int task_wait(lua_State *L, struct op *op)
 void task_refuse_wait(lua_State *L)
 {
     struct task *task = VM_UPVALUE(L)->current;
-    push_unyieldable(L);
+    task_push_unyieldable(L);
     if (task != NULL)
         drop_lost_wait(task);
 }

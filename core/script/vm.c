@@ -7,6 +7,7 @@
 #include "script/lib_core.h"
 #include "script/task.h"
 #include "script/topics.h"
+#include "script/wait_several.h"
 #include "script/watchdog.h"
 #include "shared/scoreboard.h"
 
@@ -188,7 +189,7 @@ void vm_free(struct vm *vm)
         vm->spare_tasks = task->next_spare;
         free(task);
     }
-    wait_queues_free_spare(vm);
+    several_free_spare(vm);
     lua_close(vm->L);
     topics_free(vm->own_topics);
     free(vm->suspects);

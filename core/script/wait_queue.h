@@ -80,7 +80,4 @@ void mutexes_give_up(struct task *task);
 /* The same without waking anyone: before the VM is closed. */
 void mutexes_forget(struct task *task);
 
-/* Frees what the VM keeps for later waits in several queues. */
-void wait_queues_free_spare(struct vm *vm);
-
 int luaopen_moonloop_core_wait_queue(lua_State *L);

@@ -57,6 +57,7 @@ static bool copy_origin(struct worker_origin *to, const struct worker_vm *worker
     return from->snapshot == NULL || to->snapshot != NULL;
 }
 
+/* Of a VM on its loop's thread. */
 static bool describe_vm(struct worker_origin *origin, struct vm *vm, struct fault *fault)
 {
     origin->post = mailbox_ref(topics_post(topics_of(vm)));
@@ -79,17 +80,12 @@ struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault)
     return NULL;
 }
 
-struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
-                                           struct snapshot *snapshot, uint64_t generation,
-                                           struct process_child *child)
+struct offload_origin *worker_origin_adopt(const struct worker_origin *from)
 {
     struct worker_origin *origin = MEM_NEW(struct worker_origin);
-    origin->lua_dir = mem_copy_text(lua_dir);
-    origin->apps_dir = apps_dir != NULL ? mem_copy_text(apps_dir) : NULL;
-    origin->snapshot = snapshot;
-    origin->generation = generation;
-    origin->child = child;
-    origin->in_process = true;
+    *origin = *from;
+    origin->lua_dir = mem_copy_text(from->lua_dir);
+    origin->apps_dir = from->apps_dir != NULL ? mem_copy_text(from->apps_dir) : NULL;
     return offload_origin_new(origin, origin_free);
 }
 

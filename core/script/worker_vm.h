@@ -35,7 +35,8 @@ struct worker_origin {
     uint64_t generation;
     struct process_child *child; /* asks for blobs in another process; NULL: they are here */
     bool in_process;             /* in a process of a pool, on whichever thread */
-    struct mailbox_post *post; /* for what threads publish; NULL: none */
+    struct mailbox_post *post;   /* for what threads publish; NULL: none */
+    uint32_t max_published;      /* of `child`: how long a message may be; 0: there is no way */
 };
 
 struct worker_job {
@@ -65,10 +66,8 @@ extern const struct offload_kind worker_vm_kind;
 
 /* The origin of jobs that `vm` sends. NULL with the reason in `fault`. */
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault);
-/* The same origin in another process. Takes the snapshot, which may be NULL; copies the texts. */
-struct offload_origin *worker_origin_adopt(const char *lua_dir, const char *apps_dir,
-                                           struct snapshot *snapshot, uint64_t generation,
-                                           struct process_child *child);
+/* That origin in another process: takes the snapshot, copies the texts. */
+struct offload_origin *worker_origin_adopt(const struct worker_origin *origin);
 /* A job for `origin`, which is borrowed; it sends messages through its pool. Takes the payload. */
 struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
                                   const char *label);

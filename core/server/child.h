@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "server/master_loop.h"
 #include "shared/scoreboard.h"
@@ -33,8 +34,11 @@ struct child {
     uint64_t started_ms;
     uint64_t prepared;  /* the generation it built last; 0: none */
     uint64_t committed; /* the generation it serves; 0: none */
-    bool is_recycling;  /* wants a successor */
-    bool is_doomed;     /* killed by us, and the log has said why */
+    struct buf listed;  /* what it told last; see listing.h */
+    bool is_asked;      /* what is under way, and has not told yet */
+    bool has_told;
+    bool is_recycling; /* wants a successor */
+    bool is_doomed;    /* killed by us, and the log has said why */
 };
 
 /* Its number for people: "worker 2". */

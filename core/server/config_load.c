@@ -69,6 +69,7 @@ static const struct option options[] = {
     MASTER_OPTION(control, KIND_TEXT),
     MASTER_OPTION(shared_path, KIND_TEXT),
     MASTER_OPTION(shared_size, KIND_U64),
+    MASTER_OPTION(shared_sync, KIND_BOOL),
     OPTION(forwarded_allow_ips, KIND_TEXT),
 };
 

@@ -49,9 +49,15 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
     master_stop(master);
 }
 
+static void on_listed(void *data, struct child *child, const struct note *note)
+{
+    listing_on_listed(((struct master *)data)->listing, child, note);
+}
+
 static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
+    listing_on_gone(((struct master *)data)->listing, child);
 }
 
 static void on_empty(void *data)
@@ -111,6 +117,7 @@ static const struct slots_events slots_events = {
     .on_fork = on_fork,
     .fill_boot = fill_boot,
     .on_prepared = on_prepared,
+    .on_listed = on_listed,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,
@@ -144,10 +151,10 @@ static void keep_fixed_options(const struct config *old, const struct config *co
         is_same = strcmp(old->binds[i], config->binds[i]) == 0;
     if (!is_same)
         log_warn("bind and the apps directory change only with a restart of the server");
-    if (old->shared_size != config->shared_size ||
+    if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
         strcmp(old->shared_path != NULL ? old->shared_path : "",
                config->shared_path != NULL ? config->shared_path : "") != 0)
-        log_warn("shared_path and shared_size change only with a restart of the server");
+        log_warn("shared_path, shared_size and shared_sync change only with a restart of the server");
 }
 
 /* The paths and addresses that are in use already. */
@@ -161,6 +168,7 @@ static void move_fixed_options(struct config *old, struct config *config)
     config->control = old->control;
     config->shared_path = old->shared_path;
     config->shared_size = old->shared_size;
+    config->shared_sync = old->shared_sync;
     memcpy(old->binds, spare.binds, sizeof(old->binds));
     old->nbinds = spare.nbinds;
     old->apps_dir = spare.apps_dir;
@@ -402,6 +410,7 @@ static bool boot(struct master *master, struct fault *fault)
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
+    master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
     set_watching(master);
     struct fault control_fault = {0};
     master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
@@ -419,6 +428,7 @@ static void master_free(struct master *master)
     if (master->sockets != NULL)
         listen_sockets_unlink(master->sockets);
     control_unlink(master->control);
+    listing_free(master->listing);
     slots_free(master->slots);
     watch_free(master->watch);
     reload_free(master->reload);

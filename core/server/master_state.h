@@ -6,6 +6,7 @@
 #include "server/background.h"
 #include "server/control.h"
 #include "server/listen_sockets.h"
+#include "server/listing.h"
 #include "server/master.h"
 #include "server/master_loop.h"
 #include "server/privileges.h"
@@ -27,6 +28,7 @@ struct master {
     struct mailbox *mailbox;
     struct listen_sockets *sockets;
     struct slots *slots;
+    struct listing *listing;
     struct reload *reload;
     struct watch *watch;
     struct control *control;
@@ -47,3 +49,5 @@ bool master_reload_config(struct master *master, struct fault *fault);
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords);
 void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);
+/* For listing_new. */
+void requests_listing_done(void *data);

@@ -5,6 +5,7 @@
  *   master           -> COMMIT(number): switch to it; the first one also starts to accept
  *   new code         -> PREPARE(number, snapshot) ... PREPARED(number, report) ... COMMIT or ABORT
  *   worker is old    -> RECYCLE: asks for a successor; the master answers DRAIN once that serves
+ *   what is under way? -> LIST; the worker answers LISTED
  *   worker was told to go by a signal -> LEAVING, drains
  *   either end closes: the other side is gone; a worker then drains and exits
  *
@@ -23,7 +24,9 @@ enum note_type {
     NOTE_DRAIN,       /* master: stop accepting, finish what runs, exit */
     NOTE_RETIRE,      /* master: the same for good: first accept what still queues on the sockets */
     NOTE_REOPEN_LOGS, /* master */
+    NOTE_LIST,        /* master: what is under way? */
     NOTE_PREPARED,    /* worker; fd: a report (report.h) */
+    NOTE_LISTED,      /* worker; fd: JSON objects, separated by commas */
     NOTE_LEAVING,     /* worker */
     NOTE_RECYCLE,     /* worker; detail: enum recycle_reason */
 };

@@ -106,7 +106,7 @@ static void answer_status(struct master *master, struct control_client *client, 
     struct status_source source = {master->config, master->sockets, master->slots, master->reload,
                                    master->started_ms};
     if (strcmp(what, "ps") == 0)
-        status_write_ps(&source, client->is_json, &text);
+        status_write_ps(&source, &text);
     else if (strcmp(what, "routes") == 0)
         status_write_routes(reload_report(master->reload), client->is_json, &text);
     else
@@ -115,14 +115,30 @@ static void answer_status(struct master *master, struct control_client *client, 
     buf_deinit(&text);
 }
 
+void requests_listing_done(void *data)
+{
+    struct master *master = data;
+    struct control_client *next;
+    if (master->control == NULL)
+        return;
+    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
+         client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_listing)
+            answer_status(master, client, "ps");
+    }
+}
+
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords)
 {
     struct master *master = data;
     const char *command = nwords > 0 ? words[0] : "";
-    if (strcmp(command, "status") == 0 || strcmp(command, "ps") == 0 ||
-        strcmp(command, "routes") == 0) {
+    if (strcmp(command, "status") == 0 || strcmp(command, "routes") == 0) {
         answer_status(master, client, command);
+    } else if (strcmp(command, "ps") == 0) {
+        client->waits_for_listing = true;
+        listing_start(master->listing);
     } else if (strcmp(command, "reload") == 0) {
         on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
     } else if (strcmp(command, "scale") == 0 && nwords > 1) {

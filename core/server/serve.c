@@ -57,6 +57,13 @@ bool serve_is_call(const struct command_line *line)
            config_load_flag(command_line_state(line), "running");
 }
 
+/* The answer is JSON, of which Lua makes what people read. */
+static bool is_rendered(struct command_line *line)
+{
+    return strcmp(command_line_command(line), "ps") == 0 &&
+           !config_load_flag(command_line_state(line), "json");
+}
+
 /* "reload wait json": the request that control.h describes. */
 static void make_request(struct command_line *line, struct buf *words)
 {
@@ -66,9 +73,19 @@ static void make_request(struct command_line *line, struct buf *words)
         buf_add_text(words, " wait");
     if (strcmp(command_line_command(line), "scale") == 0)
         buf_printf(words, " %u", config_load_count(L, "count"));
-    if (config_load_flag(L, "json"))
+    if (config_load_flag(L, "json") || is_rendered(line))
         buf_add_text(words, " json");
     buf_add_char(words, '\0');
+}
+
+/* A server of another version may answer what cannot be read: then it is shown as it is. */
+static void render(struct command_line *line, struct buf *answer)
+{
+    struct buf text = {0};
+    if (command_line_render(line, buf_str(answer), &text)) {
+        buf_deinit(answer);
+        *answer = text;
+    }
 }
 
 int serve_call(struct command_line *line)
@@ -79,11 +96,12 @@ int serve_call(struct command_line *line)
     bool is_stop = strcmp(command_line_command(line), "stop") == 0;
     bool is_json = config_load_flag(command_line_state(line), "json");
     make_request(line, &words);
-    command_line_free(line);
     int exit_code = 1;
     if (config != NULL) {
         char *path = control_path(config);
         int status = control_call(path, words.ptr, is_stop, &answer, &fault);
+        if (status == 0 && is_rendered(line))
+            render(line, &answer);
         if (status >= 0)
             fwrite(answer.ptr, 1, answer.len, status == 0 || is_json ? stdout : stderr);
         exit_code = status != 0;
@@ -91,6 +109,7 @@ int serve_call(struct command_line *line)
     }
     if (fault.is_set)
         complain(&fault);
+    command_line_free(line);
     buf_deinit(&words);
     buf_deinit(&answer);
     config_free(config);

@@ -3,7 +3,12 @@
 #include "shared/dict.h"
 #include "shared/dict_home.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* To whom the workers will be. */
 static void give_away(const char *path, const struct privileges *privileges)
@@ -16,13 +21,51 @@ static void give_away(const char *path, const struct privileges *privileges)
     }
 }
 
+/* In a process of its own, which whatever is in the files may crash. */
+static bool check(const char *path, struct fault *fault)
+{
+    struct fault found = {0};
+    int ends[2], status = 0;
+    pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+    if (pid < 0) {
+        fault_set(fault, "shared_path: cannot be tried: %s", strerror(errno));
+        return false;
+    }
+    if (pid == 0) {
+        bool is_good = dict_check(&found);
+        if (write(ends[1], found.text, strlen(found.text) + 1) < 0)
+            _exit(2);
+        _exit(is_good ? 0 : 1);
+    }
+    close(ends[1]);
+    ssize_t len = read(ends[0], found.text, sizeof(found.text) - 1);
+    close(ends[0]);
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    if (len > 1)
+        fault_set(fault, "%s", found.text);
+    else
+        fault_set(
+            fault,
+            "shared_path: %s/data.mdb is damaged: reading it crashed; move the directory away, "
+            "or name another one",
+            path);
+    return false;
+}
+
 bool shared_dict_prepare(const struct config *config, const struct privileges *privileges,
                          struct fault *fault)
 {
-    if (!dict_home_use(config->shared_path, config->shared_size, fault))
+    struct dict_home_options options = {
+        .path = config->shared_path,
+        .size_bytes = config->shared_size,
+        .is_synced = config->shared_sync,
+    };
+    if (!dict_home_use(&options, fault))
         return false;
     const char *path = dict_home_path(fault);
-    if (path == NULL || (config->shared_path != NULL && !dict_check(fault)))
+    if (path == NULL || (config->shared_path != NULL && !check(path, fault)))
         return false;
     give_away(path, privileges);
     return true;

@@ -120,6 +120,9 @@ void slots_on_note(struct child *child, const struct note *note)
     case NOTE_PREPARED:
         on_prepared(child, note);
         break;
+    case NOTE_LISTED:
+        slots->options.events->on_listed(slots->options.data, child, note);
+        break;
     case NOTE_LEAVING:
         on_leaving(child);
         break;

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct note;
+
 struct slots_events {
     /* In the new process: close what belongs to the master. */
     void (*on_fork)(void *data);
@@ -26,6 +28,8 @@ struct slots_events {
     void (*fill_boot)(void *data, struct worker_boot *boot);
     /* A worker has built a generation. Takes the report over. */
     void (*on_prepared)(void *data, struct child *child, uint64_t number, struct report *report);
+    /* A worker has told what is under way in it; the note's descriptor stays the caller's. */
+    void (*on_listed)(void *data, struct child *child, const struct note *note);
     /* A worker has ended; `child` is freed after this. `why`: "killed by SIGSEGV ...". */
     void (*on_gone)(void *data, const struct child *child, const char *why);
     /* A child answers its first commit: it serves. */

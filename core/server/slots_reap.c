@@ -27,6 +27,7 @@ void child_free(struct child *child)
     master_watch_stop(child->slots->options.loop, &child->watch);
     master_timer_stop(&child->kill);
     link_remove(&child->link);
+    buf_deinit(&child->listed);
     close(fd);
     free(child);
 }

@@ -150,20 +150,19 @@ void status_write(const struct status_source *source, bool is_json, struct buf *
         status_to_text(source, out);
 }
 
-void status_write_ps(const struct status_source *source, bool is_json, struct buf *out)
+void status_write_ps(const struct status_source *source, struct buf *out)
 {
-    if (is_json) {
-        workers_to_json(source->slots, out);
-        buf_add_char(out, '\n');
-        return;
-    }
-    buf_printf(out, "%6s %8s  %-8s %6s  %s\n", "worker", "pid", "state", "tasks", "doing");
+    const char *separator = "[";
     for (struct child *child = NULL; (child = slots_next(source->slots, child)) != NULL;) {
-        char doing[DOING_BYTES];
-        scoreboard_slot_describe(child->seat, doing, sizeof(doing));
-        buf_printf(out, "%6u %8d  %-8s %6u  %s\n", child_number(child), (int)child->pid,
-                   child_state_name(child), READ(child->seat, tasks), doing);
+        buf_add_text(out, separator);
+        separator = ",";
+        worker_to_json(child, out);
+        out->len--; /* the object goes on */
+        buf_printf(out, ",\"answered\":%s,\"activities\":[", child->has_told ? "true" : "false");
+        buf_add_str(out, buf_str(&child->listed));
+        buf_add_text(out, "]}");
     }
+    buf_add_text(out, *separator == '[' ? "[]\n" : "]\n");
 }
 
 static void routes_to_json(const struct report *report, struct buf *out)

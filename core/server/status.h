@@ -22,7 +22,8 @@ struct status_source {
 
 /* `moonloop status`: the server, its workers, what is wrong with the code on disk. */
 void status_write(const struct status_source *source, bool is_json, struct buf *out);
-/* `moonloop ps`: what each worker is doing now. */
-void status_write_ps(const struct status_source *source, bool is_json, struct buf *out);
+/* `moonloop ps`, after listing.h has asked: JSON, of which lua/moonloop/cli/ps.lua makes a table.
+ */
+void status_write_ps(const struct status_source *source, struct buf *out);
 /* `moonloop routes --running`. */
 void status_write_routes(const struct report *report, bool is_json, struct buf *out);

@@ -163,6 +163,17 @@ static void commit(struct worker *worker, uint64_t number)
         start_serving(worker);
 }
 
+static void tell_activity(struct worker *worker)
+{
+    struct buf rows = {0};
+    generations_list(worker->generations, &rows);
+    int fd = payload_new(buf_str(&rows));
+    buf_deinit(&rows);
+    say(worker, NOTE_LISTED, 0, 0, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void on_note(struct worker *worker, const struct note *note)
 {
     int status;
@@ -183,6 +194,9 @@ static void on_note(struct worker *worker, const struct note *note)
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
+        break;
+    case NOTE_LIST:
+        tell_activity(worker);
         break;
     case NOTE_REOPEN_LOGS:
         http_server_reopen_log(worker->server);
@@ -261,6 +275,8 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->beat_ms, now, memory_order_relaxed);
     atomic_store_explicit(&slot->memory_bytes, memory, memory_order_relaxed);
     atomic_store_explicit(&slot->lua_bytes, generations_lua_bytes(worker->generations),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->tasks, generations_tasks(worker->generations),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);

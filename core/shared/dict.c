@@ -33,9 +33,10 @@ bool dict_key_set(struct dict_key *key, struct str name, struct str text)
 
 /* ---- reading ---- */
 
-static int copy_value(struct dict *dict, const struct dict_entry *entry, struct dict_value *value,
+static int copy_value(struct dict *dict, const struct dict_entry *entry, struct dict_found *found,
                       struct buf *bytes)
 {
+    struct dict_value *value = &found->value;
     value->type = (enum dict_type)entry->head.type;
     value->number = entry->number;
     if (value->type == DICT_STRING || value->type == DICT_TABLE) {
@@ -46,16 +47,19 @@ static int copy_value(struct dict *dict, const struct dict_entry *entry, struct 
         value->bytes = buf_str(bytes);
     } else if (value->type == DICT_COUNTER) {
         value->type = DICT_NUMBER;
+        if (entry->cell >= dict->state->max_cells)
+            return 1;
+        struct dict_cell *cell = &dict->cells[entry->cell];
+        found->counter = (struct dict_counter){cell, entry->serial};
         /* Another entry's already: the record was replaced since the transaction began. */
-        if (entry->cell < dict->state->max_cells &&
-            !dict_cell_read(&dict->cells[entry->cell], entry->serial, &value->number))
+        if (!dict_cell_read(cell, entry->serial, &value->number))
             return -ESTALE;
     }
     return 1;
 }
 
-static int get_once(struct dict *dict, const struct dict_key *key, struct dict_value *value,
-                    struct buf *bytes, int64_t *left_ms)
+static int get_once(struct dict *dict, const struct dict_key *key, struct dict_found *found,
+                    struct buf *bytes)
 {
     int status;
     MDB_val name = dict_val(key), data;
@@ -63,26 +67,27 @@ static int get_once(struct dict *dict, const struct dict_key *key, struct dict_v
     MDB_txn *txn = dict_reader(dict, &status);
     if (txn == NULL)
         return status;
+    *found = (struct dict_found){.left_ms = -1};
     int code = mdb_get(txn, dict->entries, &name, &data);
     status = code == MDB_NOTFOUND ? 0 : dict_status(code);
     if (code == 0) {
         uint64_t now_ms = dict_now_ms();
         dict_entry_read(name, data, now_ms, &entry);
         if (entry.is_present)
-            status = copy_value(dict, &entry, value, bytes);
-        if (left_ms != NULL)
-            *left_ms = entry.head.expiry_ms == 0 ? -1 : (int64_t)(entry.head.expiry_ms - now_ms);
+            status = copy_value(dict, &entry, found, bytes);
+        if (entry.head.expiry_ms != 0)
+            found->left_ms = (int64_t)(entry.head.expiry_ms - now_ms);
     }
     mdb_txn_reset(txn);
     return status;
 }
 
-int dict_get(struct dict *dict, const struct dict_key *key, struct dict_value *value,
-             struct buf *bytes, int64_t *left_ms)
+int dict_get(struct dict *dict, const struct dict_key *key, struct dict_found *found,
+             struct buf *bytes)
 {
     int status = -ESTALE;
     for (int i = 0; i < STALE_TRIES && status == -ESTALE; i++)
-        status = get_once(dict, key, value, bytes, left_ms);
+        status = get_once(dict, key, found, bytes);
     return status;
 }
 

@@ -68,6 +68,7 @@ struct dict_stats {
     uint64_t counters;   /* of these, with a cell */
     uint64_t evicted;    /* since the directory was made */
     uint64_t expired;
+    uint64_t recovered; /* how often a process died in the middle of a write */
 };
 
 /* Opens it at the first call. NULL with the reason in `fault`. */
@@ -79,10 +80,15 @@ const char *dict_strerror(int status);
 /* False when name, NUL and key are too long together. */
 bool dict_key_set(struct dict_key *key, struct str name, struct str text);
 
-/* 1 and the value, whose bytes are in `bytes`; 0: absent or expired. `left_ms` (may be NULL): until
- * it expires, -1 for never. */
-int dict_get(struct dict *dict, const struct dict_key *key, struct dict_value *value,
-             struct buf *bytes, int64_t *left_ms);
+struct dict_found {
+    struct dict_value value;
+    int64_t left_ms;             /* until it expires, -1 for never */
+    struct dict_counter counter; /* for dict_counter_get; a NULL cell when it is none */
+};
+
+/* 1 and the value, whose bytes are in `bytes`; 0: absent or expired. */
+int dict_get(struct dict *dict, const struct dict_key *key, struct dict_found *found,
+             struct buf *bytes);
 int dict_set(struct dict *dict, const struct dict_key *key, const struct dict_value *value,
              const struct dict_terms *terms);
 /* 1: set. 0: there was one already. */

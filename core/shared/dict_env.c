@@ -78,6 +78,7 @@ int dict_lock(struct dict *dict)
     if (status == EOWNERDEAD) {
         pthread_mutex_consistent(&dict->state->mutex);
         dict->state->needs_recount = 1;
+        dict->state->recovered++;
         status = 0;
     }
     if (status != 0)
@@ -137,7 +138,7 @@ static bool grow_cells(struct dict *dict)
 struct dict_cell *dict_cell_take(struct dict *dict, double value, uint64_t expiry_ms)
 {
     struct dict_state *state = dict->state;
-    if (state->used_cells >= state->ncells && !grow_cells(dict))
+    if (state->is_synced || (state->used_cells >= state->ncells && !grow_cells(dict)))
         return NULL;
     for (uint32_t i = 0; i < state->ncells; i++) {
         struct dict_cell *cell = &dict->cells[(state->cell_hint + i) % state->ncells];
@@ -186,6 +187,7 @@ static bool init_state(struct dict *dict, const char *path, bool is_new, struct 
         state->next_token = (uint64_t)now.tv_sec * 1000000;
         memcpy(state->magic, magic, sizeof(magic));
     }
+    state->is_synced = dict_home_is_synced();
     state->limit_bytes = dict_home_size_bytes();
     uint32_t wanted = (uint32_t)(state->limit_bytes / BYTES_PER_CELL / DICT_CELLS_CHUNK + 1);
     if (state->max_cells < wanted * DICT_CELLS_CHUNK)
@@ -201,6 +203,18 @@ static void *map_state(int fd, size_t bytes)
     return map == MAP_FAILED ? NULL : map;
 }
 
+/* Alone with it, or with others once the first of them is ready. */
+static bool lock_file(int fd, bool *is_first)
+{
+    for (int waited_ms = 0; waited_ms < DICT_PATIENCE_MS; waited_ms++) {
+        *is_first = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (*is_first || flock(fd, LOCK_SH | LOCK_NB) == 0)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
 /* The first page, then all of it. */
 static bool open_state(struct dict *dict, const char *path, bool *is_first, struct fault *fault)
 {
@@ -210,9 +224,8 @@ static bool open_state(struct dict *dict, const char *path, bool *is_first, stru
     dict->state_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (dict->state_fd < 0)
         return fail(fault, path, "cannot open state", -errno);
-    *is_first = flock(dict->state_fd, LOCK_EX | LOCK_NB) == 0;
-    if (!*is_first && flock(dict->state_fd, LOCK_SH) != 0)
-        return fail(fault, path, "cannot lock state", -errno);
+    if (!lock_file(dict->state_fd, is_first))
+        return fail(fault, path, "another process is opening it and does not end", -errno);
     int status = posix_fallocate(dict->state_fd, 0, DICT_STATE_BYTES);
     if (status != 0 || fstat(dict->state_fd, &info) != 0)
         return fail(fault, path, "no room for state", status != 0 ? -status : -errno);
@@ -270,9 +283,11 @@ static bool reserve_lock_file(const char *path, struct fault *fault)
 static bool open_tables(struct dict *dict, const char *path, bool is_first, struct fault *fault)
 {
     MDB_txn *txn = NULL;
-    int code = mdb_txn_begin(dict->env, NULL, 0, &txn);
-    if (code == 0 && (code = mdb_dbi_open(txn, "entries", MDB_CREATE, &dict->entries)) == 0 &&
-        (code = mdb_dbi_open(txn, "leases", MDB_CREATE, &dict->leases)) == 0 && is_first)
+    /* LMDB's writers wait for each other without end; those who come later only read here. */
+    unsigned flags = is_first ? MDB_CREATE : 0;
+    int code = mdb_txn_begin(dict->env, NULL, is_first ? 0 : MDB_RDONLY, &txn);
+    if (code == 0 && (code = mdb_dbi_open(txn, "entries", flags, &dict->entries)) == 0 &&
+        (code = mdb_dbi_open(txn, "leases", flags, &dict->leases)) == 0 && is_first)
         code = mdb_drop(txn, dict->leases, 0); /* nobody is there who could hold one */
     if (code == 0)
         code = mdb_txn_commit(txn);
@@ -293,7 +308,8 @@ static bool open_env(struct dict *dict, const char *path, bool is_first, struct 
     mdb_env_set_mapsize(dict->env, dict->state->limit_bytes * MAP_FACTOR + MAP_EXTRA_BYTES);
     /* No MDB_WRITEMAP: writes then fail with ENOSPC where a mapping would be a SIGBUS, and a stray
      * pointer in somebody's C library cannot write into the file. */
-    code = mdb_env_open(dict->env, path, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (dict->state->is_synced ? 0 : MDB_NOSYNC);
+    code = mdb_env_open(dict->env, path, flags, 0600);
     if (code != 0)
         return fail(fault, path, "data.mdb cannot be opened", code > 0 ? -code : code);
     mdb_reader_check(dict->env, NULL);

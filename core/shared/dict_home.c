@@ -20,6 +20,7 @@ static struct {
     pthread_mutex_t mutex;
     char *path;
     uint64_t size_bytes;
+    bool is_synced;
     pid_t owner; /* who removes it; 0: nobody */
 } home = {.mutex = PTHREAD_MUTEX_INITIALIZER, .size_bytes = DICT_SIZE_BYTES};
 
@@ -154,13 +155,14 @@ static bool make_named(const char *path, struct fault *fault)
     return true;
 }
 
-bool dict_home_use(const char *path, uint64_t size_bytes, struct fault *fault)
+bool dict_home_use(const struct dict_home_options *options, struct fault *fault)
 {
     pthread_mutex_lock(&home.mutex);
     free(home.path);
     home.path = NULL;
-    home.size_bytes = size_bytes;
-    bool is_done = path == NULL || make_named(path, fault);
+    home.size_bytes = options->size_bytes;
+    home.is_synced = options->is_synced;
+    bool is_done = options->path == NULL || make_named(options->path, fault);
     pthread_mutex_unlock(&home.mutex);
     return is_done;
 }
@@ -187,6 +189,11 @@ const char *dict_home_path(struct fault *fault)
 uint64_t dict_home_size_bytes(void)
 {
     return home.size_bytes;
+}
+
+bool dict_home_is_synced(void)
+{
+    return home.is_synced;
 }
 
 const char *dict_home_file(uint32_t index)

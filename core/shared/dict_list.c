@@ -111,6 +111,7 @@ int dict_stats(struct dict *dict, struct dict_stats *stats)
         .counters = state->used_cells,
         .evicted = state->evicted,
         .expired = state->expired,
+        .recovered = state->recovered,
     };
     dict_unlock(dict);
     return status;

@@ -27,12 +27,14 @@ enum {
 struct dict_state {
     char magic[8];
     uint32_t version;
+    uint32_t is_synced;     /* a write ends when it is on the disk; then there are no cells */
     uint32_t needs_recount; /* somebody died with the lock: sums and cells may be wrong */
     pthread_mutex_t mutex;
     uint64_t limit_bytes;
     uint64_t used_bytes;
     uint64_t evicted;
     uint64_t expired;
+    uint64_t recovered;   /* how often somebody died with the lock */
     uint64_t next_serial; /* of cells; never used twice */
     uint64_t next_token;  /* of leases; only grows */
     uint32_t ncells;      /* that have memory */

@@ -192,33 +192,34 @@ struct recount {
     uint32_t used_cells;
 };
 
-/* A counter whose cell is not there any more (its file was lost) goes on with the number in its
- * record. The number comes first in both kinds of records, so that only the type changes. */
+/* A counter whose cell is not there any more (its file was lost, or writes are to reach the disk)
+ * becomes a plain number. The number comes first in both kinds of records: only the type changes.
+ */
 static int check_counter(struct recount *recount, MDB_cursor *cursor, MDB_val key, MDB_val data,
                          struct dict_entry *entry)
 {
     struct dict *dict = recount->change.dict;
-    struct dict_head *head;
-    double number;
-    if (entry->cell < dict->state->ncells &&
-        dict_cell_read(&dict->cells[entry->cell], entry->serial, &number)) {
+    const struct dict_state *state = dict->state;
+    double number = entry->number;
+    bool has_cell = entry->cell < state->ncells &&
+                    dict_cell_read(&dict->cells[entry->cell], entry->serial, &number);
+    if (has_cell && !state->is_synced) {
         dict_cell_thaw(&dict->cells[entry->cell], entry->serial);
         recount->is_used[entry->cell] = 1;
         recount->used_cells++;
         return 0;
     }
-    char *copy = malloc(data.mv_size);
-    if (copy == NULL)
-        return ENOMEM;
-    memcpy(copy, data.mv_data, data.mv_size);
-    head = (struct dict_head *)(void *)copy;
-    head->type = DICT_NUMBER;
-    data.mv_data = copy;
-    int code = mdb_cursor_put(cursor, &key, &data, MDB_CURRENT);
-    free(copy);
+    char record[sizeof(struct dict_head) + 3 * sizeof(uint64_t)];
+    if (data.mv_size != sizeof(record))
+        return MDB_CORRUPTED;
+    entry->head.type = DICT_NUMBER;
+    memcpy(record, data.mv_data, sizeof(record));
+    memcpy(record, &entry->head, sizeof(entry->head));
+    memcpy(record + sizeof(entry->head), &number, sizeof(number));
+    data.mv_data = record;
     recount->change.is_dirty = true;
     entry->cost -= DICT_CELL_BYTES;
-    return code;
+    return mdb_cursor_put(cursor, &key, &data, MDB_CURRENT);
 }
 
 static int apply_recount(struct dict_change *change)

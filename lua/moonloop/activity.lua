@@ -1,7 +1,11 @@
 --- What this VM has under way, for `moonloop ps`: whoever keeps something that lasts (background tasks, timers,
 --- pools, subscriptions) registers a function that lists it.
 
+local core = require("moonloop.core.activity")
+
 local M = {}
+
+local MAX_TASKS, MAX_LINES = 10000, 1000
 
 local listers = {}
 
@@ -38,6 +42,98 @@ function M.list()
         return (a.app or "") .. a.name < (b.app or "") .. b.name
     end)
     return rows
+end
+
+-- ---- for the server ----
+
+---Where a task waits, and for whom it works.
+local function detail_of(task)
+    local parts = {}
+    if task.where and task.where ~= task.name then
+        parts[1] = "at " .. task.where:gsub("in %(for generator%)$", "in for")
+    end
+    parts[#parts + 1] = task.of and "for " .. task.of
+    return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
+---The tasks. A job that is among what was listed lends its place there where it waits; what makes timers tick is
+---not told.
+---@param listed moonloop.Activity[]
+local function list_tasks(listed)
+    local rows, lines = {}, {}
+    for _, row in ipairs(listed) do
+        lines[row.kind .. " " .. row.name] = row
+    end
+    local tasks, left = core.tasks(MAX_TASKS)
+    for _, task in ipairs(tasks) do
+        local line = task.kind == "job" and lines[task.name]
+        if line then
+            line.detail = line.detail or detail_of(task)
+        elseif not (task.kind == "after" and task.name:find(" (clock)", 1, true)) then
+            task.detail = detail_of(task)
+            rows[#rows + 1] = task
+        end
+    end
+    if left > 0 then
+        rows[#rows + 1] = { kind = "task", name = ("(beyond the first %d)"):format(MAX_TASKS), state = "", count = left }
+    end
+    return rows
+end
+
+---Equal lines become one, with a count, the sum of the runs and the oldest `since`.
+local function collapse(kept, known, rows)
+    for _, row in ipairs(rows) do
+        local key = table.concat({ row.kind, row.name, row.app or "", row.state, row.detail or "", row.next_run or "" },
+            "\0")
+        local first = known[key]
+        if first then
+            first.count = (first.count or 1) + (row.count or 1)
+            first.runs = first.runs and first.runs + (row.runs or 0)
+            first.since = math.min(first.since or math.huge, row.since or math.huge)
+            first.since = first.since < math.huge and first.since or nil
+        else
+            known[key] = row
+            kept[#kept + 1] = row
+        end
+    end
+end
+
+local function encode(row, old_generation)
+    local json = require("moonloop.json")
+    local copy = {
+        kind = row.kind, name = row.name, app = row.app, state = row.state, runs = row.runs, since = row.since,
+        next_run = row.next_run, detail = row.detail, count = row.count, old_generation = old_generation,
+    }
+    local ok, text = pcall(json.encode, copy)
+    if ok then
+        return text
+    end
+    for key, value in pairs(copy) do -- a name that is no UTF-8, a number that is none
+        if type(value) == "string" then
+            copy[key] = value:gsub("[\128-\255]", "?")
+        elseif value ~= value or value == math.huge or value == -math.huge then
+            copy[key] = nil
+        end
+    end
+    return json.encode(copy)
+end
+
+---What `moonloop ps` shows of this VM.
+---@param old_generation? integer its generation, when it is no longer the current one
+---@return string json objects, separated by commas
+function M.report(old_generation)
+    local listed, rows, known, texts = M.list(), {}, {}, {}
+    collapse(rows, known, list_tasks(listed))
+    collapse(rows, known, listed)
+    for i = 1, math.min(#rows, MAX_LINES) do
+        texts[i] = encode(rows[i], old_generation)
+    end
+    if #rows > MAX_LINES then
+        texts[#texts + 1] = encode({
+            kind = "more", name = ("%d lines are not shown"):format(#rows - MAX_LINES), state = "",
+        }, old_generation)
+    end
+    return table.concat(texts, ",")
 end
 
 return M

@@ -9,7 +9,7 @@ local errors = require("moonloop.util.errors")
 local options_of = require("moonloop.background.options")
 local service = require("moonloop.background.service")
 local timer = require("moonloop.background.timer")
-local zone = require("moonloop.util.zone")
+local zones = require("moonloop.background.zones")
 
 local M = {}
 
@@ -52,14 +52,14 @@ local function source_of(level)
 end
 
 local ELSEWHERE = { __index = function(_, name)
-    errors.raise("misuse", "the handle of a timer or background task lives on the loop: .%s cannot be used on a thread",
-        tostring(name))
+    errors.raise("misuse", "the handle of a timer or a background task lives on the loop: .%s cannot be used on a "
+        .. "thread", tostring(name))
 end }
 
 local function check_place(what, app)
     if is_thread and app.is_loaded then
-        errors.raise("misuse", "%s cannot be called on a thread: start it from app:on_start or from a handler on the loop",
-            what)
+        errors.raise("misuse", "%s cannot be called on a thread: call it while the file is loaded, in app:on_start or "
+            .. "in a handler on the loop", what)
     end
 end
 
@@ -74,7 +74,7 @@ local function name_script_app(app)
 end
 
 local function taken(kind, name, first)
-    return ("there is a %s named %q already, from %s: names are how a reload recognizes them"):format(kind, name,
+    return ("there is an app:%s named %q already, from %s: names are how a reload recognizes them"):format(kind, name,
         first.source)
 end
 
@@ -152,7 +152,8 @@ function M.every(app, seconds, fn, options, level)
     local jitter = options_of.jitter("app:every", options.jitter, seconds, level + 1)
     local schedule = require("moonloop.background.interval").new(seconds, jitter, options.immediately or false)
     local entry = new_timer(app, "every", ("every %gs"):format(seconds), fn, options, schedule, level + 1)
-    return add(app, entry, level + 1)
+    entry = add(app, entry, level + 1) -- no tail call: add counts this frame
+    return entry
 end
 
 local function pcall_at(level, what, fn, ...)
@@ -176,11 +177,12 @@ function M.cron(app, line, fn, options, level)
         error("app:cron: the options zone and timezone mean the same: give one", level + 1)
     end
     local name = options.zone or options.timezone
-    local its_zone = pcall_at(level + 1, "app:cron: option zone", name and zone.load or zone.machine, name)
+    local its_zone = pcall_at(level + 1, "app:cron: option zone", name and zones.load or zones.machine, name)
     local jitter = options_of.jitter("app:cron", options.jitter, nil, level + 1)
     local schedule = require("moonloop.background.calendar").new(parsed, its_zone, jitter)
     local entry = new_timer(app, "cron", "cron " .. line, fn, options, schedule, level + 1)
-    return add(app, entry, level + 1)
+    entry = add(app, entry, level + 1) -- no tail call: add counts this frame
+    return entry
 end
 
 local BACKGROUND_OPTIONS = { name = "string", timeout = "number", once = "string" }
@@ -250,16 +252,29 @@ end
 
 -- ---- generations ----
 
+---What nobody goes on with is forgotten; its lease is free again.
+---@param is_gone fun(app: string): boolean
+local function drop(is_gone)
+    for key, state in pairs(saved) do
+        if is_gone(key:match("\1([^\1]*)\1")) then
+            saved[key] = nil
+            if state.token then
+                require("moonloop.background.once").drop(key, state.token)
+            end
+        end
+    end
+end
+
 ---The code of an app has taken over, and its on_start functions have run.
 ---@param app moonloop.App
 function M.begin(app)
     if has_left then
         return
     end
-    app.is_live = true
     for _, entry in ipairs(app.jobs and app.jobs.list or {}) do
         begin(app, entry)
     end
+    drop(function(name) return name == app.name end)
 end
 
 ---Where everything stands, for the next generation.
@@ -278,8 +293,14 @@ function M.save()
 end
 
 ---@param states table<string, table>
-function M.restore(states)
+---@param names string[] of the apps there are
+function M.restore(states, names)
+    local is_there = {}
+    for _, name in ipairs(names) do
+        is_there[name] = true
+    end
     saved = states
+    drop(function(name) return not is_there[name] end)
 end
 
 ---The worker is leaving: nothing begins any more by itself.

@@ -6,18 +6,24 @@ local core = require("moonloop.core.task")
 
 local M = {}
 
+-- Each takes 80 bytes of the C stack, which LuaJIT does not watch: a recursion that never ends would crash.
+local DEPTH_MAX = 50000
+
 ---Replaces `coroutine.resume` and `coroutine.wrap` of this VM. Once, before any user code is loaded.
 function M.install()
     local raw_resume, raw_yield, create = coroutine.resume, coroutine.yield, coroutine.create
     local marker, taken = core.wait_marker(), core.coroutines()
+    local depth = 0
     local pass
 
     local function answer(co, ...)
         taken[co] = nil
+        depth = depth + 1
         return pass(co, raw_resume(co, ...))
     end
 
     function pass(co, ok, ...)
+        depth = depth - 1
         if ok and (...) == marker then
             if not core.can_wait() then
                 return answer(co, core.refuse_wait())
@@ -31,7 +37,10 @@ function M.install()
     local function resume(co, ...)
         if co ~= nil and taken[co] then
             return false, "cannot resume a coroutine that is a task or in which a task waits"
+        elseif depth >= DEPTH_MAX then
+            return false, ("more than %d coroutines resume each other: a recursion that does not end?"):format(DEPTH_MAX)
         end
+        depth = depth + 1
         return pass(co, raw_resume(co, ...))
     end
 

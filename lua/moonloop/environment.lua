@@ -5,6 +5,8 @@
 ---@field file fun(app: string, name: string): string? the bytes of a file as this app sees it
 ---@field add_file fun(path: string) a file outside the apps directory was required
 
+local core = require("moonloop.core.task")
+
 local M = {}
 
 -- Both weak: an environment lives as long as functions of its app.
@@ -75,6 +77,15 @@ local function require_system(module, shown_dir, app)
     error(value, 0)
 end
 
+local function pass() end
+
+---What a module is loaded behind, when a task asks for it; nil while files are loaded outside of any task.
+local function new_gate(module)
+    if core.is_task() then
+        return require("moonloop.sync.mutex").mutex({ name = "module " .. module })
+    end
+end
+
 ---An environment with `require` as one app sees it: its own folder, then _lib, then the apps directory, then the
 ---system.
 ---@param name string the app
@@ -96,6 +107,29 @@ function M.new(name, shown_dir, source)
         end
     end
     local loading = {}
+
+    ---Runs a file of the app. Its main chunk may wait when a task asks for it: other tasks that require it
+    ---meanwhile wait for that.
+    local function run_once(module, chunk)
+        local is_ok, value
+        loading[module] = new_gate(module)
+        if loading[module] then
+            is_ok, value = pcall(loading[module].with, loading[module], chunk, module)
+        else
+            loading[module] = true
+            is_ok, value = pcall(chunk, module)
+        end
+        loading[module] = nil
+        if not is_ok then
+            error(value, 0)
+        end
+        if value == nil then
+            value = rawget(loaded, module)
+        end
+        loaded[module] = value == nil and true or value
+        return loaded[module]
+    end
+
     local function app_require(module)
         local value = rawget(loaded, module)
         if value ~= nil then
@@ -111,21 +145,20 @@ function M.new(name, shown_dir, source)
             end
             return require_system(module, shown_dir, name)
         end
-        if loading[module] then
-            error(("module %q is required in a ring"):format(module), 2)
+        local gate = loading[module]
+        if not gate then
+            return run_once(module, chunk)
         end
-        loading[module] = true
-        local ok
-        ok, value = pcall(chunk, module)
-        loading[module] = nil
-        if not ok then
-            error(value, 0)
+        local is_free, err = false, nil
+        if gate ~= true then
+            is_free, err = pcall(gate.with, gate, pass)
         end
-        if value == nil then
-            value = rawget(loaded, module)
+        if is_free then
+            return app_require(module) -- loaded; or our turn to try, when it failed
+        elseif err and err.code ~= "deadlock" then
+            error(err, 0)
         end
-        loaded[module] = value == nil and true or value
-        return loaded[module]
+        error(("module %q is required in a ring"):format(module), 2)
     end
     env = new_environment(app_require, loaded)
     app_of[env] = name

@@ -6,6 +6,17 @@ local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
 
 ---@class moonloop
+---@field channel fun(capacity?: integer, options?: { name?: string, queue?: integer }): moonloop.Channel
+---@field select fun(cases: table): any, any
+---@field event fun(options?: { name?: string, queue?: integer }): moonloop.Event
+---@field mutex fun(options?: { name?: string, queue?: integer }): moonloop.Mutex
+---@field semaphore fun(count: integer, options?: { name?: string, queue?: integer }): moonloop.Semaphore
+---@field barrier fun(count: integer, options?: { name?: string }): moonloop.Barrier
+---@field rate_limiter fun(options: moonloop.RateLimiterOptions): moonloop.RateLimiter
+---@field singleflight fun(key: any, fn: function, options?: { queue?: integer }): any
+---@field retry fun(options: moonloop.RetryOptions, fn: fun(attempt: integer): any): any
+---@field circuit_breaker fun(options?: moonloop.CircuitBreakerOptions): moonloop.CircuitBreaker
+---@field cache fun(options?: moonloop.CacheOptions): moonloop.Cache
 local M = {
     app = app.new,
     sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,

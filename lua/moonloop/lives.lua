@@ -25,20 +25,20 @@ local function run_all(app, name, list, what)
     end
 end
 
+local function start_app(app, name)
+    run_all(app, name, "starters", "on_start")
+    app.is_live = true
+    if background() then
+        background().begin(app)
+    end
+end
+
 ---Each app on its own: one whose on_start waits holds up its own background work alone.
 local function start(apps, names)
     local tasks = {}
     for number, app in ipairs(apps) do
-        if app.jobs or #(app.starters or {}) > 0 then
-            tasks[#tasks + 1] = task.spawn(function()
-                run_all(app, names[number], "starters", "on_start")
-                if background() then
-                    background().begin(app)
-                end
-                app.is_live = true
-            end)
-        else
-            app.is_live = true
+        if app.is_loaded then
+            tasks[#tasks + 1] = task.spawn(start_app, app, names[number])
         end
     end
     for _, each in ipairs(tasks) do
@@ -64,7 +64,8 @@ local function save(apps, names)
             end
         end
     end
-    saved[BACKGROUND] = background() and serial.encode(background().save()) or nil
+    local jobs = background() and background().save() or {}
+    saved[BACKGROUND] = next(jobs) and serial.encode(jobs) or nil
     return next(saved) and serial.encode(saved) or ""
 end
 
@@ -83,8 +84,8 @@ local function restore(apps, names, bytes)
             end
         end
     end
-    if saved[BACKGROUND] and background() then
-        background().restore(serial.decode(saved[BACKGROUND]))
+    if saved[BACKGROUND] then
+        require("moonloop.background").restore(serial.decode(saved[BACKGROUND]), names)
     end
 end
 

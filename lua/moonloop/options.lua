@@ -16,7 +16,7 @@ end
 ---Raises, at the caller's caller, what is wrong with an option table.
 ---@param what string the function, for the message
 ---@param options table
----@param known table<string, string> type of each option
+---@param known table<string, string> type of each option; "number|string" where either will do
 ---@param level? integer as of error(); default 2: the caller of the function that checks
 function M.check(what, options, known, level)
     level = (level or 2) + 1
@@ -26,8 +26,9 @@ function M.check(what, options, known, level)
             local names = names_of(known)
             error(("%s: unknown option %s%s; there are %s"):format(what, tostring(name),
                 suggest.hint(tostring(name), names), table.concat(names, ", ")), level)
-        elseif type(value) ~= expected then
-            error(("%s: %s: expected a %s, got a %s"):format(what, name, expected, type(value)), level)
+        elseif not ("|" .. expected .. "|"):find("|" .. type(value) .. "|", 1, true) then
+            error(("%s: %s: expected a %s, got a %s"):format(what, name, expected:gsub("|", " or a "), type(value)),
+                level)
         end
     end
 end

@@ -82,6 +82,28 @@ local function unpack_value(value, is_table)
     return value
 end
 
+---Keeps where a counter lies.
+local function know(self, key, cell, serial)
+    if not self.counters[key] then
+        if self.ncounters >= KNOWN_COUNTERS then
+            self.counters, self.ncounters = {}, 0
+        end
+        self.ncounters = self.ncounters + 1
+    end
+    self.counters[key] = new_counter(ffi.cast("struct dict_cell *", cell), serial)
+end
+
+local function get_slowly(self, key, default)
+    local value, is_table, _, cell, serial = core.get(self.name, key)
+    if cell then
+        know(self, key, cell, serial)
+    end
+    if value == nil then
+        return default
+    end
+    return unpack_value(value, is_table)
+end
+
 ---The value, or `default` when there is none or it has expired.
 ---@param key string|number
 ---@param default? any
@@ -92,11 +114,7 @@ function SharedDict:get(key, default)
     if counter and C.dict_counter_get(counter, sum) == 0 then
         return sum[0]
     end
-    local value, is_table = core.get(self.name, key)
-    if value == nil then
-        return default
-    end
-    return unpack_value(value, is_table)
+    return get_slowly(self, key, default)
 end
 
 ---How long a value lives on.
@@ -159,13 +177,7 @@ local function incr_slowly(self, key, by, options)
     local ttl, init = incr_options(options)
     local result, cell, serial = core.incr(self.name, key, by, init, ttl, self.is_pinned)
     if cell then
-        if self.ncounters >= KNOWN_COUNTERS then
-            self.counters, self.ncounters = {}, 0
-        end
-        if not self.counters[key] then
-            self.ncounters = self.ncounters + 1
-        end
-        self.counters[key] = new_counter(ffi.cast("struct dict_cell *", cell), serial)
+        know(self, key, cell, serial)
     end
     return result
 end
@@ -316,6 +328,7 @@ end
 ---@field counters integer entries that `incr` made
 ---@field evicted integer entries that went because it was full
 ---@field expired integer entries removed after their time
+---@field recovered integer how often a process was killed in the middle of a write, and nothing was lost
 
 ---@return moonloop.SharedStats
 M.stats = core.stats

@@ -26,6 +26,16 @@ end
 ---@return number
 M.now = clock.now
 
+---@param reason string|moonloop.Error|nil what the user gave
+local function cancellation_for(what, reason, default)
+    if errors.is(reason) then
+        return cancellation(errors.message(reason), reason)
+    elseif reason ~= nil and type(reason) ~= "string" then
+        error(("%s: expected a text or an error object as the reason, got a %s"):format(what, type(reason)), 3)
+    end
+    return cancellation(reason or default)
+end
+
 ---@class moonloop.Task
 ---@field name? string what it was spawned as
 ---@field state? "done"|"failed"|"cancelled" nil while it runs
@@ -49,9 +59,9 @@ end
 
 ---Asks it to end: its wait, and every later one, raises `cancelled`. Returns at once; harmless when it
 ---has ended.
----@param reason? string
+---@param reason? string|moonloop.Error an error becomes the `cause`
 function Task:cancel(reason)
-    core.cancel(self, cancellation(reason or "the task was cancelled"))
+    core.cancel(self, cancellation_for("cancel", reason, "the task was cancelled"))
 end
 
 function Task.__index(self, key)
@@ -113,9 +123,9 @@ function Scope:spawn(fn, ...)
 end
 
 ---Cancels every task of the scope, its body included. Harmless when it was left.
----@param reason? string
+---@param reason? string|moonloop.Error an error becomes the `cause`
 function Scope:cancel(reason)
-    core.scope_cancel(self[1], cancellation(reason or "the scope was cancelled"))
+    core.scope_cancel(self[1], cancellation_for("scope:cancel", reason, "the scope was cancelled"))
 end
 
 local function pack(...)
@@ -124,14 +134,54 @@ end
 
 ---Runs in the frame that raised.
 local function on_error(err)
-    if errors.is(err) then
-        return err
+    if errors.is(err) and (err.is_traced or not err.reason) then
+        return err -- made where it was raised, but for what cut a wait short
     end
     return errors.wrap(err, (debug.traceback("", 2):gsub("^\n", "")))
 end
 
 local function cancel_children(handle, err)
     core.scope_cancel(handle, cancellation("the scope was left by an error: " .. errors.message(err), err))
+end
+
+---Whether the body of a scope failed by itself, not because its wait was cut short.
+local function is_own_failure(err)
+    return err ~= nil and not (errors.is(err) and (err.reason or err.code == "cancelled"))
+end
+
+---Failures that come with another one are listed in it.
+local function attach(err, others)
+    if #others == 0 or not errors.is(err) then
+        return
+    end
+    err.others = err.others or {}
+    for _, other in ipairs(others) do
+        err.others[#err.others + 1] = other
+    end
+end
+
+---What a scope that was left raises, with all that failed later attached; nil when all is well.
+---@param results table the body's
+---@param reason any it was cancelled with
+---@param has_failure boolean
+---@param failure any the first of a task; without one, a list of those that failed when they were cancelled, or nil
+local function what_failed(results, reason, has_failure, failure)
+    local raised = nil
+    if not results[1] then
+        raised = results[2]
+    elseif not has_failure and (errors.is(reason, "timeout") or errors.is(reason, "deadlock")) then
+        raised = reason
+    end
+    if has_failure then
+        if is_own_failure(raised) and raised ~= failure then
+            attach(failure, { raised })
+        end
+        return failure
+    elseif failure then
+        raised = raised == nil and table.remove(failure, 1) or raised
+        attach(raised, failure)
+    end
+    return raised
 end
 
 ---Enters, runs `fn(scope, ...)`, waits for the children, leaves.
@@ -153,16 +203,10 @@ function M.enclose(deadline, fails_fast, is_shield, fn, ...)
         error(was_alone, 0)
     end
     local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
-    if has_failure then
-        return results, failure, is_cancelled
-    elseif not results[1] then
-        return results, results[2], is_cancelled
-    elseif was_alone then
-        return results, nil, is_cancelled -- it ended well, if late: what it received or locked is not lost
-    elseif errors.is(reason, "timeout") or errors.is(reason, "deadlock") then
-        return results, reason, is_cancelled
+    if was_alone then
+        reason = nil -- it ended well, if late: what it received or locked is not lost
     end
-    return results, nil, is_cancelled
+    return results, what_failed(results, reason, has_failure, failure), is_cancelled
 end
 
 local function finish(results, err)
@@ -198,7 +242,7 @@ end
 ---@param fn function
 ---@return any ... what `fn` returned
 function M.timeout(seconds, fn, ...)
-    if type(seconds) ~= "number" or type(fn) ~= "function" then
+    if seconds == nil or type(fn) ~= "function" then
         error("timeout: expected seconds and a function", 2)
     end
     return finish(M.enclose(seconds, true, false, without_scope, fn, ...))

@@ -181,9 +181,9 @@ local function list()
 end
 
 ---Gets every message that is published from now on, until it is closed or the scope (the request, the task) that
----subscribed ends. What is not received waits in a queue of `queue` messages (1000) and `bytes` bytes (16 MB). When that
----is full, `overflow` says what goes: "drop_oldest" (the default), "drop_newest", or "close": the subscription ends, and
----`recv` raises `full` once it is empty. Raises `misuse` outside of a task and on an offload thread.
+---subscribed ends. What is not received waits in a queue of `queue` messages (1000) and `bytes` bytes (16 MB). When
+---that is full, `overflow` says what goes: "drop_oldest" (the default), "drop_newest", or "close": the subscription
+---ends, and `recv` raises `full` once it is empty. Raises `misuse` outside of a task and on an offload thread.
 ---@param options? { queue?: integer, bytes?: integer, overflow?: "drop_oldest"|"drop_newest"|"close" }
 ---@return moonloop.Subscription subscription iterates: `for message, lost in topic:subscribe() do`
 function Topic:subscribe(options)

@@ -7,6 +7,9 @@ local function app_names()
     for name in require("posix.dirent").files(examples.root .. "apps") do
         if name:match("^[^._].*%.lua$") then
             names[#names + 1] = name
+        elseif require("posix.sys.stat").S_ISDIR(
+            require("posix.sys.stat").stat(examples.root .. "apps/" .. name).st_mode) ~= 0 and name:match("^[^._]") then
+            names[#names + 1] = name .. "/"
         end
     end
     table.sort(names)
@@ -32,7 +35,8 @@ describe("apps/index.lua", function()
 
     it("shows every example, where its file is, and only paths that have an answer", function()
         for _, name in ipairs(app_names()) do
-            assert.truthy(html:find("<code>apps/" .. name .. "</code>", 1, true), name .. " is not shown")
+            local file = name:gsub("/$", "/init.lua")
+            assert.truthy(html:find("<code>apps/" .. file .. "</code>", 1, true), name .. " is not shown")
         end
         local routes = site:call("routes", "--running").out
         local count = 0

@@ -225,8 +225,12 @@ describe("a pool of processes", function()
     it("takes a fresh process for the one that died between two jobs", function()
         local pid = pool:run(get_pid)
         process.kill(pid, "KILL")
-        wait_until("its end", function()
-            return not process.exists(pid)
+        wait_until("its end", function() -- of all its threads
+            local threads = 0
+            for name in require("posix.dirent").files(("/proc/%d/task"):format(pid)) do
+                threads = threads + (name:match("^%d+$") and 1 or 0)
+            end
+            return threads == 1 and not process.exists(pid)
         end)
         assert.is_true(pool:run(get_pid) ~= pid)
         assert.equal(0, pool:stats().crashed)
@@ -398,6 +402,38 @@ describe("a thousand crashes", function()
         local done = process.run({ unistd.readlink("/proc/self/exe"), "run", path, "1000" })
         assert.equal("1000\t2\t0\t0\n", done.out, done.err:sub(-2000))
         assert.matches("which ran .*crashes.lua:%d+, has ended: killed by SIGKILL", done.err)
+    end)
+end)
+
+--- Prints how two jobs end: without descriptors that are free, then with.
+local SCARCE = [[
+local moonloop = require("moonloop")
+local pool = moonloop.pool({ kind = "process", size = 1 })
+local function job()
+    return "ran"
+end
+local files, file = {}, nil
+repeat
+    file = io.open("/dev/null")
+    files[#files + 1] = file
+until not file
+local _, err = pcall(pool.run, pool, job)
+print(err.code, err.message)
+for _, file in ipairs(files) do
+    file:close()
+end
+print(pool:run(job))
+]]
+
+describe("a pool of processes that cannot start one", function()
+    after_each(process.clean)
+
+    it("says why, and starts one when it can", function()
+        local path = process.directory() .. "/scarce.lua"
+        process.write(path, SCARCE)
+        local done = process.run({ "sh", "-c", 'ulimit -n 64; exec "$0" run "$1"', unistd.readlink("/proc/self/exe"),
+            path })
+        assert.equal("system\tcannot start a process: Too many open files\nran\n", done.out, done.err)
     end)
 end)
 

@@ -90,6 +90,70 @@ describe("waiting", function()
         os.remove(path)
         assert.matches("cannot wait inside", text)
         assert.equal("misuse", code)
+        local speaking = setmetatable({}, { __tostring = nap })
+        assert.matches("__tostring, called by print", (message_of(print, speaking)))
+        assert.matches("__tostring, called by string%.format", (message_of(string.format, "%s", speaking)))
+        local _, _, why = pcall(load, nap)
+        assert.matches("the reader of load: read all pieces first", tostring(why))
+        local comparable = { __lt = function() nap() return false end }
+        local list = { setmetatable({}, comparable), setmetatable({}, comparable) }
+        assert.matches("table%.sort", (message_of(table.sort, list)))
+        assert.matches("string%.gsub", (message_of(string.gsub, "abc", "b", setmetatable({}, { __index = nap }))))
+        package.preload["spec.waits"] = nap
+        assert.matches("a file that is being loaded", (message_of(require, "spec.waits")))
+        package.preload["spec.waits"] = nil
+        local callback = require("ffi").cast("int (*)(void)", function()
+            text = message_of(nap)
+            return 1
+        end)
+        assert.equal(1, callback())
+        callback:free()
+        assert.matches("cannot wait inside a callback of", text)
+    end)
+
+    it("names a finalizer, a debug hook and an error handler", function()
+        local texts = {}
+        local finalized = newproxy(true)
+        getmetatable(finalized).__gc = function() texts.gc = message_of(nap) end
+        finalized = nil -- luacheck: ignore 311
+        collectgarbage()
+        collectgarbage()
+        assert.matches("a finalizer %(__gc%)", texts.gc)
+        local function traced()
+            local x = 1
+            return x
+        end
+        debug.sethook(function()
+            debug.sethook()
+            texts.hook = message_of(nap)
+        end, "l")
+        traced()
+        debug.sethook()
+        assert.matches("a debug hook", texts.hook)
+        -- LuaJIT hides what a handler raises: the log has it.
+        assert.same({ false, "error in error handling" }, { xpcall(error, nap, "x") })
+    end)
+
+    it("works in whatever LuaJIT runs by itself: further metamethods, tostring, foreach", function()
+        local object = setmetatable({}, {
+            __unm = nap, __mod = nap, __pow = nap, __div = nap, __sub = nap, __mul = nap, __tostring = nap,
+            __newindex = function() nap() end, __le = function() return nap() == "awake" end,
+        })
+        object.field = 1
+        assert.same({ "awake", "awake", "awake", "awake", "awake", "awake", "awake", true }, {
+            -object, object % 1, object ^ 1, object / 1, object - 1, object * 1, tostring(object), object <= object,
+        })
+        assert.equal("awake", table.foreach({ 1 }, nap)) -- luacheck: ignore 143
+        assert.same({ true, "awake" }, { pcall(loadstring("return ...")(nap)) })
+        assert.equal("awake", select(2, coroutine.resume(coroutine.create(nap))))
+    end)
+
+    it("ends a recursion of coroutines that does not end", function()
+        local function nest()
+            return (coroutine.wrap(nest)())
+        end
+        assert.matches("more than 50000 coroutines resume each other", (message_of(nest)))
+        assert.equal("awake", coroutine.wrap(nap)())
     end)
 
     it("is refused in a coroutine whose resumer cannot wait, and nothing is left of it", function()

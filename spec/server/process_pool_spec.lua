@@ -34,6 +34,15 @@ app:get("/long", function()
     moonloop.log.info("woken", { code = err.code })
 end)
 app:get("/kept", function() kept = kept + 1 return tostring(kept) end)
+app:get("/count", function() return tostring(moonloop.shared("counts"):incr("seen", 1)) end)
+app:get("/counted", { run = "loop" }, function() return tostring(moonloop.shared("counts"):get("seen")) end)
+app:get("/publish", function() moonloop.topic("news"):publish({ words.hello, 7 }) return "told\n" end)
+app:get("/publish/much", function() moonloop.topic("news"):publish(("x"):rep(5e6)) end)
+app:get("/hear", { run = "loop" }, function()
+    local news = moonloop.topic("news"):subscribe()
+    moonloop.log.info("listening")
+    return (news:recv())
+end)
 app:get("/version", function() return words.version .. "\n" end)
 app:get("/late", { run = "loop" }, function()
     return moonloop.pool({ kind = "process", size = 1, name = "late" }):run(function()
@@ -105,6 +114,36 @@ describe("a handler that runs in a process", function()
         assert.same({ 418, "tea\n" }, { site:get("/a/tea").status, site:get("/a/tea").body })
         assert.equal(500, site:get("/a/boom").status)
         assert.matches("a.lua:18: boom.*a.lua:18: in function", site:wait_log("boom"))
+    end)
+
+    it("counts in the shared dictionary of all workers", function()
+        local site = start("--workers", "2")
+        local before = 0
+        for _ = 1, 20 do
+            local answer = site:get("/a/count")
+            assert.equal(200, answer.status)
+            assert.is_true(tonumber(answer.body) > before)
+            before = tonumber(answer.body)
+        end
+        assert.same({ 20, "20" }, { before, site:get("/a/counted").body })
+    end)
+
+    it("publishes to the subscribers of all workers", function()
+        local site = start("--workers", "2")
+        local ears = {}
+        for i = 1, 6 do
+            ears[i] = ask(site, "/a/hear")
+        end
+        process.wait_for("six listeners", function()
+            return select(2, site:log():gsub(": listening request_id=", "")) == 6
+        end)
+        assert.equal("told\n", site:get("/a/publish").body)
+        for _, ear in ipairs(ears) do
+            assert.equal('["hello",7]', ear:read_response("GET").body)
+            ear:close()
+        end
+        assert.equal(500, site:get("/a/publish/much").status)
+        site:wait_log("the message takes 5000")
     end)
 
     it("has no more processes than the option says, which start with the first requests", function()

@@ -38,18 +38,26 @@ function M.line(path, text)
     error(("%s has no line with %q"):format(path, text), 2)
 end
 
----The apps of apps/ by the names of their files, with all of apps/_lib.
+local function add_folder(texts, folder)
+    for name in require("posix.dirent").files(M.root .. "apps/" .. folder) do
+        if name:match("^[^.].*%.lua$") then
+            texts[folder .. name] = M.read("apps/" .. folder .. name)
+        end
+    end
+end
+
+---The apps of apps/ by the names of their files, or of their folders ("patterns/"), with all of apps/_lib.
 ---@param names string[]
 ---@return table<string, string>
 function M.texts(names)
     local texts = {}
-    for name in require("posix.dirent").files(M.root .. "apps/_lib") do
-        if name:match("^[^.].*%.lua$") then
-            texts["_lib/" .. name] = M.read("apps/_lib/" .. name)
-        end
-    end
+    add_folder(texts, "_lib/")
     for _, name in ipairs(names) do
-        texts[name] = M.read("apps/" .. name)
+        if name:sub(-1) == "/" then
+            add_folder(texts, name)
+        else
+            texts[name] = M.read("apps/" .. name)
+        end
     end
     return texts
 end

@@ -1,22 +1,22 @@
 --- Caches. The clock is a variable.
 
+local clock = require("moonloop.clock")
 local moonloop = require("moonloop")
-local task = require("moonloop.task")
 local tasks = require("spec.support.tasks")
 
 local raised, until_true = tasks.raised, tasks.until_true
 
 describe("a cache", function()
-    local real_now = task.now
+    local real_now = clock.now
     local now, check_leaks
 
     before_each(function()
         check_leaks = tasks.leak_check()
         now = 1000
-        task.now = function() return now end
+        clock.now = function() return now end
     end)
     after_each(function()
-        task.now = real_now
+        clock.now = real_now
         check_leaks()
     end)
 

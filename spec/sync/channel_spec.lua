@@ -252,3 +252,43 @@ describe("the types of moonloop.core.wait_queue", function()
         end
     end)
 end)
+
+describe("what has a name", function()
+    it("is shown by `moonloop ps` while tasks wait for it or it holds something", function()
+        local activity = require("moonloop.activity")
+        local function rows()
+            local list = {}
+            for _, row in ipairs(activity.list()) do
+                if row.name:find("^spec ") then
+                    list[#list + 1] = ("%s %s %s: %s"):format(row.kind, row.name, row.state, row.detail)
+                end
+            end
+            return list
+        end
+        local channel = moonloop.channel(2, { name = "spec jobs" })
+        local mutex = moonloop.mutex({ name = "spec accounts" })
+        local semaphore = moonloop.semaphore(2, { name = "spec slots" })
+        local event = moonloop.event({ name = "spec ready" })
+        local limiter = moonloop.rate_limiter({ rate = 1, name = "spec api" })
+        local barrier = moonloop.barrier(2, { name = "spec start" })
+        assert.same({}, rows())
+        channel:send(1)
+        semaphore:acquire()
+        local t = moonloop.spawn("holder", function() mutex:with(event.wait, event) end)
+        local late = moonloop.spawn(barrier.wait, barrier)
+        until_true(function() return event.waiting == 1 and barrier.waiting == 1 end)
+        assert.same({
+            "barrier spec start waiting: 1 wait", "channel spec jobs held: 1 of 2 values",
+            "event spec ready waiting: 1 wait", "mutex spec accounts held: held by holder",
+            "semaphore spec slots held: 1 of 2 free",
+        }, rows())
+        event:set()
+        t:wait()
+        barrier:wait()
+        late:wait()
+        channel:recv()
+        semaphore:release()
+        assert.same({}, rows())
+        assert.equal(0, limiter.waiting)
+    end)
+end)

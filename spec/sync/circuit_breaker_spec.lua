@@ -1,21 +1,21 @@
 --- Circuit breakers. The clock is a variable.
 
+local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
 local moonloop = require("moonloop")
-local task = require("moonloop.task")
 local tasks = require("spec.support.tasks")
 
 local raised = tasks.raised
 
 describe("a circuit breaker", function()
-    local real_now = task.now
+    local real_now = clock.now
     local now, changes
 
     before_each(function()
         now, changes = 1000, {}
-        task.now = function() return now end
+        clock.now = function() return now end
     end)
-    after_each(function() task.now = real_now end)
+    after_each(function() clock.now = real_now end)
 
     local function new(options)
         options.on_change = function(state, before)

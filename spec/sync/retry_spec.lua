@@ -3,6 +3,7 @@
 local errors = require("moonloop.util.errors")
 local moonloop = require("moonloop")
 local tasks = require("spec.support.tasks")
+local testing = require("moonloop.testing")
 
 local raised = tasks.raised
 
@@ -56,26 +57,30 @@ describe("retry", function()
     end)
 
     it("doubles its pauses up to the longest, less chance", function()
-        local pauses = {}
-        local sleep = moonloop.sleep
-        local task = require("moonloop.task")
-        task.sleep = function(seconds) pauses[#pauses + 1] = seconds end
-        local function fail() error("no") end
-        pcall(moonloop.retry, { times = 5, backoff = 1, max_backoff = 5, jitter = false }, fail)
-        local plain = pauses
-        pauses = {}
-        pcall(moonloop.retry, { times = 5, backoff = 1, max_backoff = 5 }, fail)
-        local jittered = pauses
-        pauses = {}
-        pcall(moonloop.retry, { times = 4, backoff = 1, factor = 1, jitter = false }, function()
-            error(errors.new("open", "later", { retry_after = 3 }))
-        end)
-        task.sleep = sleep
-        assert.same({ 1, 2, 4, 5 }, plain)
-        for i = 1, 4 do
-            assert.is_true(jittered[i] <= plain[i] and jittered[i] >= plain[i] / 2)
+        local function pauses_of(options, err)
+            local pauses, last = {}, nil
+            testing.virtual(function()
+                pcall(moonloop.retry, options, function()
+                    pauses[#pauses + 1] = last and moonloop.now() - last
+                    last = moonloop.now()
+                    error(err)
+                end)
+            end)
+            return pauses
         end
-        assert.same({ 3, 3, 3 }, pauses)
+        local function assert_pauses(expected, pauses)
+            assert.equal(#expected, #pauses)
+            for i, pause in ipairs(pauses) do
+                assert.near(expected[i], pause, 1e-3)
+            end
+        end
+        assert_pauses({ 1, 2, 4, 5 }, pauses_of({ times = 5, backoff = 1, max_backoff = 5, jitter = false }, "no"))
+        local wished = errors.new("open", "later", { retry_after = 3 })
+        assert_pauses({ 3, 3, 3 }, pauses_of({ times = 4, backoff = 1, factor = 1, jitter = false }, wished))
+        local longest = { 1, 2, 4, 5 }
+        for i, pause in ipairs(pauses_of({ times = 5, backoff = 1, max_backoff = 5 }, "no")) do
+            assert.is_true(pause <= longest[i] + 1e-3 and pause >= longest[i] / 2)
+        end
     end)
 
     it("tries again only what is worth it", function()

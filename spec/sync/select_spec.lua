@@ -88,6 +88,14 @@ describe("select", function()
         assert.equal("boom", raised(moonloop.select, { t = failing }))
     end)
 
+    it("refuses to wait for nothing but the task that it runs in", function()
+        local t
+        t = moonloop.spawn(function() return moonloop.select({ me = t }) end)
+        local text, code = raised(t.wait, t)
+        assert.equal("deadlock", code)
+        assert.matches("waits for itself", text)
+    end)
+
     it("gives `timeout` when nothing was ready in time, and is out of every queue then", function()
         local channel = moonloop.channel()
         assert.same({ n = 1, "timeout" },

@@ -48,4 +48,17 @@ function handlers.sleep()
     handlers.hello()
 end
 
+local SPAWNS = 5000
+
+local function empty() end
+
+--- For bench/micro/spawn: microseconds of CPU time for the spawn and the wait of one empty thread.
+function handlers.spawn()
+    local spawn, wait, before = ngx.thread.spawn, ngx.thread.wait, os.clock()
+    for _ = 1, SPAWNS do
+        wait(spawn(empty))
+    end
+    respond(tostring((os.clock() - before) / SPAWNS * 1e6), "text/plain")
+end
+
 return handlers

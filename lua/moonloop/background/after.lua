@@ -17,6 +17,9 @@ local function settle(options, fn, ...)
     if type(options) == "function" then
         return DEFAULTS, options, fn, ...
     end
+    if type(options) ~= "table" then
+        error("req:after: expected a function, or options and a function, got a " .. type(options), 4)
+    end
     options_of.check("req:after", options, OPTIONS, 4)
     options_of.check_function("req:after", fn, 4)
     if options.timeout then

@@ -1,9 +1,9 @@
 --- When the ticks of app:cron are due: at times of day in a zone. The clock on the wall may be set meanwhile, so
 --- nobody waits for long without a look at it.
 
+local chance = require("moonloop.sync.chance")
 local clock = require("moonloop.clock")
 local log = require("moonloop.log")
-local random = require("moonloop.core.job").random
 local task = require("moonloop.task")
 
 local M = {}
@@ -63,7 +63,7 @@ end
 ---Waits for the next tick.
 ---@return number stamp Unix seconds of when it was due
 function Calendar:wait()
-    local delay = self.jitter * random()
+    local delay = self.jitter * chance.fraction()
     while true do
         local left = self.due + delay - clock.wall()
         if left <= 0 then

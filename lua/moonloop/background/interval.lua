@@ -2,8 +2,8 @@
 --- nor a change of the time of day moves them. A tick that comes late moves none of the next; ticks that were
 --- missed altogether (the loop stood still) come as one.
 
+local chance = require("moonloop.sync.chance")
 local clock = require("moonloop.clock")
-local random = require("moonloop.core.job").random
 local task = require("moonloop.task")
 
 local M = {}
@@ -24,21 +24,23 @@ function M.new(seconds, jitter, immediately)
     return setmetatable({ seconds = seconds, jitter = jitter, immediately = immediately }, Interval)
 end
 
----Counts from now. `anchor`: a tick of a grid that several workers share, on clock.now().
+---Counts from now. `anchor`: where a grid begins that several workers share, on clock.now().
 ---@param anchor? number
-function Interval:start(anchor)
+---@param is_first? boolean this worker is the first of them
+function Interval:start(anchor, is_first)
     local now = clock.now()
-    if anchor then
-        self.due = anchor + math.ceil((now - anchor) / self.seconds) * self.seconds
+    if self.immediately and (is_first or not anchor) then
+        self.due = now
     else
-        self.due = now + (self.immediately and 0 or self.seconds)
+        anchor = anchor or now
+        self.due = anchor + (math.floor((now - anchor) / self.seconds) + 1) * self.seconds
     end
 end
 
 ---Waits for the next tick.
 ---@return number stamp when it was due, on clock.now(): the same in each worker that shares the grid
 function Interval:wait()
-    local target = self.due + self.jitter * random()
+    local target = self.due + self.jitter * chance.fraction()
     local now = clock.now()
     while now < target do
         task.sleep(target - now)

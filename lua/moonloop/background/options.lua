@@ -1,6 +1,6 @@
 --- Checks what apps say of their background work. Whatever is wrong is the caller's bug: a string with a place.
 
-local suggest = require("moonloop.cli.suggest")
+local options_of = require("moonloop.options")
 
 local M = {}
 
@@ -8,26 +8,13 @@ local SECONDS_MAX = 86400 * 366
 
 ---@param what string "app:every"
 ---@param options any
----@param known table<string, string> type by name; several with "|" between
+---@param known table<string, string> see moonloop.options
 ---@param level integer of the caller to blame
 function M.check(what, options, known, level)
     if type(options) ~= "table" then
         error(("%s: expected a table of options, got a %s"):format(what, type(options)), level + 1)
     end
-    for name, value in pairs(options) do
-        if not known[name] then
-            local names = {}
-            for each in pairs(known) do
-                names[#names + 1] = each
-            end
-            table.sort(names)
-            error(("%s: unknown option %q; there are %s%s"):format(what, tostring(name), table.concat(names, ", "),
-                type(name) == "string" and suggest.hint(name, names) or ""), level + 1)
-        elseif not ("|" .. known[name] .. "|"):find("|" .. type(value) .. "|", 1, true) then
-            error(("%s: option %s: expected a %s, got a %s"):format(what, name, known[name]:gsub("|", " or a "),
-                type(value)), level + 1)
-        end
-    end
+    options_of.check(what, options, known, level + 1)
 end
 
 ---@param what string

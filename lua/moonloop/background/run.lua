@@ -11,6 +11,7 @@ local M = {}
 ---@class moonloop.background.Run what the core fills in when it has ended: state, err
 ---@field app string
 ---@field label string "every 5s", for the log
+---@field is_helper? boolean
 ---@field fields? table<string, any> more fields for the log
 ---@field on_end? fun(state: "done"|"failed"|"cancelled", err: any) called outside of any task
 
@@ -29,7 +30,7 @@ local function report(run, state, err)
         if not (type(err) == "table" and rawget(err, "is_logged")) then
             log.error(("%s failed: %s"):format(run.label, errors.message(err)), log_fields(run, err))
         end
-    elseif state == "cancelled" and not (type(err) == "table" and rawget(err, "is_expected")) then
+    elseif state == "cancelled" and not run.is_helper and not (type(err) == "table" and rawget(err, "is_expected")) then
         log.warn(("%s was cut off: %s"):format(run.label, errors.message(err)), {
             app = run.app, job = run.label, request_id = run.fields and run.fields.request_id,
             route = run.fields and run.fields.route,
@@ -93,6 +94,17 @@ end
 ---@return moonloop.Error?
 function M.restored(plain)
     return plain and errors.new(plain.code, plain.message, { traceback = plain.traceback or "" })
+end
+
+---Starts a part of the machinery, which is not among the jobs of the app.
+---@param app string
+---@param label string whose part it is
+---@param on_end? fun(state: string, err: any)
+---@param fn function
+---@param ... any
+---@return moonloop.background.Run run
+function M.help(app, label, on_end, fn, ...)
+    return M.start({ app = app, label = label, on_end = on_end, is_helper = true }, -1, nil, fn, ...)
 end
 
 ---Asks it to end: no line in the log.

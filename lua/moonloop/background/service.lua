@@ -112,14 +112,11 @@ local function start_when_free(self)
     end
     self.outcome = "waiting"
     local current
-    current = run.start({
-        app = self.app_name, label = self.label .. " (start)",
-        on_end = function()
-            if self.starter == current then
-                self.starter = nil
-            end
-        end,
-    }, 0, nil, function()
+    current = run.help(self.app_name, self.label, function()
+        if self.starter == current then
+            self.starter = nil
+        end
+    end, function()
         if self.once then
             self.once:wait()
         end
@@ -179,7 +176,7 @@ function methods:begin(app, key, saved)
         self.last_run, self.last_error = saved.last_run, run.restored(saved.last_error)
     end
     if self.once then
-        self.once:begin(key)
+        self.once:begin(key, saved and saved.token)
     end
     if not self.is_stopped then
         start_when_free(self)
@@ -190,7 +187,7 @@ end
 function methods:save()
     return {
         runs = self.runs, failures = self.failures, last_run = self.last_run, is_stopped = self.is_stopped,
-        last_error = run.plain(self.last_error),
+        last_error = run.plain(self.last_error), token = self.once and self.once:hand_over(),
     }
 end
 

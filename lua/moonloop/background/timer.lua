@@ -14,7 +14,7 @@ local M = {}
 ---@field kind "every"|"cron"
 ---@field name string
 ---@field state string "waiting" for a tick, "running", "stopped", "elsewhere": another worker has it
----@field runs integer how often it has begun, in this worker
+---@field runs integer how often it has begun, in this worker; with once = "server", in all
 ---@field failures integer
 ---@field skipped integer ticks that came while a run was under way, with overlap = "skip"
 ---@field queued integer ticks that wait for their turn, with overlap = "queue"
@@ -37,11 +37,52 @@ end
 ---  schedule: table, once?: moonloop.background.Once, source: string }
 ---@return moonloop.Timer
 function M.new(given)
-    local self = { runs = 0, failures = 0, skipped = 0, queued = 0, is_stopped = false }
+    local self = { notes = { runs = 0, failures = 0, skipped = 0 }, queued = 0, is_halted = false }
     for name, value in pairs(given) do
         self[name] = value
     end
     return setmetatable(self, Timer)
+end
+
+---What is noted of its runs: for all workers where only one of them runs it.
+local function note(self, name)
+    if self.once and self.key then
+        return self.once:get(name)
+    end
+    return self.notes[name]
+end
+
+local function set_note(self, name, value)
+    if self.once then
+        self.once:set(name, value)
+    end
+    self.notes[name] = value
+end
+
+local function count(self, name)
+    if self.once then
+        self.once:count(name)
+    end
+    self.notes[name] = self.notes[name] + 1
+end
+
+for _, name in ipairs({ "runs", "failures", "skipped" }) do
+    getters[name] = function(self) return note(self, name) or 0 end
+end
+
+function getters.last_run(self)
+    return note(self, "last_run")
+end
+
+function getters.last_error(self)
+    return run.restored(note(self, "last_error"))
+end
+
+local function is_stopped(self)
+    if self.once and self.key then
+        return self.once:get("is_stopped") or false
+    end
+    return self.is_halted
 end
 
 function getters.state(self)
@@ -49,7 +90,7 @@ function getters.state(self)
         return "waiting" -- until its code takes over
     elseif core.count(self.key) > 0 then
         return "running"
-    elseif self.is_stopped then
+    elseif is_stopped(self) then
         return "stopped"
     elseif self.once and not self.once.is_held then
         return "elsewhere"
@@ -58,7 +99,7 @@ function getters.state(self)
 end
 
 function getters.next_run(self)
-    return self.clock and self.schedule:next_run() or nil
+    return self.clock and not is_stopped(self) and self.schedule:next_run() or nil
 end
 
 -- ---- runs ----
@@ -68,7 +109,8 @@ local pump
 local function on_run_end(self, state, err)
     self.since = nil
     if state ~= "done" then
-        self.failures, self.last_error = self.failures + 1, err
+        count(self, "failures")
+        set_note(self, "last_error", run.plain(err))
     end
     if self.once then
         self.once:run_ended()
@@ -85,12 +127,13 @@ local function start_run(self)
         on_end = function(state, reason) on_run_end(self, state, reason) end,
     }, self.limit, self.key, self.fn)
     if not ok then
-        self.skipped = self.skipped + 1
-        log.warn(("a tick of %s is left out: %s"):format(self.label, errors.message(err)), { app = self.app_name })
+        count(self, "skipped")
+        log.warn(("a tick of %s is left out: %s"):format(self.label, errors.message(err)))
         return
     end
-    self.runs, self.last_run = self.runs + 1, clock.wall()
-    self.since = self.last_run
+    self.since = clock.wall()
+    count(self, "runs")
+    set_note(self, "last_run", self.since)
     if self.once then
         self.once:run_began()
     end
@@ -102,26 +145,23 @@ function pump(self)
         return
     end
     self.is_pumping = true
-    run.start({
-        app = self.app_name, label = self.label .. " (queue)",
-        on_end = function() self.is_pumping = false end,
-    }, 0, nil, function()
+    run.help(self.app_name, self.label, function() self.is_pumping = false end, function()
         while self.queued > 0 and self.clock do
-            errors.settle(core.wait(self.key))
             if core.count(self.key) == 0 then
                 self.queued = self.queued - 1
                 start_run(self)
             end
+            errors.settle(core.wait(self.key))
         end
     end)
 end
 
 ---A tick that found a run under way.
 local function skip(self, reason)
-    self.skipped = self.skipped + 1
-    if self.warned ~= self.runs then -- once for each run that takes so long
-        self.warned = self.runs
-        log.warn(("a tick of %s is left out: %s"):format(self.label, reason), { app = self.app_name })
+    count(self, "skipped")
+    if self.warned ~= self.notes.runs then -- once for each run that takes so long
+        self.warned = self.notes.runs
+        log.warn(("a tick of %s is left out: %s"):format(self.label, reason))
     end
 end
 
@@ -168,17 +208,14 @@ end
 
 local function start_clock(self)
     local current
-    current = run.start({
-        app = self.app_name, label = self.label .. " (clock)",
-        on_end = function(state)
-            if self.clock == current then
-                self.clock = nil
-            end
-            if state == "failed" then
-                log.error(self.label .. " stands still: its clock has failed", { app = self.app_name })
-            end
-        end,
-    }, 0, nil, watch, self)
+    current = run.help(self.app_name, self.label, function(state)
+        if self.clock == current then
+            self.clock = nil
+        end
+        if state == "failed" then
+            log.error(self.label .. " stands still: its clock has failed", { app = self.app_name })
+        end
+    end, watch, self)
     self.clock = current
 end
 
@@ -190,15 +227,24 @@ local function stop_clock(self, reason)
     self.queued = 0
 end
 
----No tick comes any more; a run that is under way goes on to its end. Harmless when it is stopped.
+local function start_schedule(self)
+    if self.once then
+        self.schedule:start(self.once:anchor(self.schedule))
+    else
+        self.schedule:start()
+    end
+end
+
+---No tick comes any more; a run that is under way goes on to its end. With once = "server" in no worker, else in
+---this one. Harmless when it is stopped.
 ---@return moonloop.Timer
 function methods:stop()
-    self.is_stopped = true
-    self.pending = nil
-    stop_clock(self, "the timer was stopped")
-    if self.once then
-        self.once:release()
+    if self.once and self.key then
+        self.once:set("is_stopped", true)
+        return self
     end
+    self.is_halted, self.pending = true, nil
+    stop_clock(self, "the timer was stopped")
     return self
 end
 
@@ -206,13 +252,14 @@ end
 ---replaced: its timer goes on with the new code.
 ---@return moonloop.Timer
 function methods:start()
-    if self.has_left then
+    if self.once and self.key then
+        self.once:set("is_stopped", nil)
+    elseif self.has_left then
         errors.raise("closed", "the code of the timer %s was replaced; the new code has a handle of its own", self.name)
-    end
-    if self.is_stopped then
-        self.is_stopped = false
+    elseif self.is_halted then
+        self.is_halted = false
         if self.key then
-            self.schedule:start(self.once and self.once:anchor(self.schedule))
+            start_schedule(self)
             start_clock(self)
         end
     end
@@ -227,22 +274,24 @@ end
 ---@param saved? table
 function methods:begin(app, key, saved)
     self.app_name, self.limit, self.key = app.name, app.limit, key
-    if saved then
-        self.runs, self.failures, self.skipped = saved.runs, saved.failures, saved.skipped
-        self.last_run, self.last_error = saved.last_run, run.restored(saved.last_error)
-        self.is_stopped, self.queued, self.pending = saved.is_stopped, saved.queued, saved.pending
-        self.schedule:restore(saved.schedule)
-    elseif not self.is_stopped then
-        self.schedule:start(self.once and self.once:anchor(self.schedule))
-    end
     if self.once then
-        self.once:begin(key)
+        self.once:begin(key, saved and saved.token)
     end
-    if not self.is_stopped then
-        start_clock(self)
-        if self.queued > 0 then
-            pump(self)
-        end
+    if saved then
+        self.notes, self.is_halted = saved.notes, saved.is_halted
+        self.queued, self.pending = saved.queued, saved.pending
+    end
+    if saved and saved.schedule then
+        self.schedule:restore(saved.schedule)
+    else
+        start_schedule(self)
+    end
+    if self.is_halted and not self.once then
+        return
+    end
+    start_clock(self)
+    if self.queued > 0 then
+        pump(self)
     end
 end
 
@@ -250,9 +299,8 @@ end
 ---@return table plain
 function methods:save()
     return {
-        runs = self.runs, failures = self.failures, skipped = self.skipped, last_run = self.last_run,
-        last_error = run.plain(self.last_error), is_stopped = self.is_stopped, queued = self.queued,
-        pending = self.pending, schedule = self.schedule:save(),
+        notes = self.notes, is_halted = self.is_halted, queued = self.queued, pending = self.pending,
+        schedule = self.schedule.due and self.schedule:save(), token = self.once and self.once:hand_over(),
     }
 end
 
@@ -269,7 +317,8 @@ methods.leave = methods.quiesce
 
 ---@return moonloop.Activity
 function methods:row()
-    local detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil
+    local last_error = self.last_error
+    local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
     return {
         kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
         since = self.since, next_run = self.next_run, detail = detail,

@@ -169,6 +169,11 @@ M.list = {
         doc = "How much the shared dictionary holds, keys and values together; beyond it the oldest entries go.",
     },
     {
+        name = "shared_sync", type = "boolean", default = false,
+        doc = "Have every write of the shared dictionary wait until it is on the disk: with shared_path, a power cut"
+            .. " then loses nothing. Each write takes as long as the disk does.",
+    },
+    {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
         doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
             .. " or *.",

@@ -17,20 +17,7 @@ function M.table(routes)
     for _, route in ipairs(routes) do
         rows[#rows + 1] = { route.method, route.pattern, route.app, route.source }
     end
-    local widths = { 0, 0, 0, 0 }
-    for _, row in ipairs(rows) do
-        for i, cell in ipairs(row) do
-            widths[i] = math.max(widths[i], #cell)
-        end
-    end
-    local lines = {}
-    for _, row in ipairs(rows) do
-        for i = 1, #row - 1 do
-            row[i] = row[i] .. (" "):rep(widths[i] - #row[i])
-        end
-        lines[#lines + 1] = table.concat(row, "  ") .. "\n"
-    end
-    return table.concat(lines)
+    return require("moonloop.cli.columns").align(rows)
 end
 
 ---@param routes moonloop.cli.Route[]

@@ -1,10 +1,12 @@
---- Where the shared dictionary of `run` and `test` lies: by MOONLOOP_SHARED_PATH and MOONLOOP_SHARED_SIZE as for
---- serve, else in a directory of the process's own; a process that another one started for its work shares that one's.
+--- Where the shared dictionary of `run` and `test` lies: by MOONLOOP_SHARED_PATH and its sisters as for serve,
+--- else in a directory of the process's own; a process that another one started for its work shares that one's.
 
 local options = require("moonloop.cli.options")
 local values = require("moonloop.cli.values")
 
 local M = {}
+
+local NAMES = { "shared_path", "shared_size", "shared_sync" }
 
 --- Set for processes that work for another one.
 M.JOIN = options.private_prefix .. "SHARED"
@@ -28,16 +30,20 @@ end
 ---@return string? problem
 function M.settle()
     local joined = os.getenv(M.JOIN)
-    local path, path_problem = read("shared_path")
-    local size, size_problem = read("shared_size")
-    if path_problem or size_problem then
-        return path_problem or size_problem
-    elseif joined then
-        require("moonloop.core.shared").join(joined)
-    elseif path or size ~= options.by_name.shared_size.default then
-        local is_done, why = require("moonloop.core.shared").use(path, size)
-        return not is_done and why or nil
+    local given, problem = {}, nil
+    for _, name in ipairs(NAMES) do
+        given[name], problem = read(name)
+        if problem then
+            return problem
+        end
     end
+    local core = require("moonloop.core.shared")
+    if joined then
+        core.join(joined)
+        return nil
+    end
+    local is_done, why = core.use(given.shared_path, given.shared_size, given.shared_sync)
+    return not is_done and why or nil
 end
 
 return M

@@ -10,6 +10,8 @@ local shared = {}
 ---@return any value nil: none
 ---@return boolean is_table
 ---@return number? left seconds; nil for ever
+---@return lightuserdata? cell for dict_counter_get; nil: it is no counter
+---@return number? serial
 function shared.get(name, key) end
 
 ---@param name string
@@ -76,9 +78,10 @@ function shared.path() end
 
 ---@param path string?
 ---@param size number bytes
+---@param is_synced boolean
 ---@return boolean is_done
 ---@return string why
-function shared.use(path, size) end
+function shared.use(path, size, is_synced) end
 
 ---@param path string
 function shared.join(path) end

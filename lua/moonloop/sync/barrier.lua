@@ -33,9 +33,17 @@ function M.barrier(count, options)
     waiting.integer("barrier: count", count, 1, waiting.MAX)
     local name = waiting.common("barrier", waiting.options("barrier", options, OPTIONS))
     local waiters, view = waiting.queue(name, count)
-    return setmetatable({
-        count = count, rounds = 0, generation = 0, is_broken = false, is_closed = false, name = name, waiters = waiters, view = view,
+    local self = setmetatable({
+        count = count, rounds = 0, generation = 0, is_broken = false, is_closed = false, name = name,
+        waiters = waiters, view = view,
     }, Barrier)
+    return waiting.shown(self, "barrier", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function Barrier:detail()
+    return self.is_broken and "broken" or nil
 end
 
 local function raise_broken(self)

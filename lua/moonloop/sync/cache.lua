@@ -3,6 +3,7 @@
 --- Entries form a ring through `head`, the one used last first; what has no place falls off its end. A value that has
 --- run out goes when it is next looked at, or falls off.
 
+local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
 local flights = require("moonloop.sync.flights")
 local log = require("moonloop.log")
@@ -35,11 +36,16 @@ local function seconds_option(options, name)
     return value
 end
 
----A cache of at most `size` (1000) entries that live `ttl` seconds; without one, until they fall off. `negative_ttl`
----keeps for so long that a loader found nothing (returned nil); without it the next one asks again. For `stale` seconds
----more a value that has run out is still given, while one load brings a new one; also when that fails. At most `queue`
----tasks (10000) wait for the load of one key: one more gets `full`.
----@param options? { ttl?: number, size?: integer, negative_ttl?: number, stale?: number, queue?: integer, name?: string }
+---@class moonloop.CacheOptions
+---@field ttl? number seconds that a value lives; without one, until it falls off
+---@field size? integer the most entries; 1000
+---@field negative_ttl? number seconds to remember that a loader found nothing (nil); without it the next one asks again
+---@field stale? number seconds more that a value is given while one load brings a new one, or fails to; 0
+---@field queue? integer tasks that wait for the load of one key; 10000, one more gets `full`
+---@field name? string for messages
+
+---A cache: what was used longest ago goes when there is no place.
+---@param options? moonloop.CacheOptions
 ---@return moonloop.Cache
 function M.cache(options)
     options = waiting.options("cache", options, OPTIONS)
@@ -87,7 +93,7 @@ local function store(self, key, value, ttl)
         self.length = self.length + 1
     end
     entry.value = value
-    entry.expires_at = ttl and task.now() + ttl or math.huge
+    entry.expires_at = ttl and clock.now() + ttl or math.huge
     link_first(self, entry)
 end
 
@@ -97,7 +103,7 @@ local function find(self, key)
     if not entry then
         return nil
     elseif entry.expires_at ~= math.huge then
-        local late = task.now() - entry.expires_at
+        local late = clock.now() - entry.expires_at
         if late >= 0 then
             if late < self.stale and entry.value ~= NOTHING then
                 return entry, true

@@ -1,6 +1,8 @@
 --- Chance of moonloop's own: which ready case a select takes, how long a retry pauses. What an app draws from
 --- math.random is not disturbed, and no two workers draw the same.
 
+local clock = require("moonloop.clock")
+
 local M = {}
 
 local MODULUS = 2147483647 -- Park and Miller's generator
@@ -16,7 +18,7 @@ end
 function M.fraction()
     if not state then
         local address = tonumber(tostring({}):match("0x(%x+)"), 16) or 0
-        M.seed(require("moonloop.clock").now() * 1e6 + os.time() + address % 1e9)
+        M.seed(clock.wall() * 1e6 + address % 1e9)
     end
     state = state * 16807 % MODULUS
     return state / MODULUS

@@ -50,12 +50,21 @@ function M.channel(capacity, options)
     local name, limit = waiting.common("channel", waiting.options("channel", options, OPTIONS))
     local receivers, receivers_view = waiting.queue(name .. " (to receive)", limit)
     local senders, senders_view = waiting.queue(name .. " (to send)", limit)
-    return setmetatable({
+    local self = setmetatable({
         capacity = capacity, length = 0, is_closed = false, name = name,
         receivers = receivers, receivers_view = receivers_view, senders = senders, senders_view = senders_view,
         items = {}, head = 0, -- a ring: the oldest value is at items[head]
         offers = {}, spare_tags = {}, nspare = 0, ntags = 0,
     }, Channel)
+    return waiting.shown(self, "channel", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function Channel:detail()
+    if self.length > 0 then
+        return ("%d of %d values"):format(self.length, self.capacity)
+    end
 end
 
 -- ---- the buffer ----
@@ -83,9 +92,9 @@ end
 
 ---@return integer tag
 function Channel:offer(value)
-    local nspare, tag = self.nspare, nil
-    if nspare > 0 then
-        tag = self.spare_tags[nspare]
+    local nspare = self.nspare
+    local tag = self.spare_tags[nspare]
+    if tag then
         self.nspare = nspare - 1
     else
         tag = self.ntags + 1

@@ -4,10 +4,10 @@
 --- `cooldown` seconds have passed it is half open: `half_open` calls may try; when all succeed it is closed, when one
 --- fails it is open again.
 
+local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
 local log = require("moonloop.log")
-local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
 ---@class moonloop.CircuitBreaker
@@ -17,7 +17,7 @@ local waiting = require("moonloop.sync.waiting")
 local CircuitBreaker = { __name = "moonloop.CircuitBreaker" }
 
 local function is_cool(self)
-    return self.phase == "open" and task.now() >= self.opened_at + self.cooldown
+    return self.phase == "open" and clock.now() >= self.opened_at + self.cooldown
 end
 
 function CircuitBreaker.__index(self, key)
@@ -32,11 +32,20 @@ local M = {}
 local OPTIONS = { "failures", "window", "cooldown", "half_open", "on", "on_change", "name" }
 local SECONDS_MAX = 31622400
 
+---@class moonloop.CircuitBreakerOptions
+---@field failures? integer 5
+---@field window? number seconds; 60
+---@field cooldown? number seconds; 10
+---@field half_open? integer 1
+---@field on? string|string[]|fun(err: any): boolean
+---@field on_change? fun(state: string, before: string, breaker: moonloop.CircuitBreaker)
+---@field name? string
+
 ---A closed breaker that opens after `failures` (5) in a row within `window` (60) seconds, for `cooldown` (10) seconds;
 ---then `half_open` (1) calls may try. `on` says which errors are failures: a code, a list of codes, or a function; by
 ---default all but `cancelled`, `misuse`, `deadlock` and `abort`. `on_change(state, before, breaker)` is called at each
 ---change; what it raises is logged.
----@param options? { failures?: integer, window?: number, cooldown?: number, half_open?: integer, on?: any, on_change?: fun(state: string, before: string, breaker: moonloop.CircuitBreaker), name?: string }
+---@param options? moonloop.CircuitBreakerOptions
 ---@return moonloop.CircuitBreaker
 function M.circuit_breaker(options)
     options = waiting.options("circuit_breaker", options, OPTIONS)
@@ -65,7 +74,7 @@ local function change(self, phase)
     self.phase, self.epoch = phase, self.epoch + 1
     self.failing, self.trying, self.succeeded = 0, 0, 0
     if phase == "open" then
-        self.opened_at = task.now()
+        self.opened_at = clock.now()
     end
     if self.on_change then
         local ok, err = pcall(self.on_change, phase, before, self)
@@ -85,7 +94,7 @@ local function admit(self)
         change(self, "half_open")
     end
     if self.phase == "open" then
-        refuse(self, math.max(self.opened_at + self.cooldown - task.now(), 0))
+        refuse(self, math.max(self.opened_at + self.cooldown - clock.now(), 0))
     elseif self.phase == "half_open" then
         if self.trying + self.succeeded >= self.trials then
             refuse(self, 0)
@@ -100,7 +109,7 @@ local function count_failure(self)
         change(self, "open")
         return
     end
-    local now = task.now()
+    local now = clock.now()
     if self.failing == 0 or now - self.failing_since > self.window then
         self.failing, self.failing_since = 0, now
     end
@@ -138,7 +147,8 @@ local function settle(self, epoch, ok, ...)
     error((...), 0)
 end
 
----Runs `fn(...)` when the breaker lets it. Raises `open` when not, with `retry_after` in seconds; else what `fn` raises.
+---Runs `fn(...)` when the breaker lets it. Raises `open` when not, with `retry_after` in seconds; else what `fn`
+---raises.
 ---@param fn function
 ---@param ... any
 ---@return any ... what `fn` returned

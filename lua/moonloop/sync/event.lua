@@ -30,7 +30,15 @@ local CLOSED = {} -- what waiters are woken with when it is closed
 function M.event(options)
     local name, limit = waiting.common("event", waiting.options("event", options, OPTIONS))
     local waiters, view = waiting.queue(name, limit)
-    return setmetatable({ is_set = false, is_closed = false, name = name, waiters = waiters, view = view }, Event)
+    local self = setmetatable({ is_set = false, is_closed = false, name = name, waiters = waiters, view = view },
+        Event)
+    return waiting.shown(self, "event", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function Event:detail()
+    return nil
 end
 
 ---It has happened: all who wait go on, and whoever waits later goes on at once, until it is cleared. The first value

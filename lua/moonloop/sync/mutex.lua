@@ -39,7 +39,15 @@ local OPTIONS = { "name", "queue" }
 function M.mutex(options)
     local name, limit = waiting.common("mutex", waiting.options("mutex", options, OPTIONS))
     local queue, view = waiting.queue(name, limit)
-    return setmetatable({ is_closed = false, name = name, queue = queue, view = view }, Mutex)
+    local self = setmetatable({ is_closed = false, name = name, queue = queue, view = view }, Mutex)
+    return waiting.shown(self, "mutex", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function Mutex:detail()
+    local holder = self.holder
+    return holder and "held by " .. holder
 end
 
 ---Waits until the running task holds it. Raises `deadlock` when it does already, or when the wait could never end (with

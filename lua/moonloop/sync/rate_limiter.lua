@@ -3,9 +3,9 @@
 --- A bucket of tokens that fills steadily up to `burst`. The first task that waits (the head) sleeps until there are
 --- enough for it; the others queue behind it, and each wakes the next one.
 
+local clock = require("moonloop.clock")
 local core = require("moonloop.core.wait_queue")
 local errors = require("moonloop.util.errors")
-local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
 ---@class moonloop.RateLimiter
@@ -31,7 +31,7 @@ local function waiting_count(self)
 end
 
 local function refill(self)
-    local now = task.now()
+    local now = clock.now()
     local most = self.burst
     if self.has_head then
         most = most + self.rate * LATE
@@ -50,9 +50,14 @@ function RateLimiter.__index(self, key)
     return RateLimiter[key]
 end
 
----A limiter of `rate` a second. `burst` (1) is how many may go at once after a pause. At most `queue` tasks (10000)
----wait: one more gets `full`.
----@param options { rate: number, burst?: integer, queue?: integer, name?: string }
+---@class moonloop.RateLimiterOptions
+---@field rate number how many a second, from 0.000001 on
+---@field burst? integer how many may go at once after a pause; 1
+---@field queue? integer how many tasks may wait; 10000, one more gets `full`
+---@field name? string for messages and `moonloop ps`
+
+---A limiter of `rate` a second.
+---@param options moonloop.RateLimiterOptions
 ---@return moonloop.RateLimiter
 function M.rate_limiter(options)
     options = waiting.options("rate_limiter", options, OPTIONS)
@@ -60,10 +65,17 @@ function M.rate_limiter(options)
     local burst = waiting.integer("rate_limiter: burst", options.burst == nil and 1 or options.burst, 1, waiting.MAX)
     local name, limit = waiting.common("rate limiter", options)
     local waiters, view = waiting.queue(name, limit)
-    return setmetatable({
+    local self = setmetatable({
         rate = rate, burst = burst, limit = limit, is_closed = false, name = name, waiters = waiters, view = view,
-        turn = waiting.queue(name, 1), has_head = false, tokens = burst, filled_at = task.now(),
+        turn = waiting.queue(name, 1), has_head = false, tokens = burst, filled_at = clock.now(),
     }, RateLimiter)
+    return waiting.shown(self, "rate limiter", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function RateLimiter:detail()
+    return nil
 end
 
 local function check_count(self, what, count)

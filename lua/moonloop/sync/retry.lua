@@ -1,6 +1,7 @@
 --- Retry: again after a failure, with pauses that grow.
 
 local chance = require("moonloop.sync.chance")
+local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
@@ -74,20 +75,27 @@ end
 
 local function attempt(number, fn, ends_at)
     if ends_at then
-        return task.timeout(math.max(ends_at - task.now(), 0), fn, number)
+        return task.timeout(math.max(ends_at - clock.now(), 0), fn, number)
     end
     return fn(number)
 end
 
----Runs `fn(attempt)` until it ends well, at most `times` (3) times. It pauses `backoff` (0.1) seconds after the first
----failure, then `factor` (2) times as long each time, at most `max_backoff` (30); `jitter` takes a random part off each
----pause: true (the default) up to half, false nothing, or a number from 0 to 1. An error that says `retry_after` seconds
----is given them. `on` says which errors are worth it: a code, a list of codes, or a function; by default all but
----`cancelled`, `misuse`, `deadlock` and `abort`. `cancelled`, and a deadline around it, never are. `deadline` is seconds
----for all attempts and pauses: `timeout` ends a running attempt, and no pause is begun that would end later.
+---@class moonloop.RetryOptions
+---@field times? integer attempts, the first one included; 3
+---@field backoff? number seconds after the first failure; 0.1
+---@field factor? number by which each pause is longer than the one before; 2
+---@field max_backoff? number seconds; 30
+---@field jitter? boolean|number how much chance may take off a pause: 0 to 1, false (0), or true (0.5), the default
+---@field on? string|string[]|fun(err: any): boolean which errors are worth it
+---@field deadline? number seconds for all attempts and pauses
+
+---Runs `fn(attempt)` until it ends well, at most `times` times, with pauses that grow. An error that says `retry_after`
+---seconds is given them. Worth another attempt are all errors but `cancelled`, `misuse`, `deadlock` and `abort`, or
+---those that `on` names: a code, a list of codes, or a function. `cancelled`, and a deadline around it, never are. At
+---the `deadline` a running attempt raises `timeout`, and no pause is begun that would end later.
 ---Raises the last error, with the list of those before as `attempts` and the count as `tries`.
 ---@overload fun(fn: fun(attempt: integer): any): any
----@param options { times?: integer, backoff?: number, max_backoff?: number, factor?: number, jitter?: boolean|number, on?: any, deadline?: number }
+---@param options moonloop.RetryOptions
 ---@param fn fun(attempt: integer): any
 ---@return any ... what `fn` returned
 function M.retry(options, fn)
@@ -96,7 +104,7 @@ function M.retry(options, fn)
     end
     local plan = read_options(options)
     waiting.callable("retry", fn)
-    local ends_at = plan.deadline and task.now() + plan.deadline
+    local ends_at = plan.deadline and clock.now() + plan.deadline
     local earlier = {}
     for number = 1, plan.times do
         local results = pack(xpcall(attempt, error_filter.traced, number, fn, ends_at))
@@ -108,7 +116,7 @@ function M.retry(options, fn)
             error(final(err, earlier), 0)
         end
         local pause = next_pause(plan, err)
-        if ends_at and task.now() + pause >= ends_at then
+        if ends_at and clock.now() + pause >= ends_at then
             error(final(err, earlier), 0)
         end
         earlier[#earlier + 1] = err

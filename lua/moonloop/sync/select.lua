@@ -144,6 +144,10 @@ local function after_wait(list, ok, number, value)
 end
 
 local function wait(list, timeout)
+    local only = list[1]
+    if #list == 1 and not timeout and only.methods == task_case then
+        return only.key, (only.object:wait()) -- finds rings of waits
+    end
     local arguments = {}
     for i, case in ipairs(list) do
         arguments[2 * i - 1], case.tag = case.methods.select_join(case.object, case.verb, case.value)

@@ -32,9 +32,18 @@ function M.semaphore(count, options)
     waiting.integer("semaphore: count", count, 1, waiting.MAX)
     local name, limit = waiting.common("semaphore", waiting.options("semaphore", options, OPTIONS))
     local waiters, view = waiting.queue(name, limit)
-    return setmetatable({
+    local self = setmetatable({
         capacity = count, available = count, is_closed = false, name = name, waiters = waiters, view = view,
     }, Semaphore)
+    return waiting.shown(self, "semaphore", options)
+end
+
+---For `moonloop ps`.
+---@return string? what it holds
+function Semaphore:detail()
+    if self.available < self.capacity then
+        return ("%d of %d free"):format(self.available, self.capacity)
+    end
 end
 
 ---Permits go to those who wait, in their order: one that wants many is not passed by later ones that want few.

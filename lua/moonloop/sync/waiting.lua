@@ -1,5 +1,6 @@
 --- What the things of moonloop.sync share: queues of waiting tasks, and the checks of what a caller gives.
 
+local activity = require("moonloop.activity")
 local core = require("moonloop.core.wait_queue")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
@@ -119,6 +120,37 @@ function M.common(kind, options, level)
     end
     return options.name and kind .. " " .. options.name or kind, limit
 end
+
+-- Those that were given a name, for `moonloop ps`: object -> { kind, name }. Weak.
+local shown_ones = setmetatable({}, { __mode = "k" })
+
+---Has `moonloop ps` show an object, if it was given a name, while tasks wait for it or it holds something.
+---@generic T
+---@param object T with `waiting`, and `detail()`: what it holds, or nil
+---@param kind string "channel"
+---@param options { name?: string }?
+---@return T object
+function M.shown(object, kind, options)
+    if options and options.name then
+        shown_ones[object] = { kind = kind, name = options.name }
+    end
+    return object
+end
+
+activity.register("sync", function()
+    local rows = {}
+    for object, entry in pairs(shown_ones) do
+        local count, detail = object.waiting, object:detail()
+        if count > 0 or detail then
+            local wait = count > 0 and count .. " wait" or nil
+            rows[#rows + 1] = {
+                kind = entry.kind, name = entry.name, state = wait and "waiting" or "held",
+                detail = wait and detail and wait .. ", " .. detail or wait or detail,
+            }
+        end
+    end
+    return rows
+end)
 
 ---@param name string
 function M.raise_closed(name)

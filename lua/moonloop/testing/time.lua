@@ -1,6 +1,7 @@
 --- Time and order in specs: `testing.virtual`, whose clock jumps when everything waits, and `testing.explore`,
 --- which runs a function in many orders of its tasks.
 
+local chance = require("moonloop.sync.chance")
 local clock = require("moonloop.clock")
 local core = require("moonloop.core.clock")
 local errors = require("moonloop.util.errors")
@@ -65,6 +66,7 @@ end
 ---One run of `explore`, as a value and not raised: what went wrong, or nil.
 local function run_once(fn, seed, is_virtual)
     math.randomseed(seed)
+    chance.seed(seed)
     core.shuffle(seed)
     local ok, err
     if is_virtual then
@@ -78,9 +80,9 @@ end
 
 local function raise_found(err, seed, run, runs)
     local order = seed == 0 and "the order of arrival" or ("the order of seed %d"):format(seed)
-    local message = ("explore: run %d of %d, in %s, failed: %s\nto replay it: "
-        .. "testing.explore({ seed = %d }, fn), or set MOONLOOP_SEED=%d"):format(run, runs, order, errors.message(err), seed, seed)
-    error(errors.new("explore", message, {
+    local what = ("explore: run %d of %d, in %s, failed: %s"):format(run, runs, order, errors.message(err))
+    local advice = "to replay it: testing.explore({ seed = %d }, fn), or set MOONLOOP_SEED=%d"
+    error(errors.new("explore", what .. "\n" .. advice:format(seed, seed), {
         seed = seed, cause = err, traceback = errors.is(err) and err.traceback or nil, is_traced = errors.is(err),
     }), 0)
 end
@@ -106,8 +108,8 @@ end
 ---depends on luck fails in one of them. The first run is in the order of arrival, as always; a seed decides each of
 ---the others, and what math.random gives. Raises `explore` for the first run that fails, with its `seed` and `cause`;
 ---the message says how to replay it.
----@param options integer|{ runs?: integer, seed?: integer, virtual?: boolean } how many runs (100); `seed`: only that
----  order, also by MOONLOOP_SEED; `virtual = false`: in real time
+---@param options integer|{ runs?: integer, seed?: integer, virtual?: boolean } how many runs (100); `seed`: only
+---  that order, also by MOONLOOP_SEED; `virtual = false`: in real time
 ---@param fn fun(): any may spawn; what it does not wait for is cancelled when it ends
 ---@return integer runs
 function M.explore(options, fn)

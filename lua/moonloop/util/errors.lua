@@ -152,13 +152,19 @@ local function value_or_nil(ok, ...)
     return nil, (...)
 end
 
----Calls `fn`; a raise becomes `nil, err`, otherwise what `fn` gives comes back. A cancelled scope
----goes on unwinding all the same: every later wait in it raises again.
+---Runs in the frame that raised.
+local function with_traceback(err)
+    return M.wrap(err, (debug.traceback("", 2):gsub("^\n", "")))
+end
+
+---Calls `fn`; a raise becomes `nil, err`, otherwise what `fn` gives comes back. What was raised as a string
+---comes as an error object, so that `err.message` and `err.code` are always there. A cancelled scope goes on
+---unwinding all the same: every later wait in it raises again.
 ---@param fn function
 ---@param ... any
 ---@return any ... what `fn` gives, or nil and what it raised
 function M.try(fn, ...)
-    return value_or_nil(pcall(fn, ...))
+    return value_or_nil(xpcall(fn, with_traceback, ...))
 end
 
 return M

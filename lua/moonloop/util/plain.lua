@@ -33,10 +33,10 @@ local function find(value, way, open, budget)
     end
     open[value] = true
     for key, item in next, value do
-        if type(key) == "table" or is_refused(key) then
-            return way, "a table with a " .. (NOUNS[type(key)] or type(key)) .. " as a key"
+        local where, what = find(key, way .. ", key", open, budget)
+        if not where then
+            where, what = find(item, way .. show_key(key), open, budget)
         end
-        local where, what = find(item, way .. show_key(key), open, budget)
         if where then
             return where, what
         end

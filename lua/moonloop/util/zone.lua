@@ -1,7 +1,5 @@
---- Time zones from the system's tzdata: when which offset from UTC rules. Reads TZif files (RFC 9636) and the
---- rules of POSIX's TZ variable, which stand at their end for all years to come.
----
---- A file is read when its zone is asked for and kept; Debian's package is tzdata.
+--- Time zones: when which offset from UTC rules. From the bytes of TZif files (RFC 9636) and from rules like those of
+--- POSIX's TZ variable, which stand at the end of such files for all years to come.
 
 local calendar = require("moonloop.util.calendar")
 local rules = require("moonloop.util.zone_rules")
@@ -116,7 +114,7 @@ end
 local function look_at_rule(rule, time, since, offset, before)
     local year = calendar.date(math.floor(time / calendar.DAY))
     for _, each in ipairs(rule:transitions(year - 1, year + 1)) do
-        if each.time > since and each.offset ~= offset then
+        if each.time >= since and each.offset ~= offset then
             if each.time > time then
                 return offset, since, each.time, before
             end
@@ -153,95 +151,6 @@ end
 ---@return string
 function Zone:text(time)
     return calendar.text(time + (self:at(time)))
-end
-
--- ---- by name ----
-
-local zones = {} -- by name
-
-local function directory()
-    return os.getenv("TZDIR") or "/usr/share/zoneinfo"
-end
-
-local function read_file(path)
-    local file = io.open(path, "rb")
-    local bytes = file and file:read("*a") -- nil for a directory
-    if file then
-        file:close()
-    end
-    return bytes
-end
-
-local function load_file(name, path)
-    local bytes = read_file(path)
-    if not bytes then
-        return nil
-    end
-    local ok, zone = pcall(M.parse, name, bytes)
-    if not ok then
-        error(("the zone %q cannot be read from %s: %s"):format(name, path, zone), 0)
-    end
-    return zone
-end
-
----Names of zones, for suggestions; empty when the list is not installed.
-local function known_names()
-    local names = {}
-    for line in (read_file(directory() .. "/tzdata.zi") or ""):gmatch("[^\n]+") do
-        names[#names + 1] = line:match("^Z (%S+)") or line:match("^L %S+ (%S+)")
-    end
-    return names
-end
-
-local function hint(name)
-    if not read_file(directory() .. "/Etc/UTC") then
-        return ("; there is no %s: install the package tzdata"):format(directory())
-    end
-    return require("moonloop.cli.suggest").hint(name, known_names())
-end
-
----The zone of a name like "Europe/Berlin". Raises a string when there is none.
----@param name string
----@return moonloop.Zone
-function M.load(name)
-    if type(name) ~= "string" or not name:match("^%a[%w_+/-]*$") then
-        error(("expected a name like \"Europe/Berlin\", got %s"):format(
-            type(name) == "string" and ("%q"):format(name) or "a " .. type(name)), 0)
-    end
-    if not zones[name] then
-        local zone = (name == "UTC" or name == "GMT") and M.from_rule(name .. "0")
-            or load_file(name, directory() .. "/" .. name)
-        if not zone then
-            error(("there is no time zone %q%s"):format(name, hint(name)), 0)
-        end
-        zones[name] = zone
-    end
-    return zones[name]
-end
-
-local function load_from_environment(text)
-    local name = text:gsub("^:", "")
-    if name == "" then
-        return M.load("UTC")
-    elseif name:sub(1, 1) == "/" then
-        return load_file(name, name)
-    end
-    local ok, zone = pcall(M.load, name)
-    if ok then
-        return zone
-    end
-    ok, zone = pcall(M.from_rule, name)
-    return ok and zone or nil
-end
-
----The zone of this machine, as the C library finds it: by the variable TZ, else /etc/localtime, else UTC.
----@return moonloop.Zone
-function M.machine()
-    local text = os.getenv("TZ")
-    if text then
-        return load_from_environment(text) or M.load("UTC")
-    end
-    return load_file("localtime", "/etc/localtime") or M.load("UTC")
 end
 
 return M
