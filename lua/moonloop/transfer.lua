@@ -15,6 +15,7 @@
 local buffer = require("string.buffer")
 local environment = require("moonloop.environment")
 local funcinfo = require("jit.util").funcinfo
+local serial = require("moonloop.util.serial")
 
 local ffi = require("ffi")
 
@@ -230,7 +231,7 @@ end
 local function made(how, module, field, ...)
     return {
         made = module, field = field, app = environment.app_of(getfenv(how)),
-        args = buffer.encode({ n = select("#", ...), ... }),
+        args = serial.encode({ n = select("#", ...), ... }),
     }
 end
 
