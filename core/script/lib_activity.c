@@ -17,6 +17,8 @@ static const char *state_of(const struct task *task)
 {
     if (task->status == TASK_READY)
         return task->is_started ? "ready" : "new";
+    if (task->status == TASK_ENDING)
+        return "ending";
     return task->status == TASK_RUNNING ? "running" : "waiting";
 }
 
@@ -39,7 +41,7 @@ static void name_task(lua_State *L, const struct task *task)
     const struct exchange *exchange = exchange_of(task);
     const struct job *job = job_of(task);
     bool is_job = job != NULL && job->task == task;
-    bool is_request = exchange != NULL && exchange->task == task;
+    bool is_request = exchange != NULL && task->home == NULL && !is_job;
     const char *kind = is_request ? "request" : "task";
     if (is_job)
         kind = job->is_helper ? "helper" : job->key == NULL ? "after" : "job";

@@ -217,16 +217,16 @@ describe("a handler that runs in a process", function()
             assert.equal(0, site:call("reload", "--wait").code)
             assert.equal(200, site:get("/a/version").status)
         end
-        for round = 1, 10 do
+        for round = 1, 6 do
             reload(round)
         end
         local before = resident()
-        for round = 11, 30 do
+        for round = 7, 20 do
             reload(round)
         end
         assert.equal(pid, tonumber(site:get("/a/pid").body))
         local growth = (resident() - before) / 2 ^ 20
-        assert.is_true(growth < 20, growth .. " MB more after 20 reloads of 1 MB")
+        assert.is_true(growth < 10, growth .. " MB more after 14 reloads of 1 MB")
     end)
 end)
 
