@@ -4,6 +4,7 @@
 local core = require("moonloop.core.job")
 local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.background.handle")
 local log = require("moonloop.log")
 local run = require("moonloop.background.run")
 local task = require("moonloop.task")
@@ -11,6 +12,8 @@ local task = require("moonloop.task")
 local M = {}
 
 local FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1 -- seconds from one question to the next: whose is the tick?
+
+local methods, getters = { row = handle.row }, {}
 
 ---@class moonloop.Timer
 ---@field kind "every"|"cron"
@@ -23,27 +26,17 @@ local FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1 -- seconds from one question to the n
 ---@field last_run? number Unix seconds
 ---@field last_error? any what the last run that failed raised; an error object where that was possible
 ---@field next_run? number Unix seconds; nil while it is stopped
-local Timer = { __name = "moonloop.Timer" }
-
-local methods, getters = {}, {}
-
-function Timer.__index(self, key)
-    local getter = getters[key]
-    if getter then
-        return getter(self)
-    end
-    return methods[key]
-end
+---@field stop fun(self: moonloop.Timer): moonloop.Timer
+---@field start fun(self: moonloop.Timer): moonloop.Timer
+local Timer = handle.class("moonloop.Timer", methods, getters)
 
 ---@param given { kind: string, name: string, label: string, fn: function, overlap: string, queue: integer,
 ---  schedule: table, once?: moonloop.background.Once, source: string }
 ---@return moonloop.Timer
 function M.new(given)
-    local self = { notes = { runs = 0, failures = 0, skipped = 0 }, queued = 0, is_halted = false }
-    for name, value in pairs(given) do
-        self[name] = value
-    end
-    return setmetatable(self, Timer)
+    return handle.new(Timer, {
+        notes = { runs = 0, failures = 0, skipped = 0 }, queued = 0, is_halted = false,
+    }, given)
 end
 
 ---What is noted of its runs: for all workers where only one of them runs it.
@@ -320,16 +313,5 @@ function methods:quiesce()
 end
 
 methods.leave = methods.quiesce
-
----@return moonloop.Activity
-function methods:row()
-    local last_error = self.last_error
-    local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
-    return {
-        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
-        runs = self.runs,
-        since = self.since, next_run = self.next_run, detail = detail,
-    }
-end
 
 return M
