@@ -39,6 +39,10 @@ end
 
 local function begin(app, entry)
     local key = key_of(app, entry.kind, entry.name)
+    if has_left and (entry.kind ~= "background" or entry.is_declared) then
+        entry:quiesce() -- by a request or an on_start that is still under way: it would never end
+        return
+    end
     live[key] = entry
     entry:begin({ name = app.name, limit = M.limit_of(app.name) }, key, saved[key])
     saved[key] = nil

@@ -217,6 +217,16 @@ describe("a topic", function()
         assert.truthy(err.message:find("subscribe in the handler", 1, true))
     end)
 
+    it("says what to do in a pool of processes, from where no topic can be reached", function()
+        local pool = moonloop.pool({ kind = "process", size = 1, name = "topics" })
+        local err = err_of(pool.run, pool, function()
+            require("moonloop").topic("spec"):publish(1)
+        end)
+        assert.equal("misuse", err.code)
+        assert.matches("publish what this gives back", err.message, 1, true)
+        pool:close()
+    end)
+
     it("names what cannot be sent, and where it is", function()
         local ring = {}
         ring.next = { ring }

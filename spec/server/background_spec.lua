@@ -254,6 +254,48 @@ app:get("/stop", function() return app:background("export", print):stop().name e
             end)
         end)
 
+        it("gives requests of the old code handles that start nothing any more", function()
+            start([[
+local free, begun = moonloop.event(), moonloop.event()
+local t = app:every(1000, print, { name = "t" })
+app:get("/", function()
+    say("request")
+    moonloop.sleep(0.5)
+    local late = app:every(0.01, function() say("late") end, { name = "late" })
+    local ok, err = pcall(t.start, t)
+    return { err.code, late.state, late.runs }
+end)
+]])
+            local connection = site:connect()
+            connection:send("GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_said("request")
+            reload("")
+            assert.equal('["closed","waiting",0]', connection:read_response().body)
+            process.wait_for("the old generation to be gone", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            assert.equal(0, #said("late"))
+        end)
+
+        it("leaves nothing of the old generations, many times", function()
+            local text = [[
+app:every(0.01, function() moonloop.sleep(0.005) end, { name = "t", overlap = "queue" })
+app:every(0.01, print, { name = "once", once = "server", jitter = "50%" })
+app:cron("* * * * *", print)
+app:background("service", function() local child = moonloop.spawn(moonloop.sleep, 1000) child:wait() end)
+-- VERSION]]
+            start((text:gsub("VERSION", "1")))
+            for version = 2, 12 do
+                reload((text:gsub("VERSION", tostring(version))))
+            end
+            process.wait_for("one generation", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            local out = site:call("ps").out
+            assert.equal(1, select(2, out:gsub("background%s+a: service", "")), out)
+            assert.equal(1, select(2, out:gsub("every%s+a: t ", "")), out)
+        end)
+
         it("goes on when the new code is refused", function()
             start('app:every(0.05, function() say("tick") end)')
             wait_said("tick", 2)
@@ -427,6 +469,26 @@ app:get("/start", function() t:start() return "" end)
             site:get("/a/start")
             wait_said("tick", count + 3)
         end)
+    end)
+
+    it("is shown by moonloop ps", function()
+        start([[
+app:every(1000, print, { name = "beat" })
+app:every(0.05, function() error("no disk") end)
+app:cron("0 3 * * *", print, { name = "report" })
+app:background("service", function() moonloop.sleep(1000) end)
+app:get("/", function(req) req:after({ name = "mail" }, moonloop.sleep, 1000) return "ok" end)
+]])
+        site:get("/a/")
+        site:wait_log("no disk")
+        local out = site:call("ps").out
+        for _, pattern in ipairs({
+            "every%s+a: beat%s+waiting%s+%-%s+0%s+in ", "every%s+a: every 0.05s%s.*last error: apps/a.lua:10: no disk",
+            "cron%s+a: report%s+waiting%s", "background%s+a: service%s+running%s.*at apps/a.lua:12 in sleep",
+            "after%s+a: after mail%s.*for /a/",
+        }) do
+            assert.matches(pattern, out)
+        end
     end)
 
     it("is not for threads: the error says where it goes", function()

@@ -87,11 +87,11 @@ function Calendar:next_run()
     return self.due
 end
 
----Whether a tick of the past is so far in the future that the clock must have been wrong then.
+---Whether a tick of the past counts no more because the clock has been set back since: see `look`.
 ---@param stamp number
 ---@return boolean
 function Calendar:is_alien(stamp)
-    return stamp > clock.wall() + CORRECTION
+    return stamp > clock.wall() + (self.cron.is_fixed and CORRECTION or SET)
 end
 
 ---@return table saved

@@ -8,6 +8,8 @@ local task = require("moonloop.task")
 
 local M = {}
 
+local LONGEST_SLEEP = 86400 -- seconds
+
 ---@class moonloop.background.Interval
 ---@field seconds number from tick to tick
 ---@field jitter number each tick comes up to so many seconds later
@@ -43,7 +45,7 @@ function Interval:wait()
     local target = self.due + self.jitter * chance.fraction()
     local now = clock.now()
     while now < target do
-        task.sleep(target - now)
+        task.sleep(math.min(target - now, LONGEST_SLEEP))
         now = clock.now()
     end
     local stamp = self.due

@@ -193,7 +193,9 @@ end
 
 ---The worker is leaving: what has not begun will not.
 function methods:quiesce()
-    if self.is_declared and self.starter then
+    if self.is_declared and not self.key then
+        self.has_left, self.is_stopped = true, true
+    elseif self.is_declared and self.starter then
         run.cancel(self.starter, "the worker is leaving")
         self.starter = nil
     end
@@ -213,7 +215,7 @@ end
 ---@return moonloop.Activity
 function methods:row()
     return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state, runs = self.runs,
         since = self.since,
         detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil,
     }

@@ -308,7 +308,7 @@ end
 function methods:quiesce()
     self.has_left = true
     stop_clock(self, "its code is leaving")
-    if self.once then
+    if self.once and self.key then
         self.once:release()
     end
 end
@@ -320,7 +320,7 @@ function methods:row()
     local last_error = self.last_error
     local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
     return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state, runs = self.runs,
         since = self.since, next_run = self.next_run, detail = detail,
     }
 end
