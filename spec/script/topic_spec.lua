@@ -217,13 +217,29 @@ describe("a topic", function()
         assert.truthy(err.message:find("subscribe in the handler", 1, true))
     end)
 
-    it("says what to do in a pool of processes, from where no topic can be reached", function()
+    it("is reached from a pool of processes, but not from threads there, and not subscribed to", function()
         local pool = moonloop.pool({ kind = "process", size = 1, name = "topics" })
+        local sub = moonloop.topic("spec"):subscribe()
+        pool:run(function()
+            for i = 1, 100 do
+                require("moonloop").topic("spec"):publish(i)
+            end
+        end)
+        for i = 1, 100 do
+            assert.same({ i, 0 }, { sub:recv() })
+        end
         local err = err_of(pool.run, pool, function()
-            require("moonloop").topic("spec"):publish(1)
+            require("moonloop").offload(function()
+                require("moonloop").topic("spec"):publish(1)
+            end)
         end)
         assert.equal("misuse", err.code)
         assert.matches("publish what this gives back", err.message, 1, true)
+        err = err_of(pool.run, pool, function()
+            require("moonloop").topic("spec"):subscribe()
+        end)
+        assert.equal("misuse", err.code)
+        sub:close()
         pool:close()
     end)
 
