@@ -30,12 +30,13 @@ end
 ---@return string? problem
 function M.settle()
     local joined = os.getenv(M.JOIN)
-    local given, problem = {}, nil
+    local given = {}
     for _, name in ipairs(NAMES) do
-        given[name], problem = read(name)
+        local value, problem = read(name)
         if problem then
             return problem
         end
+        given[name] = value
     end
     local core = require("moonloop.core.shared")
     if joined then
