@@ -33,10 +33,10 @@ function M.settle()
     local given = {}
     for _, name in ipairs(NAMES) do
         local value, problem = read(name)
+        given[name] = value
         if problem then
             return problem
         end
-        given[name] = value
     end
     local core = require("moonloop.core.shared")
     if joined then
