@@ -72,11 +72,12 @@ static void push_where(lua_State *L, lua_State *at, const struct task *task)
 {
     lua_Debug where;
     char called[TASK_SITE_BYTES];
-    if (!find_call(task->vm, at, &where, called)) {
+    if (find_call(task->vm, at, &where, called))
+        lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
+    else if (task->site[0] != '\0') /* a tail call has left no frame of the user's */
+        lua_pushfstring(L, "what was spawned at %s:%d", task->site, task->site_line);
+    else
         task_push_name(L, task);
-        return;
-    }
-    lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
     if (*called != '\0') {
         lua_pushfstring(L, " in %s", called);
         lua_concat(L, 2);

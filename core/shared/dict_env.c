@@ -104,13 +104,22 @@ MDB_txn *dict_reader(struct dict *dict, int *status)
 
 /* ---- cells ---- */
 
+int dict_allocate(int fd, uint64_t from, uint64_t bytes)
+{
+    int status;
+    do /* tmpfs stops for any signal, a tick of the profiler too */
+        status = posix_fallocate(fd, (off_t)from, (off_t)bytes);
+    while (status == EINTR);
+    return status;
+}
+
 static bool grow_cells(struct dict *dict)
 {
     struct dict_state *state = dict->state;
     if (!dict_cell_is_supported() || state->ncells + DICT_CELLS_CHUNK > state->max_cells)
         return false;
-    off_t from = DICT_STATE_BYTES + (off_t)state->ncells * DICT_CELL_BYTES;
-    if (posix_fallocate(dict->state_fd, from, DICT_CELLS_CHUNK * DICT_CELL_BYTES) != 0)
+    uint64_t from = DICT_STATE_BYTES + (uint64_t)state->ncells * DICT_CELL_BYTES;
+    if (dict_allocate(dict->state_fd, from, DICT_CELLS_CHUNK * DICT_CELL_BYTES) != 0)
         return false;
     state->cell_hint = state->ncells;
     state->ncells += DICT_CELLS_CHUNK;
@@ -147,8 +156,7 @@ static bool grow_file(struct dict *dict, uint64_t wanted_bytes)
     struct dict_state *state = dict->state;
     int fd;
     if (mdb_env_get_fd(dict->env, &fd) != 0 ||
-        posix_fallocate(fd, (off_t)state->file_bytes, (off_t)(wanted_bytes - state->file_bytes)) !=
-            0)
+        dict_allocate(fd, state->file_bytes, wanted_bytes - state->file_bytes) != 0)
         return false;
     state->file_bytes = wanted_bytes;
     state->is_starved = 0;

@@ -97,8 +97,9 @@ static void remove_if_dead(int parent, const char *name)
     int dir = open_directory(parent, name);
     if (dir < 0)
         return;
-    bool is_dead = fstat(dir, &info) == 0 && info.st_uid == geteuid() &&
-                   dict_home_started(pid) != started && !is_in_use(dir);
+    /* Root's server may have given its own away to the user of its workers. */
+    bool is_ours = fstat(dir, &info) == 0 && (info.st_uid == geteuid() || geteuid() == 0);
+    bool is_dead = is_ours && dict_home_started(pid) != started && !is_in_use(dir);
     close(dir);
     if (is_dead)
         remove_directory(parent, name);

@@ -21,6 +21,7 @@ enum {
     STATE_VERSION = 1,
     READERS = 4096,       /* threads that read at once, of all processes */
     BYTES_PER_CELL = 256, /* of the limit: so many cells there are at most */
+    MOST_CHUNKS = 16384,  /* of cells: 1 GB */
     MAP_FACTOR = 3,       /* pages of a B-tree are not full */
     MAP_EXTRA_BYTES = 16 << 20,
 };
@@ -72,9 +73,11 @@ static bool init_state(struct dict *dict, const char *path, bool is_new, struct 
     state->is_synced = dict_home_is_synced();
     state->limit_bytes = dict_home_size_bytes();
     state->file_bytes = 0;
-    uint32_t wanted = (uint32_t)(state->limit_bytes / BYTES_PER_CELL / DICT_CELLS_CHUNK + 1);
-    if (state->max_cells < wanted * DICT_CELLS_CHUNK)
-        state->max_cells = wanted * DICT_CELLS_CHUNK;
+    uint64_t chunks = state->limit_bytes / BYTES_PER_CELL / DICT_CELLS_CHUNK + 1;
+    if (chunks > MOST_CHUNKS)
+        chunks = MOST_CHUNKS;
+    if (state->max_cells < chunks * DICT_CELLS_CHUNK)
+        state->max_cells = (uint32_t)chunks * DICT_CELLS_CHUNK;
     state->needs_recount = 1;
     int status = init_mutex(&state->mutex);
     return status == 0 || fail(fault, path, "cannot make a lock", -status);
@@ -109,7 +112,7 @@ static bool open_state(struct dict *dict, const char *path, bool *is_first, stru
         return fail(fault, path, "cannot open state", -errno);
     if (!lock_file(dict->state_fd, is_first))
         return fail(fault, path, "another process is opening it and does not end", -errno);
-    int status = posix_fallocate(dict->state_fd, 0, DICT_STATE_BYTES);
+    int status = dict_allocate(dict->state_fd, 0, DICT_STATE_BYTES);
     if (status != 0 || fstat(dict->state_fd, &info) != 0)
         return fail(fault, path, "no room for state", status != 0 ? -status : -errno);
     if ((dict->state = map_state(dict->state_fd, DICT_STATE_BYTES)) == NULL)
@@ -171,7 +174,7 @@ static bool reserve_lock_file(const char *path, struct fault *fault)
     char name[4096];
     snprintf(name, sizeof(name), "%s/lock.mdb", path);
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int status = fd < 0 ? errno : posix_fallocate(fd, 0, READERS * 64 + 4096);
+    int status = fd < 0 ? errno : dict_allocate(fd, 0, READERS * 64 + 4096);
     if (fd >= 0)
         close(fd);
     return status == 0 || fail(fault, path, "no room for lock.mdb", -status);

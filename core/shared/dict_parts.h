@@ -84,6 +84,8 @@ struct dict_entry {
 
 /* ---- dict_env.c ---- */
 
+/* Memory or a place on the disk for these bytes of a file: 0 or an errno. */
+int dict_allocate(int fd, uint64_t from, uint64_t bytes);
 MDB_txn *dict_reader(struct dict *dict, int *status); /* this thread's; end with mdb_txn_reset */
 bool dict_readers_prepare(void);
 void dict_readers_forget(void);

@@ -76,7 +76,8 @@ local function list_tasks(listed)
         end
     end
     if left > 0 then
-        rows[#rows + 1] = { kind = "task", name = ("(beyond the first %d)"):format(MAX_TASKS), state = "", count = left }
+        local name = ("(beyond the first %d)"):format(MAX_TASKS)
+        rows[#rows + 1] = { kind = "task", name = name, state = "", count = left }
     end
     return rows
 end

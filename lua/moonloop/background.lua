@@ -6,6 +6,7 @@ local activity = require("moonloop.activity")
 local core = require("moonloop.core.job")
 local cron = require("moonloop.util.cron")
 local errors = require("moonloop.util.errors")
+local log = require("moonloop.log")
 local options_of = require("moonloop.background.options")
 local service = require("moonloop.background.service")
 local timer = require("moonloop.background.timer")
@@ -276,7 +277,10 @@ function M.begin(app)
         return
     end
     for _, entry in ipairs(app.jobs and app.jobs.list or {}) do
-        begin(app, entry)
+        local ok, err = pcall(begin, app, entry) -- say that the shared dictionary is full
+        if not ok then
+            log.error(("%s does not begin: %s"):format(entry.label, errors.message(err)), { app = app.name })
+        end
     end
     drop(function(name) return name == app.name end)
 end

@@ -181,13 +181,24 @@ describe("a handler that runs in a process", function()
         assert.equal(site:worker_pids()[1], tonumber(site:get("/a/worker").body))
     end)
 
-    it("is cancelled when its client leaves, and its process serves on", function()
+    --- A client comes and leaves. True when its handler has heard of it before it was killed: a machine that is
+    --- busy may not let it.
+    local function hears_of_leaving()
         local site = start("--processes", "1")
         local connection = ask(site, "/a/long")
         local pid = logged_pid(site, "sleeping")
         connection:close()
-        assert.matches("process " .. pid .. ": woken code=cancelled", site:wait_log("woken"), 1, true)
-        assert.equal(pid, tonumber(site:get("/a/pid").body))
+        local next_pid = tonumber(site:get("/a/pid").body)
+        if site:log():find("was killed", 1, true) then
+            return false
+        end
+        assert.matches("process " .. pid .. ": woken code=cancelled", site:log(), 1, true)
+        assert.equal(pid, next_pid)
+        return true
+    end
+
+    it("is cancelled when its client leaves, and its process serves on", function()
+        assert.is_true(hears_of_leaving() or hears_of_leaving() or hears_of_leaving() or hears_of_leaving())
     end)
 
     it("runs the code of the generation that its request came in on", function()

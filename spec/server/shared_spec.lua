@@ -175,7 +175,9 @@ describe("the shared dictionary of a server", function()
         local bytes = process.read(path)
         local page = 4096
         process.write(path, bytes:sub(1, 2 * page) .. ("\255"):rep(#bytes - 2 * page))
-        local again = server.spawn({ dir = site.dir, options = { "--workers", "1", "--shared-path", "data", "--shared-size", "1M" } })
+        local again = server.spawn({
+            dir = site.dir, options = { "--workers", "1", "--shared-path", "data", "--shared-size", "1M" },
+        })
         local _, code = again.process:wait()
         assert.equal(1, code)
         assert.matches("shared", again.process:err())

@@ -94,15 +94,22 @@ function Calendar:is_alien(stamp)
     return stamp > clock.wall() + (self.cron.is_fixed and CORRECTION or SET)
 end
 
----@return table saved
+---@return table? saved nil: it has not been started
 function Calendar:save()
-    return { due = self.due, skew = self.skew, line = self.cron.line, zone = self.zone.name }
+    return self.due and { due = self.due, skew = self.skew, line = self.cron.line, zone = self.zone.name }
+end
+
+---Whether a saved one has the same ticks.
+---@param saved table
+---@return boolean
+function Calendar:is_same(saved)
+    return saved.line == self.cron.line and saved.zone == self.zone.name
 end
 
 ---Goes on where the same timer stood in the generation before; another line counts from now.
 ---@param saved table
 function Calendar:restore(saved)
-    if saved.line == self.cron.line and saved.zone == self.zone.name then
+    if self:is_same(saved) then
         self.due, self.skew = saved.due, saved.skew
     else
         self:start()

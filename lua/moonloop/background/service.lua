@@ -153,8 +153,8 @@ end
 ---@return moonloop.Background
 function methods:start()
     if self.has_left or self.is_of_before then
-        errors.raise("closed", "the code of the background task %s was replaced; the new code has a handle of its own",
-            self.name)
+        errors.raise("closed", "the background task %s does not start: its code was replaced, which has a handle of "
+            .. "its own now, or its worker is leaving", self.name)
     end
     local is_ending = self.is_stopped and self.run ~= nil
     self.is_stopped = false
@@ -215,7 +215,8 @@ end
 ---@return moonloop.Activity
 function methods:row()
     return {
-        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
+        runs = self.runs,
         since = self.since,
         detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil,
     }
