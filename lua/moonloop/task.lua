@@ -247,6 +247,11 @@ function M.scope(options, fn)
     if type(options) ~= "table" or type(fn) ~= "function" then
         error("scope: expected a function, or options and a function", 2)
     end
+    for name in pairs(options) do
+        if name ~= "deadline" then
+            error(require("moonloop.options").unknown("scope", name, { "deadline" }), 2)
+        end
+    end
     return finish(M.enclose(options.deadline, true, false, fn))
 end
 
