@@ -43,7 +43,7 @@ struct encoder {
 };
 
 /* What a table is to become. */
-enum shape { SHAPE_GUESS, SHAPE_ARRAY, SHAPE_OBJECT };
+enum shape { SHAPE_GUESS, SHAPE_ARRAY, SHAPE_OBJECT, SHAPE_NONE };
 
 static bool write_value(struct encoder *encoder, int index);
 
@@ -375,9 +375,21 @@ static bool use_metatable(struct encoder *encoder, int index, enum shape *shape,
     if (type != NULL)
         *shape = strcmp(type, "array") == 0    ? SHAPE_ARRAY
                  : strcmp(type, "object") == 0 ? SHAPE_OBJECT
+                 : strcmp(type, "none") == 0   ? SHAPE_NONE
                                                : SHAPE_GUESS;
     lua_pop(L, 3);
     return false;
+}
+
+/* A task, a channel: its fields are nobody's business. */
+static bool refuse_object(struct encoder *encoder, int index)
+{
+    char text[96];
+    const char *name =
+        luaL_getmetafield(encoder->L, index, "__name") != 0 ? lua_tostring(encoder->L, -1) : NULL;
+    snprintf(text, sizeof(text), "cannot encode a %s; encode what it gives",
+             name != NULL ? name : "table of this kind");
+    return refuse(encoder, text);
 }
 
 static bool write_table(struct encoder *encoder, int index)
@@ -391,6 +403,8 @@ static bool write_table(struct encoder *encoder, int index)
         return refuse(encoder, "the Lua stack is full");
     if (use_metatable(encoder, index, &shape, &is_written))
         return is_written;
+    if (shape == SHAPE_NONE)
+        return refuse_object(encoder, index);
     if (shape == SHAPE_GUESS) {
         lua_pushnil(L);
         if (!lua_next(L, index)) {

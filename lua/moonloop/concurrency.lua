@@ -118,6 +118,11 @@ local function check_map(list, fn, options)
     end
 end
 
+---@class moonloop.MapOptions
+---@field limit? integer how many run at once
+---@field deadline? number seconds, for all of it
+---@field settle? boolean failures are results, too
+
 ---Runs `fn(item, index)` for each entry of a list, all at once or `limit` at a time, and waits for all. An entry
 ---is read when its turn comes. The first failure cancels the rest and is raised; `timeout` at the deadline.
 ---With `settle` neither is raised: each result is `{ ok = true, value = … }` or `{ ok = false, err = … }`, and
@@ -125,7 +130,7 @@ end
 ---@generic T
 ---@param list T[]
 ---@param fn fun(item: T, index: integer): any
----@param options? { limit?: integer, deadline?: number, settle?: boolean } deadline in seconds, for all of it
+---@param options? moonloop.MapOptions
 ---@return any[] results the first value of each, in order; nil where there is none
 function M.map(list, fn, options)
     options = options or {}

@@ -8,6 +8,7 @@ local now = require("moonloop.clock").now
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -159,6 +160,10 @@ local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", idle = "number", verify = "boolean", ca_file = "string",
 }
+
+handle.finish(Client, "client", function(self)
+    return handle.text("HTTP client", self.options.base_url)
+end)
 
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
 ---@param options? moonloop.http.ClientOptions

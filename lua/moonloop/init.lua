@@ -17,6 +17,13 @@ local task = require("moonloop.task")
 ---@field retry fun(options: moonloop.RetryOptions, fn: fun(attempt: integer): any): any
 ---@field circuit_breaker fun(options?: moonloop.CircuitBreakerOptions): moonloop.CircuitBreaker
 ---@field cache fun(options?: moonloop.CacheOptions): moonloop.Cache
+---@field offload_map fun(list: any[], fn: function, options?: moonloop.MapOptions): any[]
+---@field pool fun(options?: moonloop.PoolOptions): moonloop.Pool
+---@field progress fun(...: any): boolean
+---@field process moonloop.process
+---@field shared fun(name: string, options?: { evict?: boolean }): moonloop.SharedDict
+---@field topic fun(name: string): moonloop.Topic
+---@field lock fun(name: string, options?: { ttl?: number }): moonloop.Lock
 local M = {
     app = app.new,
     sleep = task.sleep, now = task.now, spawn = task.spawn, scope = task.scope,

@@ -262,9 +262,16 @@ end)
 
 local default
 
+---@class moonloop.PoolOptions
+---@field kind? "thread"|"process" "thread"
+---@field size? integer threads or processes, 1 to 1024
+---@field queue? integer jobs that may wait beyond those that run, 0 to 1000000; 1000
+---@field name? string 1 to 64 bytes
+---@field progress? integer unread values of each job, 1 to 100000; 64
+
 ---A pool. Without options that of moonloop.offload; with a name the one that has it, made if there is none; else
 ---a new one. Raises an error when a pool of that name was made with other options.
----@param options? { kind?: "thread"|"process", size?: integer, queue?: integer, name?: string, progress?: integer }
+---@param options? moonloop.PoolOptions
 ---kind: "thread"; size: as many as `threads`, 1 to 1024; queue: 1000, 0 to 1000000 jobs may wait beyond those that
 ---run; progress: 64, 1 to 100000 unread values of each job
 ---@return moonloop.Pool
@@ -294,7 +301,7 @@ end
 ---pool:map in the pool of moonloop.offload.
 ---@param list any[]
 ---@param fn function
----@param options? { limit?: integer, deadline?: number, settle?: boolean }
+---@param options? moonloop.MapOptions
 ---@return any[] results
 function M.offload_map(list, fn, options)
     check_function("offload_map", fn)

@@ -11,6 +11,7 @@ local handle = require("moonloop.process.handle")
 local request = require("moonloop.process.request")
 local task = require("moonloop.task")
 
+---@class moonloop.process
 local M = {}
 
 ---@class moonloop.process.Options

@@ -2,6 +2,7 @@
 
 local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local json = require("moonloop.json")
 local serial = require("moonloop.util.serial")
 
@@ -201,5 +202,9 @@ function Request.__transfer(req)
     copy.context = context and pcall(serial.encode, context) and context or nil
     return "moonloop.thread_route", "request_of", copy
 end
+
+handle.finish(Request, "req", function(req)
+    return req.method .. " " .. req.path
+end, methods)
 
 return Request

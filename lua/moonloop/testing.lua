@@ -5,6 +5,7 @@
 ---     it("greets", function() assert.equal("Hello, world!\n", client:get("/hello/").text) end)
 
 local core = require("moonloop.core.testing")
+local handle = require("moonloop.util.handle")
 local http = require("moonloop.http")
 local json = require("moonloop.json")
 local time = require("moonloop.testing.time")
@@ -66,6 +67,13 @@ end
 function Client:close()
     core.close(self.host)
 end
+
+handle.finish(Response, "response", function(self)
+    return "response " .. self.status
+end)
+handle.finish(Client, "client", function()
+    return "client of apps"
+end)
 
 ---Loads the apps of a directory as a worker would. Raises what is wrong when one does not load.
 ---@param apps? string the apps directory; default "apps"

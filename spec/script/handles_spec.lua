@@ -83,6 +83,17 @@ describe("a handle", function()
         end
     end)
 
+    it("does not become JSON: its fields are its own", function()
+        local t = moonloop.spawn(print)
+        t:cancel()
+        assert.equal("json: items[1]: cannot encode a moonloop.Task; encode what it gives",
+            message(moonloop.json.encode, { items = { t } }))
+        for _, object in ipairs({ moonloop.channel(), moonloop.shared("hits"), moonloop.pool(), moonloop.lock("x"),
+            moonloop.topic("t"), require("moonloop.http").client() }) do
+            assert.matches("cannot encode a moonloop%.", message(moonloop.json.encode, object))
+        end
+    end)
+
     it("of a dictionary takes no fields, which nobody else would see", function()
         local hits = moonloop.shared("hits")
         assert.matches('shared dictionary hits: to keep a value, call set%("count", value%)',

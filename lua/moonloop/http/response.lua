@@ -2,6 +2,7 @@
 
 local core = require("moonloop.core.http")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local json = require("moonloop.json")
 
 local settle = errors.settle
@@ -130,5 +131,9 @@ function Response:close()
         core.close(self.handle)
     end
 end
+
+handle.finish(Response, "response", function(self)
+    return ("response %d of %s"):format(self.status, self.url)
+end)
 
 return M

@@ -1,5 +1,5 @@
 --- What the objects that a program keeps have in common: they print as what they are, and a method that was called
---- with a dot says so.
+--- with a dot says so. None of them becomes JSON.
 
 local M = {}
 
@@ -38,6 +38,7 @@ end
 function M.finish(class, what, describe, methods)
     methods = methods or class
     class.__tostring = describe
+    class.__jsontype = "none" -- its fields are its own: JSON is made of what it gives
     for name, method in pairs(methods) do
         if type(method) == "function" and name:sub(1, 2) ~= "__" then
             methods[name] = guarded(class, what, name, method)
