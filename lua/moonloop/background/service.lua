@@ -153,8 +153,8 @@ end
 ---@return moonloop.Background
 function methods:start()
     if self.has_left or self.is_of_before then
-        errors.raise("closed", "the code of the background task %s was replaced; the new code has a handle of its own",
-            self.name)
+        errors.raise("closed", "the background task %s does not start: its code was replaced, which has a handle of "
+            .. "its own now, or its worker is leaving", self.name)
     end
     local is_ending = self.is_stopped and self.run ~= nil
     self.is_stopped = false
@@ -193,7 +193,9 @@ end
 
 ---The worker is leaving: what has not begun will not.
 function methods:quiesce()
-    if self.is_declared and self.starter then
+    if self.is_declared and not self.key then
+        self.has_left, self.is_stopped = true, true
+    elseif self.is_declared and self.starter then
         run.cancel(self.starter, "the worker is leaving")
         self.starter = nil
     end
@@ -213,7 +215,8 @@ end
 ---@return moonloop.Activity
 function methods:row()
     return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
+        runs = self.runs,
         since = self.since,
         detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil,
     }

@@ -10,6 +10,8 @@ local task = require("moonloop.task")
 
 local M = {}
 
+local FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1 -- seconds from one question to the next: whose is the tick?
+
 ---@class moonloop.Timer
 ---@field kind "every"|"cron"
 ---@field name string
@@ -54,7 +56,7 @@ end
 
 local function set_note(self, name, value)
     if self.once then
-        self.once:set(name, value)
+        self.once:note(name, value)
     end
     self.notes[name] = value
 end
@@ -185,13 +187,15 @@ local function is_mine(self, stamp)
     if not self.once then
         return true
     end
+    local pause = FIRST_PAUSE
     while true do
         local verdict = self.once:claim(stamp, self.schedule)
         local left = self.schedule:left()
         if verdict ~= "held" or left <= 0 then
             return verdict == "mine"
         end
-        task.sleep(math.min(1, left))
+        task.sleep(math.min(pause, left))
+        pause = math.min(pause * 2, LONGEST_PAUSE)
     end
 end
 
@@ -255,7 +259,8 @@ function methods:start()
     if self.once and self.key then
         self.once:set("is_stopped", nil)
     elseif self.has_left then
-        errors.raise("closed", "the code of the timer %s was replaced; the new code has a handle of its own", self.name)
+        errors.raise("closed", "the timer %s does not start: its code was replaced, which has a handle of its own now, "
+            .. "or its worker is leaving", self.name)
     elseif self.is_halted then
         self.is_halted = false
         if self.key then
@@ -281,8 +286,9 @@ function methods:begin(app, key, saved)
         self.notes, self.is_halted = saved.notes, saved.is_halted
         self.queued, self.pending = saved.queued, saved.pending
     end
-    if saved and saved.schedule then
-        self.schedule:restore(saved.schedule)
+    local schedule = saved and saved.schedule
+    if schedule and (not self.once or self.schedule:is_same(schedule)) then -- else the workers agree anew
+        self.schedule:restore(schedule)
     else
         start_schedule(self)
     end
@@ -300,7 +306,7 @@ end
 function methods:save()
     return {
         notes = self.notes, is_halted = self.is_halted, queued = self.queued, pending = self.pending,
-        schedule = self.schedule.due and self.schedule:save(), token = self.once and self.once:hand_over(),
+        schedule = self.schedule:save(), token = self.once and self.once:hand_over(),
     }
 end
 
@@ -308,7 +314,7 @@ end
 function methods:quiesce()
     self.has_left = true
     stop_clock(self, "its code is leaving")
-    if self.once then
+    if self.once and self.key then
         self.once:release()
     end
 end
@@ -320,7 +326,8 @@ function methods:row()
     local last_error = self.last_error
     local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
     return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
+        kind = self.kind, name = self.name, label = self.label, app = self.app_name, state = self.state,
+        runs = self.runs,
         since = self.since, next_run = self.next_run, detail = detail,
     }
 end
