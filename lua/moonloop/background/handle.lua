@@ -2,6 +2,7 @@
 --- for, and the line that `moonloop ps` shows.
 
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 
 local M = {}
 
@@ -11,6 +12,7 @@ local M = {}
 ---@param getters table<string, fun(self: table): any> by field
 ---@return table metatable
 function M.class(name, methods, getters)
+    local what = name:match("%a+$"):lower()
     local class = { __name = name }
     function class.__index(self, key)
         local getter = getters[key]
@@ -19,6 +21,9 @@ function M.class(name, methods, getters)
         end
         return methods[key]
     end
+    handle.finish(class, what, function(self)
+        return handle.text(what .. " " .. self.name, self.state)
+    end, methods)
     return class
 end
 
