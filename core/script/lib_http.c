@@ -25,8 +25,9 @@ enum { BODY_PLACE = 1, POOL_PLACE }; /* in a fetch's environment */
 enum wanted { WANTS_HEAD, WANTS_CHUNK, WANTS_WHOLE };
 
 struct handle {
-    struct fetch *fetch; /* NULL: given up */
-    struct fetch_op *op; /* who waits */
+    struct fetch *fetch;          /* NULL: given up */
+    struct fetch_op *op;          /* who waits */
+    struct scope_holding holding; /* in the scope of the request of ours that it was made for */
 };
 
 struct fetch_op {
@@ -262,16 +263,38 @@ static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted 
 static int on_fetch_gc(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    link_remove(&handle->holding.link);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
     return 0;
+}
+
+/* The request of ours is over: what it did not read of an answer nobody will. */
+static void on_scope_end(struct scope_holding *holding)
+{
+    struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
+    if (handle->op != NULL || handle->fetch == NULL || fetch_is_over(handle->fetch))
+        return;
+    fetch_free(handle->fetch);
+    handle->fetch = NULL;
+}
+
+/* A task that works for no request may well hand the answer on: the collector closes those. */
+static void hold(struct vm *vm, struct handle *handle)
+{
+    struct scope *scope = vm->current->scope;
+    while (scope->parent != NULL)
+        scope = scope->parent;
+    if (scope->owner->owner != NULL && scope->owner->exchange != NULL)
+        scope_hold(scope, &handle->holding);
 }
 
 /* A handle at the top of the stack, keeping the pool at 1 and the body at 5 alive. */
 static struct handle *push_handle(lua_State *L)
 {
     struct handle *handle = lua_newuserdata(L, sizeof(*handle));
-    *handle = (struct handle){0};
+    *handle = (struct handle){.holding = {.on_scope_end = on_scope_end}};
+    link_init(&handle->holding.link);
     if (luaL_newmetatable(L, fetch_meta) != 0) {
         lua_pushcfunction(L, on_fetch_gc);
         lua_setfield(L, -2, "__gc");
@@ -315,7 +338,7 @@ static int l_fetch(lua_State *L)
 {
     const char *reason = NULL;
     struct str body = {0};
-    task_check(L);
+    struct vm *vm = task_check(L);
     struct pool *pool = check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
@@ -334,6 +357,7 @@ static int l_fetch(lua_State *L)
         lua_pushstring(L, reason);
         return 2;
     }
+    hold(vm, handle);
     fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
     return wait_for(L, 7, handle, WANTS_HEAD);
 }

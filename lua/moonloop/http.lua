@@ -176,7 +176,8 @@ end
 
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
-    queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean", ca_file = "string",
+    queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
+    ca_file = "string",
 }
 
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
@@ -213,7 +214,8 @@ activity.register("http", function()
         for _, origin in ipairs(core.origins(client.pool)) do
             rows[#rows + 1] = {
                 kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
-                detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle, origin.waiting),
+                detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
+                    origin.waiting),
             }
         end
     end

@@ -116,14 +116,14 @@ describe("an answer with", function()
 
     it("any of those framings is the same in two pieces, wherever it is cut", function()
         local wires = {
-            ["HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" .. OK .. "X-A: one\r\n two\r\nContent-Length: 5\r\n\r\nhello"]
-                = true,
-            [CHUNKED .. "2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n"] = true,
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" .. OK
+                .. "X-A: one\r\n two\r\nContent-Length: 5\r\n\r\nhello",
+            CHUNKED .. "2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n",
         }
-        for wire in pairs(wires) do
+        for _, wire in ipairs(wires) do
             local scripts = {}
             for at = 1, #wire - 1 do
-                scripts[at] = { "read", { "send", wire:sub(1, at) }, { "send", "" }, { "send", wire:sub(at + 1) }, "wait" }
+                scripts[at] = { "read", { "send", wire:sub(1, at) }, "pause", { "send", wire:sub(at + 1) }, "wait" }
             end
             local url = server:script(unpack(scripts))
             for at = 1, #wire - 1 do
@@ -278,8 +278,7 @@ describe("an origin that", function()
     it("refuses the connection is told with the stage", function()
         local err = failure(http.client(), "http://127.0.0.1:1")
         assert.equal("refused", err.code)
-        assert.equal("GET http://127.0.0.1:1/: connection refused, while connecting", tostring(err):lower()
-            :gsub("^get", "GET"))
+        assert.equal("GET http://127.0.0.1:1/: Connection refused, while connecting", tostring(err))
     end)
 
     it("closes or resets before it has read is told", function()
@@ -376,18 +375,14 @@ describe("an interim answer", function()
 
     it("is told when it comes, before the answer", function()
         local told, client = {}, http.client()
-        local url, port = server:script({ "read", { "send", WIRE }, "read", { "send", SIZED }, "wait" })
+        local url = server:script({ "read", { "send", WIRE }, "wait" }) -- the answer itself never comes
         local function tell(status, headers)
             told[#told + 1] = status .. " " .. (headers.link or headers["x-last"])
-            if #told == 2 then -- the answer itself comes only after this connection has been told about
-                local socket = require("socket").connect("127.0.0.1", port)
-                socket:close()
-            end
         end
         local ok, err = pcall(function()
             return client:get(url, { on_informational = tell, timeout = 0.2 })
         end)
-        assert.is_false(ok) -- it never sent the second request that the origin waits for
+        assert.is_false(ok)
         assert.equal("timeout", err.code)
         assert.same({ "103 </a>, </b>", "103 1" }, told)
         told = {}
@@ -445,7 +440,8 @@ describe("nothing that could smuggle", function()
     end)
 
     it("passes in Host, or as two of them", function()
-        for _, host in ipairs({ "a b", "a,b", "a/b", "a@b", "", "a\tb", "a?b", "a#b", "a:b:c", "a:x", "[::1", "\xc3\xa4" }) do
+        for _, host in ipairs({ "a b", "a,b", "a/b", "a@b", "", "a\tb", "a?b", "a#b", "a:b:c", "a:x", "[::1",
+            "\xc3\xa4" }) do
             refused({ headers = { Host = host } })
         end
         refused({ headers = { Host = { "a", "b" } } })
@@ -477,13 +473,12 @@ describe("nothing that could smuggle", function()
     end)
 end)
 
-describe("a connection", function()
-    it("of a spec's origin is seen to end when its answer is given up", function()
+describe("an answer that is given up", function()
+    it("ends its connection at once", function()
         local client = http.client()
         local url, port = server:script({ "read", { "send", OK .. "Content-Length: 99\r\n\r\nhello" }, "wait" })
         client:get(url):close()
         assert.matches("^end 0", server:log(port, 3)[3])
         assert.equal(0, client:stats().connections)
-        moonloop.sleep(0)
     end)
 end)

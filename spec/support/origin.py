@@ -67,6 +67,7 @@ class Script:
     head          only the head of one
     send=BYTES    percent-encoded; with send:N=BYTES in pieces of N bytes
     drip=BYTES    the same bytes again and again, every 10 ms
+    pause         for 2 ms, so that what is sent around it does not travel together
     shut          ends the sending side
     wait          until the client ends; logged as "end" or "reset", and with how many bytes after the last read
     reset, close
@@ -120,6 +121,8 @@ class Script:
             while True:
                 self.connection.sendall(data)
                 threading.Event().wait(0.01)
+        elif word == "pause":
+            threading.Event().wait(0.002)
         elif word == "shut":
             self.connection.shutdown(socket.SHUT_WR)
         elif word == "wait":
@@ -139,6 +142,7 @@ class Script:
         except OSError:
             self.server.note("reset %d" % len(self.buffer))
         self.connection.close()
+        self.server.note("closed")
 
 
 class ScriptedServer:
