@@ -68,7 +68,9 @@ local EXAMPLES = {
         file = "after.lua", path = "/after/", title = "Answer now, work later",
         says = "The answer leaves first; then two jobs, of ten and of five seconds, run side by side. A stop of the"
             .. " server waits for them.",
-        tries = { { "answer", { "/after/" } }, { "faster", { "/after/?unit=0.1" } }, { "what they did", { "/after/log" } } },
+        tries = {
+            { "answer", { "/after/" } }, { "faster", { "/after/?unit=0.1" } }, { "what they did", { "/after/log" } },
+        },
     },
     {
         file = "background.lua", path = "/background/", title = "Work beside the requests",

@@ -156,7 +156,8 @@ end
 function M.render(patterns)
     local cards = {}
     for i, pattern in ipairs(patterns) do
-        cards[i] = CARD:format(pattern.name, looks.escape(pattern.title), looks.escape(pattern.says), source_of(pattern.file))
+        local title, says = looks.escape(pattern.title), looks.escape(pattern.says)
+        cards[i] = CARD:format(pattern.name, title, says, source_of(pattern.file))
     end
     return PAGE:format(STYLE, looks.SIGN, table.concat(cards), SCRIPT)
 end

@@ -17,8 +17,8 @@ local function outcome_of(ok, err)
 end
 
 ---@class patterns.Show
----@field work fun(name: string, seconds: number, problem?: string): string sleeps, then gives its name, or fails with `problem`
----@field bar fun(name: string, from: number, to: number, outcome: string) work that was timed elsewhere, by moonloop.now()
+---@field work fun(name: string, seconds: number, problem?: string): string sleeps, then gives its name, or fails
+---@field bar fun(name: string, from: number, to: number, outcome: string) work that was timed by moonloop.now()
 ---@field note fun(text: string) something that happened in this moment
 
 ---@return patterns.Show show

@@ -26,6 +26,13 @@ enum { STACK_BYTES = 32 * 1024, MOST_CLOSED = 65536 };
 
 #define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
 
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer takes clone for a fork, after which no thread may start. It does not know this
+ * name of the same function. */
+int __clone(int (*run)(void *), void *stack, int flags, void *data, ...);
+#define clone __clone
+#endif
+
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin";
 
 struct birth {

@@ -22,10 +22,10 @@
 struct offload_job;
 
 enum {
-    JOB_PROCESS_ANSWER_MS = 100,
-    JOB_PROCESS_UNWIND_MS = 300,
-    JOB_PROCESS_STOP_MS = 400,  /* so long an idle one may take to end when it is asked to */
-    JOB_PROCESS_DUMP_MS = 1000, /* and one that has crashed */
+    JOB_PROCESS_ANSWER_MS = 200,
+    JOB_PROCESS_UNWIND_MS = 250, /* both together: less than OFFLOAD_STOP_MS */
+    JOB_PROCESS_STOP_MS = 400,   /* so long an idle one may take to end when it is asked to */
+    JOB_PROCESS_DUMP_MS = 1000,  /* and one that has crashed */
 };
 
 /* The descriptors of the other process. Standard input is /dev/null there. */

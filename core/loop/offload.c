@@ -393,9 +393,9 @@ static struct timespec after_ms(uint32_t delay_ms)
     return until;
 }
 
-static void stop(struct offload *pool)
+/* Threads end after their job, which is cancelled. */
+static void ask_to_stop(struct offload *pool)
 {
-    struct timespec until = after_ms(OFFLOAD_STOP_MS);
     timer_stop(pool->loop, &pool->sweep);
     pthread_mutex_lock(&pool->lock);
     pool->is_stopping = true;
@@ -407,7 +407,13 @@ static void stop(struct offload *pool)
         atomic_store(&thread->job->is_cancelled, true);
         pool->kind->wake(thread->state);
     }
-    while (join_ended(pool) && pthread_cond_timedwait(&pool->gone, &pool->lock, &until) == 0)
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void stop(struct offload *pool, const struct timespec *until)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (join_ended(pool) && pthread_cond_timedwait(&pool->gone, &pool->lock, until) == 0)
         ;
     if (join_ended(pool))
         leave_behind(pool);
@@ -437,6 +443,9 @@ bool offloads_settle(struct loop *loop)
 void offloads_free(struct loop *loop)
 {
     struct offload **first = loop_offloads(loop);
+    struct timespec until = after_ms(OFFLOAD_STOP_MS);
+    for (struct offload *pool = *first; pool != NULL; pool = pool->next)
+        ask_to_stop(pool);
     while (*first != NULL)
-        stop(*first);
+        stop(*first, &until);
 }

@@ -119,8 +119,8 @@ const struct offload_kind *offload_kind_of(const struct offload *pool);
 /* Waits until no thread of the loop's pools runs a job, OFFLOAD_STOP_MS at most. False: one does.
  */
 bool offloads_settle(struct loop *loop);
-/* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most for each; threads that
- * are busy longer are left behind. */
+/* For loop_free: stops every pool of the loop. Waits OFFLOAD_STOP_MS at most, for all of them;
+ * threads that are busy longer are left behind. */
 void offloads_free(struct loop *loop);
 uint32_t offloads_count(const struct loop *loop);
 

@@ -13,6 +13,7 @@
 struct jobs {
     struct loop *loop;
     struct link alive;
+    struct link due; /* begin with the next turn */
     struct link apps;
     struct link waits;
     struct timer turn; /* begins what is due and wakes who waits, outside of any slice */
@@ -31,6 +32,7 @@ struct jobs *jobs_new(struct loop *loop)
     struct jobs *jobs = MEM_NEW(struct jobs);
     jobs->loop = loop;
     link_init(&jobs->alive);
+    link_init(&jobs->due);
     link_init(&jobs->apps);
     link_init(&jobs->waits);
     return jobs;
@@ -61,6 +63,7 @@ struct job_app *jobs_app(struct jobs *jobs, const char *name)
 static void job_free(struct job *job)
 {
     link_remove(&job->link);
+    link_remove(&job->due);
     job->app->njobs -= !job->is_helper;
     free(job->key);
     free(job->name);
@@ -112,18 +115,20 @@ uint32_t jobs_count(const struct jobs *jobs, const char *key)
 
 /* ---- the turn ---- */
 
+/* Those that are due now; what becomes due meanwhile has the next turn. */
 static void begin_due(struct jobs *jobs)
 {
-    bool has_begun = true;
-    while (has_begun) { /* from the front each time: what begins may end others */
-        has_begun = false;
-        for (struct link *at = jobs->alive.next; at != &jobs->alive && !has_begun; at = at->next) {
-            struct job *job = LIST_ENTRY(at, struct job, link);
-            has_begun = job->is_due;
-            job->is_due = false;
-            if (has_begun)
-                task_start(job->task, job->nargs);
-        }
+    struct link batch;
+    link_init(&batch);
+    while (!link_is_alone(&jobs->due)) {
+        struct link *first = jobs->due.next;
+        link_remove(first);
+        link_append(&batch, first);
+    }
+    while (!link_is_alone(&batch)) {
+        struct job *job = LIST_ENTRY(batch.next, struct job, due);
+        link_remove(&job->due);
+        task_start(job->task, job->nargs);
     }
 }
 
@@ -204,6 +209,7 @@ struct job *job_new(struct jobs *jobs, struct task *task, struct job_app *app, c
     job->app = app;
     job->key = key != NULL ? mem_copy_text(key) : NULL;
     job->name = mem_copy_text(name);
+    link_init(&job->due);
     link_append(&jobs->alive, &job->link);
     task->owner = &job_owner;
     task->data = job;
@@ -243,7 +249,7 @@ void jobs_release(struct exchange *exchange)
     while (job != NULL) {
         struct job *next = job->next_after;
         job->next_after = NULL;
-        job->is_due = true;
+        link_append(&job->jobs->due, &job->due);
         job = next;
     }
 }

@@ -47,6 +47,7 @@ int luaopen_moonloop_core_job(lua_State *L);
 
 struct job {
     struct link link; /* in jobs->alive */
+    struct link due;  /* in the list of those that begin with the next turn */
     struct jobs *jobs;
     struct task *task;
     struct job_app *app;
@@ -58,7 +59,6 @@ struct job {
     int end_ref;            /* function(handle, state, err) */
     int handle_ref;
     int nargs;
-    bool is_due;    /* begins with the next turn */
     bool is_helper; /* of a timer: not among the jobs of the app */
 };
 

@@ -5,13 +5,24 @@
  */
 #pragma once
 
+#include "base/log.h"
 #include "loop/frame.h"
 #include "loop/offload.h"
 #include "script/log_context.h"
 #include "script/parcel.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* In front of the texts of FRAME_HELLO: the log's path, NUL, the dictionary's directory. */
+struct hello_head {
+    enum log_level level;
+    enum log_format format;
+    uint32_t reopened;
+    bool dict_is_synced;
+    uint64_t dict_bytes;
+};
 
 /* In front of the parcel of FRAME_JOB. */
 struct job_head {

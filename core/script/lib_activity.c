@@ -17,6 +17,8 @@ static const char *state_of(const struct task *task)
 {
     if (task->status == TASK_READY)
         return task->is_started ? "ready" : "new";
+    if (task->status == TASK_ENDING)
+        return "ending";
     return task->status == TASK_RUNNING ? "running" : "waiting";
 }
 
@@ -39,10 +41,10 @@ static void name_task(lua_State *L, const struct task *task)
     const struct exchange *exchange = exchange_of(task);
     const struct job *job = job_of(task);
     bool is_job = job != NULL && job->task == task;
-    bool is_request = exchange != NULL && exchange->task == task;
+    bool is_request = exchange != NULL && task->home == NULL && !is_job;
     const char *kind = is_request ? "request" : "task";
     if (is_job)
-        kind = job->key == NULL ? "after" : "job";
+        kind = job->is_helper ? "helper" : job->key == NULL ? "after" : "job";
     set_text(L, "kind", kind);
     if (is_request)
         push_route(L, exchange);
@@ -76,7 +78,7 @@ static void push_task(lua_State *L, const struct task *task, double now_s, uint6
     }
 }
 
-/* tasks(limit): a list of { kind = "request", "after", "job" or "task", name =, app =, of =, state
+/* tasks(limit): a list of { kind = "request", "after", "job", "helper" or "task", name =, app =, of =, state
  * =, since =, where = }, and how many there are beyond the limit. `since`: Unix time. */
 static int l_tasks(lua_State *L)
 {

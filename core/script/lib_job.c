@@ -45,7 +45,7 @@ static struct job *make(lua_State *L, int index)
     struct job *job = job_new(jobs, task, app, key, name);
     job->is_helper = limit < 0;
     app->njobs += !job->is_helper;
-    task_find_site(L, task->site, &task->site_line);
+    task_find_site(L, 1, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);
     lua_pushvalue(L, index + 4);

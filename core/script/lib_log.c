@@ -1,7 +1,6 @@
 #include "script/lib_log.h"
 
 #include "base/log.h"
-#include "script/job.h"
 #include "script/log_context.h"
 #include "script/vm.h"
 
@@ -52,7 +51,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 static int l_write(lua_State *L)
 {
     char names[MAX_FIELDS][NAME_BYTES];
-    struct log_field fields[MAX_FIELDS + JOB_LOG_FIELDS];
+    struct log_field fields[MAX_FIELDS + LOG_CONTEXT_FIELDS];
     struct log_context context;
     int level = (int)luaL_checkinteger(L, 1);
     size_t count = 0, len;
@@ -63,13 +62,7 @@ static int l_write(lua_State *L)
     lua_settop(L, 3);
     count = read_fields(L, 3, fields, 0, names);
     log_context_read(VM_UPVALUE(L), &context);
-    if (context.is_set) {
-        fields[count++] = (struct log_field){"request_id", {context.request_id, REQUEST_ID_BYTES}};
-        fields[count++] = (struct log_field){"app", str_of(context.app)};
-        fields[count++] = (struct log_field){"route", str_of(context.route)};
-    } else {
-        count += job_log_fields(VM_UPVALUE(L)->current, fields + count);
-    }
+    count += log_context_fields(&context, fields + count);
     log_with((enum log_level)level, fields, count, "%.*s", (int)len, message);
     return 0;
 }

@@ -12,7 +12,10 @@
 #define SECONDS_MAX (86400.0 * 366)
 #define SCOPE_NAME "moonloop.core.scope"
 
-enum { SPAWN_ARGS_MAX = 200 };
+enum {
+    SPAWN_ARGS_MAX = 200,
+    SPAWN_LEVEL = 2, /* this function and spawn of lua/moonloop/task.lua are on top */
+};
 
 /* "apps/a.lua:12: sleep: expected 0 to 31622400 seconds, got -1" */
 static int refuse_seconds(lua_State *L, int index)
@@ -97,7 +100,7 @@ static int l_spawn(lua_State *L)
     if (home == NULL && !is_detached && !lua_isnil(L, 2))
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
-    task_find_site(L, task->site, &task->site_line);
+    task_find_site(L, SPAWN_LEVEL, task->site, &task->site_line);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
@@ -134,7 +137,7 @@ static int l_wait(lua_State *L)
         vm_push_error(L, "deadlock", "this wait would never end: %s", lua_tostring(L, -1));
         return lua_error(L);
     }
-    return task_wait(L, task_wait_for(vm, task));
+    return task_wait_for_tasks(L, task_wait_for(vm, task));
 }
 
 /* cancel(handle, err) */
@@ -172,7 +175,7 @@ static int l_scope_enter(lua_State *L)
     luaL_getmetatable(L, SCOPE_NAME);
     lua_setmetatable(L, -2);
     if (deadline_us >= 0)
-        task_find_site(L, box->site, &box->site_line);
+        task_find_site(L, 1, box->site, &box->site_line);
     box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
     box->scope->box = box;
     return 1;
@@ -248,7 +251,7 @@ static int l_scope_join(lua_State *L)
     own->op.is_shielded = true;
     own->joined = scope;
     scope->join = &own->op;
-    return task_wait(L, &own->op);
+    return task_wait_for_tasks(L, &own->op);
 }
 
 /* scope_leave(scope): is_cancelled, reason, has_failure, first failure of a child; without one, nil
@@ -278,7 +281,7 @@ static int l_site(lua_State *L)
 {
     char site[TASK_SITE_BYTES];
     int line;
-    if (!task_find_site(L, site, &line))
+    if (!task_find_site(L, 1, site, &line))
         return 0;
     lua_pushfstring(L, "%s:%d", site, line);
     return 1;

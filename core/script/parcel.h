@@ -27,5 +27,5 @@ struct parcel *parcel_read(lua_State *L, int index);
 struct parcel *parcel_try_new(uint32_t nparts, const size_t *lengths);
 /* Pushes a string, and a list of the others or nil. */
 void parcel_push(const struct parcel *parcel, lua_State *L);
-void parcel_free(struct parcel *parcel); /* NULL is fine */
-void parcels_free(struct link *messages);  /* a list of them */
+void parcel_free(struct parcel *parcel);  /* NULL is fine */
+void parcels_free(struct link *messages); /* a list of them */

@@ -111,24 +111,24 @@ static int on_hello(struct process_child *child, const struct frame *frame)
 {
     struct buf text = {0};
     struct fault fault = {0};
-    int level, format, is_synced = 0, path;
-    unsigned long long home_bytes = 0;
+    struct hello_head head;
     int status = read_text(child, frame, &text);
-    if (status == 0 && sscanf(text.ptr, "%d %d %u %llu %d %n", &level, &format, &child->reopened,
-                              &home_bytes, &is_synced, &path) != 5)
+    if (status == 0 && text.len <= sizeof(head))
         status = -EPROTO;
-    const char *home = status == 0 ? text.ptr + path + strlen(text.ptr + path) + 1 : "";
-    if (status == 0 && home >= text.ptr + text.len)
+    const char *path = text.ptr + sizeof(head);
+    if (status == 0 && path + strlen(path) + 1 >= text.ptr + text.len)
         status = -EPROTO;
-    struct dict_home_options options = {
-        .path = home, .size_bytes = home_bytes, .is_synced = is_synced != 0};
-    if (status == 0 && *home != '\0' && !dict_home_use(&options, &fault))
-        log_error("%s", fault.text);
-    if (status == 0)
-        status = log_adopt(&(struct log_settings){.fd = JOB_PROCESS_LOG_FD,
-                                                  .level = (enum log_level)level,
-                                                  .format = (enum log_format)format,
-                                                  .path = text.ptr + path});
+    if (status == 0) {
+        memcpy(&head, text.ptr, sizeof(head));
+        const struct dict_home_options home = {.path = path + strlen(path) + 1,
+                                               .size_bytes = head.dict_bytes,
+                                               .is_synced = head.dict_is_synced};
+        child->reopened = head.reopened;
+        if (*home.path != '\0' && !dict_home_use(&home, &fault))
+            log_error("%s", fault.text);
+        status = log_adopt(&(struct log_settings){
+            .fd = JOB_PROCESS_LOG_FD, .level = head.level, .format = head.format, .path = path});
+    }
     buf_deinit(&text);
     return status;
 }

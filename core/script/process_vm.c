@@ -67,15 +67,19 @@ static int start(struct process_vm *self, struct worker_job *job)
     struct log_settings log = log_settings();
     struct fault fault = {0};
     const char *home = dict_home_path(&fault);
-    char words[64];
     int status = job_process_start(&self->process);
     if (status < 0)
         return status;
     job->base.processes++;
-    int len =
-        snprintf(words, sizeof(words), "%d %d %u %llu %d ", log.level, log.format, log.reopened,
-                 (unsigned long long)dict_home_size_bytes(), dict_home_is_synced());
-    struct str parts[] = {{words, (size_t)len}, {log.path, strlen(log.path) + 1}, str_of(home)};
+    struct hello_head head;
+    memset(&head, 0, sizeof(head));
+    head.level = log.level;
+    head.format = log.format;
+    head.reopened = log.reopened;
+    head.dict_bytes = dict_home_size_bytes();
+    head.dict_is_synced = dict_home_is_synced();
+    struct str parts[] = {
+        {(const char *)&head, sizeof(head)}, {log.path, strlen(log.path) + 1}, str_of(home)};
     return frame_send(&self->process.stream, (struct frame){.type = FRAME_HELLO, .fd = -1}, parts,
                       3);
 }
@@ -127,7 +131,8 @@ static int hand_over(struct process_vm *self, struct worker_job *job)
         }
         if (self->process.child.pid == 0)
             status = start(self, job);
-        job_process_begin(&self->process, &job->base);
+        if (status == 0)
+            job_process_begin(&self->process, &job->base);
         if (status == 0 && self->origin != job->origin)
             status = introduce(self, job->origin);
         if (status == 0 && (status = send_job(self, job)) == 0)

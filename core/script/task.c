@@ -15,6 +15,7 @@
 
 enum {
     SLICES_PER_TURN = 1000,
+    NESTING_MAX = 10,    /* a few hundred bytes of the C stack each */
     CANCEL_ROUNDS = 100, /* of SLICES_PER_TURN, for clean-up before a VM is freed */
 };
 
@@ -62,7 +63,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->data = data;
     task->route = 0;
     task->exchange = NULL;
-    task->is_started = false;
+    task->is_started = task->is_nesting = false;
     task->begun_ms = loop_now_ms(vm->loop);
     task->status = TASK_READY;
     task->site[0] = '\0';
@@ -158,6 +159,8 @@ static void slice(struct task *task)
     if (vm_slice_ends(vm))
         status = watchdog_after_slice(vm, task->co, status);
     vm->current = NULL;
+    if (status == LUA_YIELD && task->status == TASK_READY)
+        return; /* its wait ended before it had yielded: what it gets is on its stack */
     if (status == LUA_YIELD && task->op != NULL) {
         task->status = TASK_WAITING;
         lua_settop(task->co, 0);
@@ -209,11 +212,12 @@ static struct link *pick_ready(struct vm *vm)
 
 static void run_ready(struct vm *vm)
 {
-    int left = SLICES_PER_TURN;
     if (vm->is_running_ready || vm->current != NULL)
         return;
     vm->is_running_ready = true;
-    while (!link_is_alone(&vm->ready) && left-- > 0) {
+    vm->slices_left = SLICES_PER_TURN;
+    while (!link_is_alone(&vm->ready) && vm->slices_left > 0) {
+        vm->slices_left--;
         struct task *task = LIST_ENTRY(pick_ready(vm), struct task, ready);
         link_remove(&task->ready);
         slice(task);
@@ -233,6 +237,7 @@ void task_make_ready(struct task *task, int nargs)
         return;
     }
     vm->is_running_ready = true;
+    vm->slices_left = SLICES_PER_TURN;
     slice(task);
     vm->is_running_ready = false;
     if (!link_is_alone(&vm->ready))
@@ -244,18 +249,66 @@ void task_start(struct task *task, int nargs)
     task_make_ready(task, nargs);
 }
 
+/* The first that is ready, unless it is one below on the C stack. */
+static struct task *next_nested(struct vm *vm)
+{
+    struct task *next = LIST_ENTRY(vm->ready.next, struct task, ready);
+    return link_is_alone(&vm->ready) || vm->slices_left == 0 || next->is_nesting ? NULL : next;
+}
+
+/* Runs others while the running task waits and has not yielded. */
+static void run_nested(struct vm *vm, struct task *task)
+{
+    struct task *next;
+    task->status = TASK_WAITING;
+    task->is_nesting = true;
+    vm->current = NULL;
+    vm->nesting++;
+    while (task->status == TASK_WAITING && (next = next_nested(vm)) != NULL) {
+        vm->slices_left--;
+        link_remove(&next->ready);
+        slice(next);
+    }
+    vm->nesting--;
+    task->is_nesting = false;
+    vm->current = task;
+    vm_slice_begins(vm, task->route);
+}
+
+int task_wait_for_tasks(lua_State *L, struct op *op)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    struct task *task = vm->current;
+    /* A slice that held the loop for long is looked at when it yields. */
+    if (L != task->co || vm->shuffle != 0 || vm->nesting == NESTING_MAX ||
+        next_nested(vm) == NULL || vm_slice_ends(vm))
+        return task_wait(L, op);
+    op_begin(op, L);
+    run_nested(vm, task);
+    if (task->status != TASK_READY)
+        return lua_yield(L, 0);
+    if (vm->ready.next != &task->ready)
+        return lua_yield(L, task->nargs); /* it is not its turn yet */
+    link_remove(&task->ready);
+    task->status = TASK_RUNNING;
+    int nresults = task->nargs;
+    task->nargs = 0;
+    return nresults;
+}
+
 /* ---- the end ---- */
 
-/* Moves results or the failure into the handle on top of L: [1..n], n, or err. True: it failed. */
+/* Moves results or the failure into the handle on top of L: [1..n] and n; or err, site and state.
+ */
 static void fill_handle(struct task *task, lua_State *L)
 {
-    static const char *const states[] = {
-        [TASK_DONE] = "done", [TASK_FAILED] = "failed", [TASK_CANCELLED] = "cancelled"};
     lua_State *co = task->co;
     if (task->end_status == TASK_DONE) {
         int count = lua_gettop(co);
-        lua_pushinteger(L, count);
-        lua_setfield(L, -2, "n");
+        if (count != 0) {
+            lua_pushinteger(L, count);
+            lua_setfield(L, -2, "n");
+        }
         for (int i = count; i > 0; i--) {
             lua_xmove(co, L, 1);
             lua_rawseti(L, -2, i);
@@ -265,10 +318,10 @@ static void fill_handle(struct task *task, lua_State *L)
         lua_setfield(L, -2, "err");
         lua_pushfstring(L, "%s:%d", task->site, task->site_line);
         lua_setfield(L, -2, "site");
+        lua_pushstring(L, task->end_status == TASK_FAILED ? "failed" : "cancelled");
+        lua_setfield(L, -2, "state");
     }
-    lua_pushstring(L, states[task->end_status]);
-    lua_setfield(L, -2, "state");
-    lua_pushnil(L);
+    lua_pushboolean(L, false);
     lua_rawseti(L, -2, 0); /* no task behind it any more */
 }
 

@@ -118,6 +118,7 @@ struct task {
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
+    bool is_nesting;   /* inside task_wait_for_tasks: its coroutine has not yielded */
     uint64_t begun_ms; /* by the loop's clock */
     uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
@@ -147,6 +148,9 @@ struct vm *task_check(lua_State *L);
 /* The same; NULL with the error value pushed instead of a raise. */
 struct vm *task_try_check(lua_State *L);
 int task_wait(lua_State *L, struct op *op);
+/* The same for what other tasks end. Those that are ready run first, in their order, from here:
+ * when that was all there was to wait for, nothing yields. */
+int task_wait_for_tasks(lua_State *L, struct op *op);
 /* Takes the running task's own op, of the kind WAIT_PASSIVE, for the next task_wait. */
 struct own_op *task_own_op(struct vm *vm, void (*release)(struct op *op));
 /* An op that ends with `true` when that task has ended; for task_wait. */
@@ -169,8 +173,9 @@ void op_complete(struct op *op, int nresults);
 void op_fail(struct op *op, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Where in a user's file L stands; false, and nothing changed, when it stands in none. */
-bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line);
+/* Where in a user's file L, which runs one of our C functions, stands; false, and nothing changed,
+ * when it stands in none. The frames below `level` are known to be ours. */
+bool task_find_site(lua_State *L, int level, char site[TASK_SITE_BYTES], int *line);
 /* The same with the function of moonloop's that is called there, "" for none. */
 bool task_find_call(lua_State *L, char site[TASK_SITE_BYTES], int *line,
                     char called[TASK_SITE_BYTES]);

@@ -127,7 +127,7 @@ void task_push_unyieldable(lua_State *L)
     /* LuaJIT makes "error in error handling" of whatever an error handler raises. */
     const char *what = lua_tostring(L, -2);
     if (strncmp(what, handler_way_out, sizeof("an error handler") - 1) == 0 &&
-        task_find_site(L, site, &line))
+        task_find_site(L, 1, site, &line))
         log_error("%s:%d: cannot wait inside %s", site, line, what);
     lua_remove(L, -2);
 }

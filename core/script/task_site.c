@@ -4,6 +4,7 @@
  */
 #include "script/task_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { LEVELS_SEARCHED = 12 };
@@ -15,40 +16,54 @@ static bool is_ours(const struct vm *vm, const lua_Debug *where)
            where->source[len + 1] == '/';
 }
 
-/* The innermost frame of a user's own on that stack; the function of ours that it has called is in
- * `called`, "" for none. */
-static bool find_user_frame(const struct vm *vm, lua_State *L, lua_Debug *where,
-                            char called[TASK_SITE_BYTES])
+/* The innermost frame of a user's own on that stack, from `level` on. */
+static bool find_user_frame(const struct vm *vm, lua_State *L, int level, lua_Debug *where)
+{
+    for (int end = level + LEVELS_SEARCHED; level < end && lua_getstack(L, level, where) != 0;
+         level++)
+        if (lua_getinfo(L, "Sl", where) != 0 && *where->what != 'C' && !is_ours(vm, where))
+            return true;
+    return false;
+}
+
+/* The same, with the function of ours that it has called in `called`, "" for none. */
+static bool find_call(const struct vm *vm, lua_State *L, lua_Debug *where,
+                      char called[TASK_SITE_BYTES])
 {
     *called = '\0';
     for (int level = 0; level < LEVELS_SEARCHED && lua_getstack(L, level, where) != 0; level++) {
-        if (lua_getinfo(L, "Sln", where) == 0)
+        if (lua_getinfo(L, "Sln", where) == 0 || *where->what == 'C')
             continue;
-        bool is_c = *where->what == 'C';
-        if (!is_c && !is_ours(vm, where))
+        if (!is_ours(vm, where))
             return true;
-        if (!is_c && where->name != NULL) {
-            strncpy(called, where->name, TASK_SITE_BYTES - 1);
-            called[TASK_SITE_BYTES - 1] = '\0';
-        }
+        if (where->name != NULL)
+            snprintf(called, TASK_SITE_BYTES, "%s", where->name);
     }
     return false;
 }
 
-bool task_find_site(lua_State *L, char site[TASK_SITE_BYTES], int *line)
+static void copy_site(const lua_Debug *where, char site[TASK_SITE_BYTES], int *line)
 {
-    char called[TASK_SITE_BYTES];
-    return task_find_call(L, site, line, called);
+    memcpy(site, where->short_src, TASK_SITE_BYTES);
+    *line = where->currentline;
+}
+
+bool task_find_site(lua_State *L, int level, char site[TASK_SITE_BYTES], int *line)
+{
+    lua_Debug where;
+    if (!find_user_frame(VM_UPVALUE(L), L, level, &where))
+        return false;
+    copy_site(&where, site, line);
+    return true;
 }
 
 bool task_find_call(lua_State *L, char site[TASK_SITE_BYTES], int *line,
                     char called[TASK_SITE_BYTES])
 {
     lua_Debug where;
-    if (!find_user_frame(vm_of(L), L, &where, called))
+    if (!find_call(VM_UPVALUE(L), L, &where, called))
         return false;
-    memcpy(site, where.short_src, TASK_SITE_BYTES);
-    *line = where.currentline;
+    copy_site(&where, site, line);
     return true;
 }
 
@@ -57,11 +72,12 @@ static void push_where(lua_State *L, lua_State *at, const struct task *task)
 {
     lua_Debug where;
     char called[TASK_SITE_BYTES];
-    if (!find_user_frame(task->vm, at, &where, called)) {
+    if (find_call(task->vm, at, &where, called))
+        lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
+    else if (task->site[0] != '\0') /* a tail call has left no frame of the user's */
+        lua_pushfstring(L, "what was spawned at %s:%d", task->site, task->site_line);
+    else
         task_push_name(L, task);
-        return;
-    }
-    lua_pushfstring(L, "%s:%d", where.short_src, where.currentline);
     if (*called != '\0') {
         lua_pushfstring(L, " in %s", called);
         lua_concat(L, 2);

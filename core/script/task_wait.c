@@ -49,7 +49,7 @@ struct vm *task_check(lua_State *L)
     return vm;
 }
 
-int task_wait(lua_State *L, struct op *op)
+void op_begin(struct op *op, lua_State *L)
 {
     struct task *task = VM_UPVALUE(L)->current;
     ENSURE(task->op == NULL);
@@ -57,6 +57,12 @@ int task_wait(lua_State *L, struct op *op)
     task->op = op;
     task->waiting_in = L;
     loop_wait_begins(task->vm->loop, op->kind);
+}
+
+int task_wait(lua_State *L, struct op *op)
+{
+    struct task *task = VM_UPVALUE(L)->current;
+    op_begin(op, L);
     if (L == task->co)
         return lua_yield(L, 0);
     /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */

@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CHAINS = 256,
-    MESSAGES_PER_TURN = 1000, /* read from other workers before the loop goes round */
+    MESSAGES_PER_TURN = 1000, /* read from other workers before the loop goes round, */
+    MS_PER_TURN = 5,          /* or for so long, looked at */
+    MESSAGES_PER_CLOCK = 16,  /* every so many messages */
     LOOK_MS = 1000,           /* a bell that a killed worker did not ring any more */
 };
 
@@ -151,16 +154,24 @@ static void deliver(struct topics *topics, struct str name, struct str bytes, ui
     delivery_deinit(&delivery);
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* From other workers, and from threads of this one. A subscriber that is quick enough receives each
  * message before the next is read. */
 static void read_messages(struct topics *topics)
 {
     struct mailbox_message message;
+    uint64_t end_us = now_us() + MS_PER_TURN * 1000;
     mailbox_hush(topics->post);
-    for (int left = MESSAGES_PER_TURN; mailbox_next(topics->post, &message); left--) {
+    for (int count = 1; mailbox_next(topics->post, &message); count++) {
         deliver(topics, message.topic, message.bytes, message.nlost);
         wake_all(topics);
-        if (left == 0) {
+        if (count == MESSAGES_PER_TURN || (count % MESSAGES_PER_CLOCK == 0 && now_us() >= end_us)) {
             mailbox_ring_self(topics->post);
             return;
         }

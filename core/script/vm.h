@@ -60,6 +60,8 @@ struct vm {
     struct link ready;    /* tasks that can go on, first come first served */
     struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
     bool is_running_ready;
+    uint32_t slices_left; /* of this turn of the loop */
+    uint32_t nesting;     /* waits on the C stack that let ready tasks run */
     uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;

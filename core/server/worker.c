@@ -18,11 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
+    ORPHAN_SECONDS = 5, /* more than the grace of a drain, for one that nobody watches */
     BEAT_MS = 1000,
     RETIRE_MS = 1000, /* a slot that is scaled away accepts as long: handshakes may be under way */
     ROUTES_BYTES = 512,
@@ -358,9 +360,31 @@ static void close_worker(struct worker *worker)
     close(worker->signal_fd);
 }
 
+/* ---- without a master ---- */
+
+static unsigned int orphan_seconds;
+
+/* The kernel's word that the master is gone, also to a worker whose loop is stuck. The next alarm
+ * ends the process. */
+static void on_orphaned(int number)
+{
+    signal(number, SIG_DFL);
+    alarm(orphan_seconds);
+}
+
+/* Nobody replaces a worker without a master: it has its grace to drain, and then has to go by
+ * itself, whatever it is stuck in. */
+static void expect_orphaning(const struct config *config)
+{
+    orphan_seconds = config->graceful_timeout_ms / 1000 + ORPHAN_SECONDS;
+    signal(SIGALRM, on_orphaned);
+    prctl(PR_SET_PDEATHSIG, SIGALRM); /* a master that is gone already closes our socket */
+}
+
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
+    expect_orphaning(boot->config);
     open_worker(&worker);
     if (prepare(&worker, boot->generation, boot->snapshot_fd))
         loop_run(worker.loop);

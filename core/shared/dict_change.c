@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    PAGE_BYTES = 4096,
     NODE_BYTES = 16,    /* what LMDB keeps beside key and data */
     LARGE_BYTES = 2000, /* from there on data has pages of its own */
     TRIES = 16,         /* evictions before "full" */
@@ -27,7 +26,7 @@ uint64_t dict_cost(size_t key_bytes, size_t data_bytes, uint8_t type)
 {
     uint64_t bytes = NODE_BYTES + key_bytes + data_bytes;
     if (data_bytes >= LARGE_BYTES)
-        bytes = (bytes + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+        bytes = (bytes + DICT_PAGE_BYTES) / DICT_PAGE_BYTES * DICT_PAGE_BYTES;
     return type == DICT_COUNTER ? bytes + DICT_CELL_BYTES : bytes;
 }
 
@@ -83,7 +82,9 @@ int dict_change_attempt(struct dict *dict, struct dict_change *change)
     change->is_dirty = false;
     change->nfrozen = 0;
     change->fresh = NULL;
-    int code = mdb_txn_begin(dict->env, NULL, 0, &change->txn);
+    int code = dict_reserve(dict, change->need, change->is_urgent || change->need == 0);
+    if (code == 0)
+        code = mdb_txn_begin(dict->env, NULL, 0, &change->txn);
     if (code != 0)
         return dict_status(code);
     int result = change->apply(change);
@@ -117,14 +118,16 @@ int dict_change_run(struct dict *dict, struct dict_change *change)
     int status = dict_lock(dict);
     if (status < 0)
         return status;
+    change->is_urgent = dict->state->is_starved;
     for (int tries = 0;; tries++) {
         if ((status = dict_make_room(dict, change->need)) >= 0)
             status = dict_change_attempt(dict, change);
         if (status != -ENOSPC || tries == TRIES)
             break;
         mdb_reader_check(dict->env, NULL); /* of the dead, who keep old pages from being used */
-        if (dict_evict(dict) <= 0)
+        if (change->is_urgent && dict_evict(dict) <= 0)
             break;
+        change->is_urgent = true;
     }
     keep_house(dict);
     dict_unlock(dict);

@@ -60,41 +60,49 @@ static const char *place(void)
     return named != NULL && is_writable(named) ? named : "/tmp";
 }
 
-static void remove_directory(const char *path)
+static int open_directory(int parent, const char *name)
 {
-    char name[4096];
-    for (uint32_t i = 0; i < DICT_HOME_FILES; i++) {
-        snprintf(name, sizeof(name), "%s/%s", path, files[i]);
-        unlink(name);
-    }
-    rmdir(path);
+    return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void remove_directory(int parent, const char *name)
+{
+    int dir = open_directory(parent, name);
+    if (dir < 0)
+        return;
+    for (uint32_t i = 0; i < DICT_HOME_FILES; i++)
+        unlinkat(dir, files[i], 0);
+    close(dir);
+    unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 /* Whether a process has the dictionary open: workers may live a little longer than their master. */
-static bool is_in_use(const char *path)
+static bool is_in_use(int dir)
 {
-    char name[4096];
-    snprintf(name, sizeof(name), "%s/state", path);
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     bool is_locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0)
         close(fd);
     return is_locked;
 }
 
-static void remove_if_dead(const char *parent, const char *name)
+static void remove_if_dead(int parent, const char *name)
 {
-    char path[4096];
     int pid = 0;
     unsigned long long started = 0;
     struct stat info;
     if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 ||
         sscanf(name + sizeof(prefix) - 1, "%d-%llu-", &pid, &started) != 2)
         return;
-    snprintf(path, sizeof(path), "%s/%s", parent, name);
-    if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() &&
-        dict_home_started(pid) != started && !is_in_use(path))
-        remove_directory(path);
+    int dir = open_directory(parent, name);
+    if (dir < 0)
+        return;
+    /* Root's server may have given its own away to the user of its workers. */
+    bool is_ours = fstat(dir, &info) == 0 && (info.st_uid == geteuid() || geteuid() == 0);
+    bool is_dead = is_ours && dict_home_started(pid) != started && !is_in_use(dir);
+    close(dir);
+    if (is_dead)
+        remove_directory(parent, name);
 }
 
 static void remove_dead(const char *parent)
@@ -103,7 +111,7 @@ static void remove_dead(const char *parent)
     if (list == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(list)) != NULL;)
-        remove_if_dead(parent, entry->d_name);
+        remove_if_dead(dirfd(list), entry->d_name);
     closedir(list);
 }
 
@@ -204,7 +212,7 @@ const char *dict_home_file(uint32_t index)
 void dict_home_leave(void)
 {
     if (home.path != NULL && home.owner == getpid())
-        remove_directory(home.path);
+        remove_directory(AT_FDCWD, home.path);
     if (home.owner == getpid())
         home.owner = 0;
 }

@@ -20,7 +20,10 @@
 enum {
     DICT_STATE_BYTES = 4096,
     DICT_CELLS_CHUNK = 1024, /* so many get memory at a time: a full tmpfs is an error, no SIGBUS */
-    DICT_BATCH = 64,         /* entries that one step of the hand looks at */
+    DICT_PAGE_BYTES = 4096,
+    DICT_RESERVE_BYTES =
+        160 << 10,   /* of pages: more than a transaction takes that removes a batch */
+    DICT_BATCH = 16, /* entries that one step of the hand looks at */
 };
 
 /* The first page of `state`. All but the mutex is read and written under it. */
@@ -28,10 +31,12 @@ struct dict_state {
     char magic[8];
     uint32_t version;
     uint32_t is_synced;     /* a write ends when it is on the disk; then there are no cells */
+    uint32_t is_starved;    /* the file system is full: a third of data.mdb is the limit */
     uint32_t needs_recount; /* somebody died with the lock: sums and cells may be wrong */
     pthread_mutex_t mutex;
     uint64_t limit_bytes;
     uint64_t used_bytes;
+    uint64_t file_bytes; /* of data.mdb, that have memory or a place on the disk */
     uint64_t evicted;
     uint64_t expired;
     uint64_t recovered;   /* how often somebody died with the lock */
@@ -79,13 +84,22 @@ struct dict_entry {
 
 /* ---- dict_env.c ---- */
 
+/* Memory or a place on the disk for these bytes of a file: 0 or an errno. */
+int dict_allocate(int fd, uint64_t from, uint64_t bytes);
 MDB_txn *dict_reader(struct dict *dict, int *status); /* this thread's; end with mdb_txn_reset */
+bool dict_readers_prepare(void);
+void dict_readers_forget(void);
 int dict_lock(struct dict *dict);
 void dict_unlock(struct dict *dict);
 int dict_status(int code); /* LMDB's or the system's to ours */
 /* A cell for an entry, started; NULL when none is to be had. */
 struct dict_cell *dict_cell_take(struct dict *dict, double value, uint64_t expiry_ms);
 void dict_cell_give(struct dict *dict, struct dict_cell *cell);
+
+/* Makes sure that the pages of a transaction which adds `need` bytes exist: beyond them, writing to
+ * the map would be a SIGBUS. Leaves something for those that only remove; urgent ones take half of
+ * that. */
+int dict_reserve(struct dict *dict, uint64_t need, bool is_urgent);
 
 /* ---- dict_change.c ---- */
 
@@ -96,6 +110,7 @@ struct dict_change {
     MDB_txn *txn;
     int (*apply)(struct dict_change *change);
     uint64_t need;  /* bytes that it may add */
+    bool is_urgent; /* room was made for it: it may use what is reserved */
     int64_t growth; /* bytes that it has added; set by apply */
     bool is_dirty;  /* to be committed */
     uint32_t nfrozen;

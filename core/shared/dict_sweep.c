@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLEAR_BATCH = DICT_BATCH, SPARED_AT_MOST = 2 };
+enum {
+    SPARED_AT_MOST = 2,
+    STARVED_SHARE = 3, /* of the file is entries then: pages are half full or more, some are free */
+};
 
 struct hand_step {
     struct dict_change change; /* first, so that it can be cast */
@@ -154,7 +157,11 @@ int dict_evict(struct dict *dict)
 int dict_make_room(struct dict *dict, uint64_t need)
 {
     struct dict_state *state = dict->state;
-    while (need > 0 && state->used_bytes + need > state->limit_bytes) {
+    uint64_t limit = state->limit_bytes;
+    uint64_t starved = (state->file_bytes - DICT_RESERVE_BYTES) / STARVED_SHARE;
+    if (state->is_starved && limit > starved)
+        limit = starved;
+    while (need > 0 && state->used_bytes + need > limit) {
         int removed = dict_evict(dict);
         if (removed <= 0)
             return removed < 0 ? removed : -ENOSPC;

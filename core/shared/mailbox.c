@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { RING_BYTES = 2 << 20, RING_BYTES_MIN = 64 << 10, PAGE = 4096 };
+enum { RING_BYTES = 2 << 20, RING_BYTES_MIN = 64 << 10, PAGE = 4096, RINGS_PER_LOOK = 100 };
 
 /* ---- memory ---- */
 
@@ -131,7 +131,8 @@ int mailbox_bell_fd(const struct mailbox_post *post)
 void mailbox_hush(struct mailbox_post *post)
 {
     char bytes[16];
-    while (recv(post->bell_fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0)
+    int left = RINGS_PER_LOOK; /* a stranger may ring faster than we can listen */
+    while (left-- > 0 && recv(post->bell_fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0)
         ;
     atomic_store(&post->mailbox->seats[post->seat].is_rung, 0);
     atomic_thread_fence(memory_order_seq_cst); /* what is written from now on rings */

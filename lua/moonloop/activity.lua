@@ -17,6 +17,7 @@ local listers = {}
 ---@field runs? integer how often it has begun
 ---@field since? number Unix time in seconds of when the present run began
 ---@field next_run? number Unix time in seconds
+---@field label? string what the core calls its jobs; default: kind and name
 ---@field detail? string what else is worth a look: the last error, how long a queue is
 
 ---Adds a source of lines. Once per kind; a later one replaces it.
@@ -62,20 +63,21 @@ end
 local function list_tasks(listed)
     local rows, lines = {}, {}
     for _, row in ipairs(listed) do
-        lines[row.kind .. " " .. row.name] = row
+        lines[row.label or row.kind .. " " .. row.name] = row
     end
     local tasks, left = core.tasks(MAX_TASKS)
     for _, task in ipairs(tasks) do
         local line = task.kind == "job" and lines[task.name]
         if line then
             line.detail = line.detail or detail_of(task)
-        elseif not (task.kind == "after" and task.name:find(" (clock)", 1, true)) then
+        elseif task.kind ~= "helper" then
             task.detail = detail_of(task)
             rows[#rows + 1] = task
         end
     end
     if left > 0 then
-        rows[#rows + 1] = { kind = "task", name = ("(beyond the first %d)"):format(MAX_TASKS), state = "", count = left }
+        local name = ("(beyond the first %d)"):format(MAX_TASKS)
+        rows[#rows + 1] = { kind = "task", name = name, state = "", count = left }
     end
     return rows
 end

@@ -26,13 +26,7 @@ local function check_options(options, known, what, level)
     for name, value in pairs(options) do
         local expected = known[name]
         if not expected then
-            local names = {}
-            for each in pairs(known) do
-                names[#names + 1] = each
-            end
-            table.sort(names)
-            error(("unknown option %q of %s; there are %s"):format(tostring(name), what,
-                table.concat(names, ", ")), level + 1)
+            error(require("moonloop.options").unknown(what, name, known), level + 1)
         elseif type(value) ~= expected then
             error(("option %s of %s: expected a %s, got a %s"):format(name, what, expected, type(value)),
                 level + 1)

@@ -6,6 +6,7 @@ local activity = require("moonloop.activity")
 local core = require("moonloop.core.job")
 local cron = require("moonloop.util.cron")
 local errors = require("moonloop.util.errors")
+local log = require("moonloop.log")
 local options_of = require("moonloop.background.options")
 local service = require("moonloop.background.service")
 local timer = require("moonloop.background.timer")
@@ -39,6 +40,10 @@ end
 
 local function begin(app, entry)
     local key = key_of(app, entry.kind, entry.name)
+    if has_left and (entry.kind ~= "background" or entry.is_declared) then
+        entry:quiesce() -- by a request or an on_start that is still under way: it would never end
+        return
+    end
     live[key] = entry
     entry:begin({ name = app.name, limit = M.limit_of(app.name) }, key, saved[key])
     saved[key] = nil
@@ -272,7 +277,10 @@ function M.begin(app)
         return
     end
     for _, entry in ipairs(app.jobs and app.jobs.list or {}) do
-        begin(app, entry)
+        local ok, err = pcall(begin, app, entry) -- say that the shared dictionary is full
+        if not ok then
+            log.error(("%s does not begin: %s"):format(entry.label, errors.message(err)), { app = app.name })
+        end
     end
     drop(function(name) return name == app.name end)
 end

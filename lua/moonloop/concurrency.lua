@@ -94,13 +94,15 @@ local function outcome(entry, reason)
     return { ok = false, err = entry.err }
 end
 
+local MAP_OPTIONS = { limit = true, deadline = true, settle = true }
+
 local function check_map(list, fn, options)
     if type(list) ~= "table" or type(fn) ~= "function" then
         error(("map: expected a list and a function, got %s and %s"):format(type(list), type(fn)), 3)
     end
     for name in pairs(options) do
-        if name ~= "limit" and name ~= "deadline" and name ~= "settle" then
-            error(("map: unknown option %s; there are limit, deadline and settle"):format(tostring(name)), 3)
+        if not MAP_OPTIONS[name] then
+            error(require("moonloop.options").unknown("map", name, MAP_OPTIONS), 3)
         end
     end
     local limit = options.limit

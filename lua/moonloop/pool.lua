@@ -160,7 +160,7 @@ function Job:cancel(reason)
 end
 
 local function next_values(job)
-    while not job.has_begun and not rawget(job.task, "state") do
+    while not job.has_begun and not job.task.state do
         task.sleep(0)
     end
     if not job.has_begun then

@@ -83,20 +83,20 @@ local function unpack_value(value, is_table)
 end
 
 ---Keeps where a counter lies.
-local function know(self, key, cell, serial)
+local function know(self, key, cell, cell_serial)
     if not self.counters[key] then
         if self.ncounters >= KNOWN_COUNTERS then
             self.counters, self.ncounters = {}, 0
         end
         self.ncounters = self.ncounters + 1
     end
-    self.counters[key] = new_counter(ffi.cast("struct dict_cell *", cell), serial)
+    self.counters[key] = new_counter(ffi.cast("struct dict_cell *", cell), cell_serial)
 end
 
 local function get_slowly(self, key, default)
-    local value, is_table, _, cell, serial = core.get(self.name, key)
+    local value, is_table, _, cell, cell_serial = core.get(self.name, key)
     if cell then
-        know(self, key, cell, serial)
+        know(self, key, cell, cell_serial)
     end
     if value == nil then
         return default
@@ -175,9 +175,9 @@ end
 
 local function incr_slowly(self, key, by, options)
     local ttl, init = incr_options(options)
-    local result, cell, serial = core.incr(self.name, key, by, init, ttl, self.is_pinned)
+    local result, cell, cell_serial = core.incr(self.name, key, by, init, ttl, self.is_pinned)
     if cell then
-        know(self, key, cell, serial)
+        know(self, key, cell, cell_serial)
     end
     return result
 end

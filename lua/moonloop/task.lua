@@ -47,14 +47,17 @@ local Task = { __name = "moonloop.Task", __transfer = false }
 ---`deadlock`, with the ring, when the wait could never end.
 ---@return any ... what it returned
 function Task:wait()
-    if not rawget(self, "state") then
-        settle(core.wait(self))
+    if rawget(self, 0) then
+        local ok, err = core.wait(self)
+        if not ok then
+            error(err, 0)
+        end
     end
-    if self.state == "done" then
-        return unpack(self, 1, self.n)
+    if rawget(self, "state") then
+        self.is_seen = true
+        error(self.err, 0)
     end
-    self.is_seen = true
-    error(self.err, 0)
+    return unpack(self, 1, self.n)
 end
 
 ---Asks it to end: its wait, and every later one, raises `cancelled`. Returns at once; harmless when it
@@ -65,25 +68,29 @@ function Task:cancel(reason)
 end
 
 function Task.__index(self, key)
-    if key == "status" then
-        return rawget(self, "state") or core.status(self)
+    if key == "state" then
+        return not rawget(self, 0) and "done" or nil
+    elseif key == "status" then
+        return rawget(self, "state") or (rawget(self, 0) and core.status(self)) or "done"
     end
     return Task[key]
 end
 
-local function new_task(what, scope, fn, ...)
-    local task = setmetatable({}, Task)
-    if type(fn) == "string" then
-        task.name = fn
-        if type((...)) ~= "function" then
-            error(what .. ": expected a function after the name, got " .. type((...)), 3)
-        end
-        core.spawn(task, scope, ...)
-    elseif type(fn) == "function" then
-        core.spawn(task, scope, fn, ...)
-    else
-        error(what .. ": expected a function, got " .. type(fn), 3)
+---A handle as C fills it: [0] is what is behind it, false when it has ended; then [1..n] are its results, or `state`
+---is "failed" or "cancelled" and `err` says why.
+local function new_handle()
+    return setmetatable({ [0] = false, n = 0 }, Task)
+end
+
+local function spawn_named(what, scope, name, fn, ...)
+    if type(name) ~= "string" then
+        error(what .. ": expected a function, got " .. type(name), 3)
+    elseif type(fn) ~= "function" then
+        error(what .. ": expected a function after the name, got " .. type(fn), 3)
     end
+    local task = new_handle()
+    task.name = name
+    core.spawn(task, scope, fn, ...)
     return task
 end
 
@@ -94,7 +101,12 @@ end
 ---@param ... any at most 200
 ---@return moonloop.Task
 function M.spawn(fn, ...)
-    local task = new_task("spawn", nil, fn, ...)
+    if type(fn) ~= "function" then
+        local named = spawn_named("spawn", nil, fn, ...)
+        return named
+    end
+    local task = new_handle()
+    core.spawn(task, nil, fn, ...)
     return task
 end
 
@@ -103,7 +115,8 @@ end
 ---@param ... any at most 200
 ---@return moonloop.Task
 function M.spawn_detached(fn, ...)
-    local task = new_task("spawn", false, fn, ...)
+    local task = new_handle()
+    core.spawn(task, false, fn, ...)
     return task
 end
 
@@ -118,7 +131,12 @@ Scope.__index = Scope
 ---@param ... any at most 200
 ---@return moonloop.Task
 function Scope:spawn(fn, ...)
-    local task = new_task("scope:spawn", self[1], fn, ...)
+    if type(fn) ~= "function" then
+        local named = spawn_named("scope:spawn", self[1], fn, ...)
+        return named
+    end
+    local task = new_handle()
+    core.spawn(task, self[1], fn, ...)
     return task
 end
 
@@ -228,6 +246,11 @@ function M.scope(options, fn)
     end
     if type(options) ~= "table" or type(fn) ~= "function" then
         error("scope: expected a function, or options and a function", 2)
+    end
+    for name in pairs(options) do
+        if name ~= "deadline" then
+            error(require("moonloop.options").unknown("scope", name, { "deadline" }), 2)
+        end
     end
     return finish(M.enclose(options.deadline, true, false, fn))
 end

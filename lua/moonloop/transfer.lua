@@ -15,6 +15,8 @@
 local buffer = require("string.buffer")
 local environment = require("moonloop.environment")
 local funcinfo = require("jit.util").funcinfo
+local prototype = require("moonloop.prototypes").of
+local serial = require("moonloop.util.serial")
 
 local ffi = require("ffi")
 
@@ -35,37 +37,6 @@ local NOUNS = { thread = "coroutine" }
 ---@class moonloop.transfer.Side
 ---@field put fun(bytes: string): integer? keeps the bytecode of a function for the other side
 ---@field get fun(number: integer): string what the other side has put
-
--- What is known of a function: { count =, label =, number =, bytes =, is_put = }. By prototype, so that closures
--- made again and again are one; by closure as well, which is quicker.
-local by_closure = setmetatable({}, { __mode = "k" })
-local by_proto = setmetatable({}, { __mode = "k" })
-
-local function describe(fn)
-    local info = debug.getinfo(fn, "uS")
-    return { count = info.nups, label = info.short_src .. ":" .. info.linedefined }
-end
-
-local function bytes_of(fn, known)
-    return string.char(known.count) .. string.dump(fn)
-end
-
----@return { number: integer?, bytes: string?, count: integer, label: string }
-local function prototype(fn, put)
-    local known = by_closure[fn]
-    if not known then
-        local proto = funcinfo(fn).proto
-        known = by_proto[proto] or describe(fn)
-        by_proto[proto], by_closure[fn] = known, known
-    end
-    if put and not known.is_put then
-        known.number, known.is_put = put(bytes_of(fn, known)), true
-    end
-    if not known.bytes and not (put and known.number) then
-        known.bytes = bytes_of(fn, known)
-    end
-    return known
-end
 
 ---@class moonloop.transfer.Packer
 ---@field put? fun(bytes: string): integer?
@@ -122,7 +93,8 @@ local function class_of(value)
     return type(value) == "table" and type(meta) == "table" and rawget(meta, "__name") or nil
 end
 
-function Packer:refuse(number, noun)
+---@param reason? string
+function Packer:refuse(number, noun, reason)
     local parts, parent = {}, self.parents[number]
     local class = parent ~= 0 and self.steps[number] == "key" and class_of(self.values[parent])
     if class then -- what an object is made of says little to who uses it
@@ -133,7 +105,7 @@ function Packer:refuse(number, noun)
         number = self.parents[number]
     end
     local way = table.concat(parts):gsub("^, ", "")
-    error({ refused = ("%s: cannot send a %s to another VM"):format(way, noun) }, 0)
+    error({ refused = ("%s: cannot send a %s to another VM%s"):format(way, noun, reason or "") }, 0)
 end
 
 ---The number of the object for a value; new ones are filled later, so that no depth is too deep.
@@ -227,11 +199,14 @@ local function transfer_of(value)
     end
 end
 
-local function made(how, module, field, ...)
-    return {
-        made = module, field = field, app = environment.app_of(getfenv(how)),
-        args = buffer.encode({ n = select("#", ...), ... }),
-    }
+---An object that is made anew by what its class's __transfer has said.
+function Packer:fill_made(number, how, module, field, ...)
+    local ok, args = pcall(serial.encode, { n = select("#", ...), ... })
+    if not ok or type(module) ~= "string" or type(field) ~= "string" then
+        self:refuse(number, class_of(self.values[number]) or type(self.values[number]),
+            ": its __transfer has to give the names of a module and of a function in it, then plain values")
+    end
+    return { made = module, field = field, app = environment.app_of(getfenv(how)), args = args }
 end
 
 local function noun_of(value)
@@ -254,7 +229,7 @@ function Packer:fill(value, number)
     end
     local how = transfer_of(value)
     if how then
-        return made(how, how(value))
+        return self:fill_made(number, how, how(value))
     elseif how == false then
         self:refuse(number, class_of(value) or type(value) .. " of this kind")
     end

@@ -206,6 +206,29 @@ describe("a tick that finds a run under way", function()
     end)
 end)
 
+describe("runs of a timer", function()
+    it("come one at a time, and none is forgotten, in whatever order tasks go on", function()
+        testing.explore(60, function()
+            local app, depth, deepest, begun = moonloop.app(), 0, 0, 0
+            local function work()
+                depth, begun = depth + 1, begun + 1
+                deepest = math.max(deepest, depth)
+                moonloop.sleep(math.random() * 3)
+                depth = depth - 1
+            end
+            local queue = app:every(1, work, { overlap = "queue" })
+            moonloop.sleep(2 + math.random() * 40)
+            local runs, queued = queue.runs, queue.queued
+            queue:stop()
+            moonloop.sleep(10)
+            assert.equal(1, deepest)
+            assert.equal(0, depth)
+            assert.equal(begun, queue.runs)
+            assert.is_true(queue.runs == runs and queue.queued == 0, runs .. " and " .. queued .. " that waited")
+        end)
+    end)
+end)
+
 describe("app:cron", function()
     local NOON = calendar.seconds(2026, 3, 28, 12)
 

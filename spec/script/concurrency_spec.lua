@@ -131,6 +131,8 @@ describe("map", function()
 
     it("refuses unknown options and limits that are none", function()
         assert.matches("unknown option timeout", error_of(moonloop.map, {}, forever, { timeout = 1 }))
+        assert.matches("scope: unknown option deadlin; did you mean deadline?",
+            error_of(moonloop.scope, { deadlin = 1 }, forever), 1, true)
         assert.matches("limit", error_of(moonloop.map, {}, forever, { limit = 0 }))
         assert.matches("expected a list", error_of(moonloop.map, nil, forever))
     end)

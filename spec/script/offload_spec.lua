@@ -213,6 +213,16 @@ describe("offload", function()
         assert.equal("argument 1: cannot send a moonloop.Channel to another VM", why(print, moonloop.channel(1)))
     end)
 
+    it("refuses objects whose class says nothing of use", function()
+        for _, answer in ipairs({ { "math" }, { 1, 2 }, { "math", "abs", print }, {} }) do
+            local object = setmetatable({}, { __name = "Odd", __transfer = function()
+                return unpack(answer)
+            end })
+            assert.matches("argument 1.x: cannot send a Odd to another VM: its __transfer has to give the names",
+                failure(offload, print, { x = object }), 1, true)
+        end
+    end)
+
     it("takes functions in tables, functions that call each other, and metamethods", function()
         local is_odd
         local function is_even(n)

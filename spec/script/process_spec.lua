@@ -254,7 +254,8 @@ describe("the end of a process", function()
         local path = support.directory() .. "/script.lua"
         support.write(path, 'print(require("moonloop").process.run({ "sh", "-c", "exit 5" }).status)')
         assert.equal("5\n", process.run({ "python3", "-c",
-            "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+            "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+                .. " os.execv(sys.argv[1], sys.argv[1:])",
             require("spec.support.server").binary, "run", path }).stdout)
     end)
 

@@ -248,6 +248,45 @@ describe("a wait that would never end", function()
 end)
 
 describe("many tasks", function()
+    it("run in the order in which they became ready, whoever is waited for", function()
+        local order = {}
+        local function note(name)
+            return function() order[#order + 1] = name end
+        end
+        moonloop.spawn(note("a"))
+        local b = moonloop.spawn(note("b"))
+        moonloop.spawn(function()
+            order[#order + 1] = "c"
+            moonloop.spawn(note("child of c")):wait() -- after those that were ready before it
+            order[#order + 1] = "c again"
+        end)
+        moonloop.spawn(note("d"))
+        b:wait()
+        order[#order + 1] = "main"
+        moonloop.sleep(0)
+        assert.same({ "a", "b", "c", "d", "main", "child of c", "c again" }, order)
+    end)
+
+    it("are cancelled, or cancel, while others wait for them", function()
+        local waiter
+        local other = moonloop.spawn(function() waiter:cancel("by whom it waits for") end)
+        local code
+        waiter = moonloop.spawn(function()
+            code = select(2, message_of(other.wait, other))
+            return "went on"
+        end)
+        -- Both are ready: `other` runs first and cancels one that has not begun.
+        assert.equal("cancelled", select(2, message_of(waiter.wait, waiter)))
+        assert.is_nil(code)
+        waiter = moonloop.spawn(function()
+            local canceller = moonloop.spawn(function() waiter:cancel("while it waits") end)
+            code = select(2, message_of(canceller.wait, canceller))
+            moonloop.sleep(0)
+        end)
+        assert.equal("cancelled", select(2, message_of(waiter.wait, waiter)))
+        assert.equal("cancelled", code)
+    end)
+
     it("do not starve timers when ready ones follow each other for ever", function()
         local is_over = false
         local spinner = moonloop.spawn(function()

@@ -217,6 +217,23 @@ describe("a topic", function()
         assert.truthy(err.message:find("subscribe in the handler", 1, true))
     end)
 
+    it("can be published to from a pool of processes, but not subscribed to there", function()
+        local pool, sub = moonloop.pool({ kind = "process", size = 1, name = "topics" }), subscribe()
+        pool:run(function()
+            for i = 1, 100 do
+                require("moonloop").topic("spec"):publish({ i })
+            end
+        end)
+        for i = 1, 100 do
+            assert.same({ { i }, 0 }, { sub:recv() })
+        end
+        local err = err_of(pool.run, pool, function()
+            require("moonloop").topic("spec"):subscribe()
+        end)
+        assert.equal("misuse", err.code)
+        pool:close()
+    end)
+
     it("names what cannot be sent, and where it is", function()
         local ring = {}
         ring.next = { ring }

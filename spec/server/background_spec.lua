@@ -20,7 +20,8 @@ describe("background work of a server", function()
     after_each(server.clean)
 
     local function text_of(text, app_options)
-        return (HEAD:gsub("SAID", site.said):gsub("OPTIONS", app_options or "")) .. text .. "\nreturn app\n"
+        local whole = (HEAD .. text .. "\nreturn app\n"):gsub("SAID", site.said):gsub("OPTIONS", app_options or "")
+        return whole
     end
 
     --- One app `a` of this text, and others that are given whole.
@@ -84,8 +85,8 @@ app:get("/", function() say("request") return "ok" end)
 
     it("of one app does not wait for the on_start of another", function()
         start([[app:background("service", function() say("service") end)]], { apps = {
-            ["A.lua"] = 'local app = require("moonloop").app() app:on_start(function() require("moonloop").sleep(1000) end)'
-                .. " return app",
+            ["A.lua"] = 'local moonloop = require("moonloop") local app = moonloop.app() '
+                .. "app:on_start(function() moonloop.sleep(1000) end) return app",
         } })
         wait_said("service")
     end)
@@ -123,8 +124,8 @@ app:get("/", function() return { timer.failures } end)
     it("is refused by check with file, line and reason when it is wrong", function()
         start("", {})
         for text, expected in pairs({
-            ['app:cron("0 0 30 2 *", print)'] = 'a.lua:9: app:cron("0 0 30 2 *"): it can never run: none of its months has '
-                .. "such a day",
+            ['app:cron("0 0 30 2 *", print)'] = 'a.lua:9: app:cron("0 0 30 2 *"): it can never run: none of its '
+                .. "months has such a day",
             ['app:cron("0 25 * * *", print)'] = 'a.lua:9: app:cron("0 25 * * *"): hour: 25 is not in 0-23',
             ['app:every(0, print)'] = "a.lua:9: app:every: expected 0.001 to 31622400 seconds, got 0",
             ['app:every(5, print, { name = "x" }) app:every(6, print, { name = "x" })'] =
@@ -200,6 +201,26 @@ end)
             assert.same({ "begin 1", "cancelled", "end 1", "begin 2" }, texts)
         end)
 
+        it("replaces what on_start has begun, like what the file declares", function()
+            local text = [[
+app:on_start(function()
+    moonloop.sleep(0)
+    app:background("worker", function() say("begin VERSION") moonloop.sleep(1000) end)
+    app:every(0.05, function() say("tick VERSION") end, { name = "t" })
+end)
+]]
+            start((text:gsub("VERSION", "1")))
+            wait_said("begin 1")
+            wait_said("tick 1")
+            reload((text:gsub("VERSION", "2")))
+            wait_said("begin 2")
+            wait_said("tick 2", 2)
+            process.wait_for("the old generation to be gone", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            assert.equal(1, #said("begin 1"))
+        end)
+
         it("sees a run of the old code that is under way", function()
             local text = [[
 app:every(0.1, function() say("begin VERSION") moonloop.sleep(0.65) say("end VERSION") end, { name = "slow" })
@@ -252,6 +273,49 @@ app:get("/stop", function() return app:background("export", print):stop().name e
             process.wait_for("the old generation to be gone", function()
                 return site:status().workers[1].generations_alive == 1
             end)
+        end)
+
+        it("gives requests of the old code handles that start nothing any more", function()
+            start([[
+local t = app:every(1000, print, { name = "t" })
+app:get("/", function()
+    say("request")
+    while not io.open("SAID.go") do moonloop.sleep(0.02) end
+    local late = app:every(0.01, function() say("late") end, { name = "late" })
+    local ok, err = pcall(t.start, t)
+    return { err.code, late.state, late.runs }
+end)
+]])
+            local connection = site:connect()
+            connection:send("GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_said("request")
+            reload("")
+            process.wait_for("the new code to answer", function() return site:get("/a/").status == 404 end)
+            process.write(site.said .. ".go", "")
+            assert.equal('["closed","waiting",0]', connection:read_response().body)
+            process.wait_for("the old generation to be gone", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            assert.equal(0, #said("late"))
+        end)
+
+        it("leaves nothing of the old generations, many times", function()
+            local text = [[
+app:every(0.01, function() moonloop.sleep(0.005) end, { name = "t", overlap = "queue" })
+app:every(0.01, print, { name = "once", once = "server", jitter = "50%" })
+app:cron("* * * * *", print)
+app:background("service", function() local child = moonloop.spawn(moonloop.sleep, 1000) child:wait() end)
+-- VERSION]]
+            start((text:gsub("VERSION", "1")))
+            for version = 2, 12 do
+                reload((text:gsub("VERSION", tostring(version))))
+            end
+            process.wait_for("one generation", function()
+                return site:status().workers[1].generations_alive == 1
+            end)
+            local out = site:call("ps").out
+            assert.equal(1, select(2, out:gsub("background%s+a: service", "")), out)
+            assert.equal(1, select(2, out:gsub("every%s+a: t ", "")), out)
         end)
 
         it("goes on when the new code is refused", function()
@@ -427,6 +491,26 @@ app:get("/start", function() t:start() return "" end)
             site:get("/a/start")
             wait_said("tick", count + 3)
         end)
+    end)
+
+    it("is shown by moonloop ps", function()
+        start([[
+app:every(1000, print, { name = "beat" })
+app:every(0.05, function() error("no disk") end)
+app:cron("0 3 * * *", print, { name = "report" })
+app:background("service", function() moonloop.sleep(1000) end)
+app:get("/", function(req) req:after({ name = "mail" }, moonloop.sleep, 1000) return "ok" end)
+]])
+        site:get("/a/")
+        site:wait_log("no disk")
+        local out = site:call("ps").out
+        for _, pattern in ipairs({
+            "every%s+a: beat%s+waiting%s+%-%s+0%s+in ", "every%s+a: every 0.05s%s.*last error: apps/a.lua:10: no disk",
+            "cron%s+a: report%s+waiting%s", "background%s+a: service%s+running%s.*at apps/a.lua:12 in sleep",
+            "after%s+a: after mail%s.*for /a/",
+        }) do
+            assert.matches(pattern, out)
+        end
     end)
 
     it("is not for threads: the error says where it goes", function()

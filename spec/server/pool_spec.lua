@@ -57,6 +57,18 @@ app:post("/body/{kind}", function(req)
     local early = req.query.early and req:body()
     return pool_of(req):run(function() return req:body(), early and 200 end)
 end)
+local hits, lock, chat = moonloop.shared("hits"), moonloop.lock("hits"), moonloop.topic("hits")
+app:get("/shared/{kind}", function(req)
+    local heard = chat:subscribe()
+    hits:set("n", 10)
+    local count = pool_of(req):run(function()
+        return lock:with(function()
+            chat:publish("counted")
+            return hits:incr("n")
+        end)
+    end)
+    return { count, hits:get("n"), (heard:recv()) }
+end)
 app:get("/res/{kind}", function(req, res)
     return pool_of(req):run(function() res.status = 201 end)
 end)
@@ -128,6 +140,12 @@ describe("a pool of an app", function()
         end)
     end)
 
+    it("is shown by ps", function()
+        local site = start({ ["pool.lua"] = with_pool('{ name = "kept", size = 3 }') })
+        site:get("/pool/thread")
+        assert.matches("kept.*kind thread, 0 of 3 busy, 0 of 1000 waiting, 0 failed", site:call("ps").out)
+    end)
+
     it("is refused at load when two apps mean different pools by one name", function()
         local site = start({
             ["a.lua"] = with_pool('{ name = "same", size = 1 }'), ["b.lua"] = with_pool('{ name = "same", size = 2 }'),
@@ -160,6 +178,10 @@ for _, kind in ipairs({ "thread", "process" }) do
                 local line = site:wait_log(text):match("[^\n]*" .. text .. "[^\n]*")
                 assert.matches("request_id=" .. id .. " app=in route=/in/log/{kind}", line, 1, true)
             end
+        end)
+
+        it("shares dictionaries, locks and topics with the rest of the server", function()
+            assert.same({ 11, 11, "counted" }, cjson.decode(site:get("/in/shared/" .. kind).body))
         end)
 
         it("has a copy of the request, and its body when that was read before", function()

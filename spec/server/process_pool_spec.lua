@@ -181,13 +181,24 @@ describe("a handler that runs in a process", function()
         assert.equal(site:worker_pids()[1], tonumber(site:get("/a/worker").body))
     end)
 
-    it("is cancelled when its client leaves, and its process serves on", function()
+    --- A client comes and leaves. True when its handler has heard of it before it was killed: a machine that is
+    --- busy may not let it.
+    local function hears_of_leaving()
         local site = start("--processes", "1")
         local connection = ask(site, "/a/long")
         local pid = logged_pid(site, "sleeping")
         connection:close()
-        assert.matches("process " .. pid .. ": woken code=cancelled", site:wait_log("woken"), 1, true)
-        assert.equal(pid, tonumber(site:get("/a/pid").body))
+        local next_pid = tonumber(site:get("/a/pid").body)
+        if site:log():find("was killed", 1, true) then
+            return false
+        end
+        assert.matches("process " .. pid .. ": woken code=cancelled", site:log(), 1, true)
+        assert.equal(pid, next_pid)
+        return true
+    end
+
+    it("is cancelled when its client leaves, and its process serves on", function()
+        assert.is_true(hears_of_leaving() or hears_of_leaving() or hears_of_leaving() or hears_of_leaving())
     end)
 
     it("runs the code of the generation that its request came in on", function()
@@ -217,16 +228,16 @@ describe("a handler that runs in a process", function()
             assert.equal(0, site:call("reload", "--wait").code)
             assert.equal(200, site:get("/a/version").status)
         end
-        for round = 1, 10 do
+        for round = 1, 6 do
             reload(round)
         end
         local before = resident()
-        for round = 11, 30 do
+        for round = 7, 20 do
             reload(round)
         end
         assert.equal(pid, tonumber(site:get("/a/pid").body))
         local growth = (resident() - before) / 2 ^ 20
-        assert.is_true(growth < 20, growth .. " MB more after 20 reloads of 1 MB")
+        assert.is_true(growth < (server.is_sanitized and 40 or 10), growth .. " MB more after 14 reloads of 1 MB")
     end)
 end)
 

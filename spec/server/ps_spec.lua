@@ -176,7 +176,7 @@ describe("moonloop ps", function()
     end)
 
     it("does not wait for a worker whose loop is held, and says so", function()
-        local site = start({ "--workers", "2" })
+        local site = start({ "--workers", "2", "--graceful-timeout", "1" })
         ask(site, "/a/stuck")
         local stuck
         process.wait_for("a worker that does not answer", function()

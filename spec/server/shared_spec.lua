@@ -166,7 +166,7 @@ describe("the shared dictionary of a server", function()
     end)
 
     it("refuses to start on one that would crash it", function()
-        local site = start({ "--workers", "1", "--shared-path", "data" })
+        local site = start({ "--workers", "1", "--shared-path", "data", "--shared-size", "1M" })
         for i = 1, 100 do
             site:get("/set/key" .. i)
         end
@@ -175,7 +175,9 @@ describe("the shared dictionary of a server", function()
         local bytes = process.read(path)
         local page = 4096
         process.write(path, bytes:sub(1, 2 * page) .. ("\255"):rep(#bytes - 2 * page))
-        local again = server.spawn({ dir = site.dir, options = { "--workers", "1", "--shared-path", "data" } })
+        local again = server.spawn({
+            dir = site.dir, options = { "--workers", "1", "--shared-path", "data", "--shared-size", "1M" },
+        })
         local _, code = again.process:wait()
         assert.equal(1, code)
         assert.matches("shared", again.process:err())

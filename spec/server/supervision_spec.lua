@@ -268,6 +268,18 @@ describe("stopping", function()
         server.start({ apps = { ["hello.lua"] = APP }, bind = "127.0.0.1:" .. site.port })
     end)
 
+    it("comes to a worker that is stuck in C by itself, too", function()
+        local site = start({ options = { "--workers", "1", "--graceful-timeout", "1" } })
+        local pid = site:worker_pids()[1]
+        local connection = site:connect()
+        connection:send("GET /hello/stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        site:wait_status("the request in flight", function(status)
+            return status.workers[1].in_flight == 1
+        end)
+        site:signal("KILL")
+        process.wait_for("the end of the worker", function() return not process.exists(pid) end)
+    end)
+
     for _, kind in ipairs({ "port", "Unix socket" }) do
         it("frees the " .. kind .. " of a killed master while its workers still finish long requests", function()
             local path = process.directory() .. "/socket"

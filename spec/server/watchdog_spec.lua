@@ -27,6 +27,9 @@ local ENDLESS = {
     ["a spawned task"] = "moonloop.spawn(function() while true do end end):wait()",
     ["a spawned task that is waited for in pcall"] =
         "pcall(function() moonloop.spawn(function() while true do end end):wait() end) while true do end",
+    ["a task of a task, all waited for"] =
+        "moonloop.gather(function() moonloop.spawn(function() while true do end end):wait() end)",
+    ["code after a task that was waited for"] = "moonloop.spawn(function() end):wait() while true do end",
     ["code after a wait"] = "moonloop.sleep(0.01) while true do end",
     ["a function with the compiler off"] = "local function f() while true do end end jit.off(f) f()",
 }

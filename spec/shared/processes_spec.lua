@@ -92,7 +92,7 @@ describe("the shared dictionary of several processes", function()
                 for _, key in ipairs(dict:keys()) do
                     young = young + (tonumber(key:match("%d+")) > 3000 and 1 or 0)
                 end
-                assert(young > 0.9 * stats.entries, young)
+                assert(young > 0.75 * stats.entries, young)
                 print("ok")
             ]], SMALL))
         end)
@@ -143,6 +143,32 @@ describe("the shared dictionary of several processes", function()
             ]], SMALL))
         end)
 
+        it("goes on with what there is when the file system is full", function()
+            local script = process.directory() .. "/script.lua"
+            process.write(script, PRELUDE .. [[
+                for i = 1, 5000 do
+                    dict:set("k" .. i % 3000, ("x"):rep(i % 2500))
+                    dict:incr("n" .. i)
+                    if i % 50 == 0 then dict:delete("k" .. i % 3000) end
+                end
+                assert(#dict:get("k1999") == 2499 and dict:incr("n5000") == 2)
+                local stats = shared.stats()
+                assert(stats.evicted > 0 and stats.entries > 20, stats.entries)
+                dict:clear()
+                dict:set("a", 1)
+                print("ok")
+            ]])
+            -- A mount that ends with the process that sees it.
+            local mount = 'mount -t tmpfs -o size=3m tmpfs "$1" || exit 77; exec "$2" run "$3"'
+            local words = { "unshare", "-m", "sh", "-c", mount, "sh", dir, server.binary, script }
+            local child = process.spawn(words, { env = { MOONLOOP_SHARED_PATH = dir .. "/shared" } })
+            local _, code = child:wait(60)
+            if code == 77 or code == 1 and child:err():find("unshare") then
+                return pending("only root may mount")
+            end
+            assert.equal("ok\n", child:out() .. child:err())
+        end)
+
         it("takes values up to a quarter of its size, again and again", function()
             assert.equal("ok", run([[
                 for i = 1, 50 do
@@ -183,7 +209,7 @@ describe("the shared dictionary of several processes", function()
         end)
 
         it("is told when the file was cut off", function()
-            run('for i = 1, 1000 do dict:set("k" .. i, ("x"):rep(1000)) end')
+            run('for i = 1, 500 do dict:set("k" .. i, ("x"):rep(1000)) end', { MOONLOOP_SHARED_SIZE = "1M" })
             local bytes = process.read(dir .. "/shared/data.mdb")
             assert.matches("data.mdb is damaged: it has been cut off",
                 fails(nil, dir .. "/shared/data.mdb", bytes:sub(1, 100000)))
@@ -269,7 +295,7 @@ describe("the shared dictionary of several processes", function()
     end)
 
     it("answers while a process is stopped in the middle of a write, with an error after a while", function()
-        local child = spawn('print("begun") io.stdout:flush() while true do dict:set("a", 1) end')
+        local child = spawn('dict:set("a", 1) print("begun") io.stdout:flush() while true do dict:set("a", 1) end')
         process.wait_for("the writer", function() return child:out() ~= "" end)
         local is_stopped_inside = false
         for _ = 1, 200 do

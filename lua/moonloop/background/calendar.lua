@@ -87,22 +87,29 @@ function Calendar:next_run()
     return self.due
 end
 
----Whether a tick of the past is so far in the future that the clock must have been wrong then.
+---Whether a tick of the past counts no more because the clock has been set back since: see `look`.
 ---@param stamp number
 ---@return boolean
 function Calendar:is_alien(stamp)
-    return stamp > clock.wall() + CORRECTION
+    return stamp > clock.wall() + (self.cron.is_fixed and CORRECTION or SET)
 end
 
----@return table saved
+---@return table? saved nil: it has not been started
 function Calendar:save()
-    return { due = self.due, skew = self.skew, line = self.cron.line, zone = self.zone.name }
+    return self.due and { due = self.due, skew = self.skew, line = self.cron.line, zone = self.zone.name }
+end
+
+---Whether a saved one has the same ticks.
+---@param saved table
+---@return boolean
+function Calendar:is_same(saved)
+    return saved.line == self.cron.line and saved.zone == self.zone.name
 end
 
 ---Goes on where the same timer stood in the generation before; another line counts from now.
 ---@param saved table
 function Calendar:restore(saved)
-    if saved.line == self.cron.line and saved.zone == self.zone.name then
+    if self:is_same(saved) then
         self.due, self.skew = saved.due, saved.skew
     else
         self:start()

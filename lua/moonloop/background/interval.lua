@@ -8,11 +8,14 @@ local task = require("moonloop.task")
 
 local M = {}
 
+local LONGEST_SLEEP = 86400 -- seconds
+
 ---@class moonloop.background.Interval
 ---@field seconds number from tick to tick
 ---@field jitter number each tick comes up to so many seconds later
 ---@field immediately boolean
----@field due number on clock.now()
+---@field anchor number where the grid of ticks begins, on clock.now()
+---@field number integer of the next tick of that grid: so that all workers find the same time for it, to the last bit
 local Interval = { __name = "moonloop.background.Interval" }
 Interval.__index = Interval
 
@@ -24,39 +27,41 @@ function M.new(seconds, jitter, immediately)
     return setmetatable({ seconds = seconds, jitter = jitter, immediately = immediately }, Interval)
 end
 
----Counts from now. `anchor`: where a grid begins that several workers share, on clock.now().
----@param anchor? number
+---Counts from now. `anchor`: where a grid begins that several workers share.
+---@param anchor? number on clock.now()
 ---@param is_first? boolean this worker is the first of them
 function Interval:start(anchor, is_first)
     local now = clock.now()
+    self.anchor = anchor or now
     if self.immediately and (is_first or not anchor) then
-        self.due = now
+        self.number = 0
     else
-        anchor = anchor or now
-        self.due = anchor + (math.floor((now - anchor) / self.seconds) + 1) * self.seconds
+        self.number = math.floor((now - self.anchor) / self.seconds) + 1
     end
 end
 
+---@return number time when the next tick is due, on clock.now()
+function Interval:due()
+    return self.anchor + self.number * self.seconds
+end
+
 ---Waits for the next tick.
----@return number stamp when it was due, on clock.now(): the same in each worker that shares the grid
+---@return number stamp when it was due: the same in each worker that shares the grid
 function Interval:wait()
-    local target = self.due + self.jitter * chance.fraction()
+    local stamp = self:due()
+    local target = stamp + self.jitter * chance.fraction()
     local now = clock.now()
     while now < target do
-        task.sleep(target - now)
+        task.sleep(math.min(target - now, LONGEST_SLEEP))
         now = clock.now()
     end
-    local stamp = self.due
-    self.due = stamp + self.seconds * (math.floor((now - stamp - self.jitter) / self.seconds) + 1)
-    if self.due <= stamp then
-        self.due = stamp + self.seconds
-    end
+    self.number = self.number + math.max(1, math.floor((now - stamp - self.jitter) / self.seconds) + 1)
     return stamp
 end
 
 ---@return number seconds till the next tick, without its jitter; negative when it is late
 function Interval:left()
-    return self.due - clock.now()
+    return self:due() - clock.now()
 end
 
 ---@return number time Unix seconds
@@ -71,17 +76,25 @@ function Interval:is_alien(stamp)
     return stamp > clock.now() + self.seconds + self.jitter
 end
 
----@return table saved
+---@return table? saved nil: it has not been started
 function Interval:save()
-    return { due = self.due, seconds = self.seconds }
+    return self.anchor and { anchor = self.anchor, number = self.number, seconds = self.seconds }
+end
+
+---Whether a saved one has the same ticks.
+---@param saved table
+---@return boolean
+function Interval:is_same(saved)
+    return saved.seconds == self.seconds
 end
 
 ---Goes on where the same timer stood in the generation before. With another interval the last tick counts.
 ---@param saved table
 function Interval:restore(saved)
-    self.due = saved.due
+    self.anchor, self.number = saved.anchor, saved.number
     if saved.seconds ~= self.seconds then
-        self.due = math.max(clock.now(), saved.due - saved.seconds + self.seconds)
+        local last = saved.anchor + (saved.number - 1) * saved.seconds
+        self.anchor, self.number = math.max(clock.now(), last + self.seconds), 0
     end
 end
 

@@ -60,15 +60,30 @@ function Once:get(name)
     return self.key and store():get(self.key .. "\1" .. name)
 end
 
+---Raises when the dictionary is full.
 ---@param name string
 ---@param value any
 function Once:set(name, value)
     store():set(self.key .. "\1" .. name, value)
 end
 
+---What a run leaves behind: it does not fail because that cannot be written down.
+local function guarded(fn, ...)
+    local ok, err = pcall(fn, ...)
+    if not ok then
+        log.error("what has run cannot be written down: " .. errors.message(err))
+    end
+end
+
+---@param name string
+---@param value any
+function Once:note(name, value)
+    guarded(self.set, self, name, value)
+end
+
 ---@param name string
 function Once:count(name)
-    store():incr(self.key .. "\1" .. name)
+    guarded(function() store():incr(self.key .. "\1" .. name) end)
 end
 
 ---Where the grid of an interval's ticks begins, the same for all workers. Nil for times of day, which are a grid.
@@ -81,10 +96,8 @@ function Once:anchor(schedule)
     end
     local key = ("%s\1anchor\1%g"):format(self.key, schedule.seconds)
     local now = clock.now()
-    if store():add(key, now) then
-        return now, true
-    end
-    return store():get(key, now), false
+    local is_first = store():add(key, now)
+    return store():get(key, now), is_first
 end
 
 local function claim(self, stamp, schedule)

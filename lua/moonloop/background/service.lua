@@ -7,9 +7,12 @@
 local core = require("moonloop.core.job")
 local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.background.handle")
 local run = require("moonloop.background.run")
 
 local M = {}
+
+local methods, getters = { row = handle.row }, {}
 
 ---@class moonloop.Background
 ---@field kind "background"
@@ -20,30 +23,18 @@ local M = {}
 ---@field failures integer
 ---@field last_run? number Unix seconds
 ---@field last_error? any what it raised
-local Background = { __name = "moonloop.Background" }
-
-local methods, getters = {}, {}
-
-function Background.__index(self, key)
-    local getter = getters[key]
-    if getter then
-        return getter(self)
-    end
-    return methods[key]
-end
+---@field stop fun(self: moonloop.Background): moonloop.Background
+---@field start fun(self: moonloop.Background): moonloop.Background
+local Background = handle.class("moonloop.Background", methods, getters)
 
 ---@param given { name: string, fn: function, args: table, timeout?: number, is_declared: boolean,
 ---  once?: moonloop.background.Once, source: string }
 ---@return moonloop.Background
 function M.new(given)
-    local self = {
+    return handle.new(Background, {
         kind = "background", label = "background " .. given.name, runs = 0, failures = 0, is_stopped = false,
         outcome = "waiting",
-    }
-    for name, value in pairs(given) do
-        self[name] = value
-    end
-    return setmetatable(self, Background)
+    }, given)
 end
 
 ---A handle of one that the generation before started and that still runs.
@@ -153,8 +144,8 @@ end
 ---@return moonloop.Background
 function methods:start()
     if self.has_left or self.is_of_before then
-        errors.raise("closed", "the code of the background task %s was replaced; the new code has a handle of its own",
-            self.name)
+        errors.raise("closed", "the background task %s does not start: its code was replaced, which has a handle of "
+            .. "its own now, or its worker is leaving", self.name)
     end
     local is_ending = self.is_stopped and self.run ~= nil
     self.is_stopped = false
@@ -193,7 +184,9 @@ end
 
 ---The worker is leaving: what has not begun will not.
 function methods:quiesce()
-    if self.is_declared and self.starter then
+    if self.is_declared and not self.key then
+        self.has_left, self.is_stopped = true, true
+    elseif self.is_declared and self.starter then
         run.cancel(self.starter, "the worker is leaving")
         self.starter = nil
     end
@@ -208,15 +201,6 @@ function methods:leave()
     if self.once then
         self.once:release()
     end
-end
-
----@return moonloop.Activity
-function methods:row()
-    return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
-        since = self.since,
-        detail = self.last_error and "last error: " .. errors.message(self.last_error):match("[^\n]*") or nil,
-    }
 end
 
 return M

@@ -4,11 +4,16 @@
 local core = require("moonloop.core.job")
 local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.background.handle")
 local log = require("moonloop.log")
 local run = require("moonloop.background.run")
 local task = require("moonloop.task")
 
 local M = {}
+
+local FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1 -- seconds from one question to the next: whose is the tick?
+
+local methods, getters = { row = handle.row }, {}
 
 ---@class moonloop.Timer
 ---@field kind "every"|"cron"
@@ -21,27 +26,17 @@ local M = {}
 ---@field last_run? number Unix seconds
 ---@field last_error? any what the last run that failed raised; an error object where that was possible
 ---@field next_run? number Unix seconds; nil while it is stopped
-local Timer = { __name = "moonloop.Timer" }
-
-local methods, getters = {}, {}
-
-function Timer.__index(self, key)
-    local getter = getters[key]
-    if getter then
-        return getter(self)
-    end
-    return methods[key]
-end
+---@field stop fun(self: moonloop.Timer): moonloop.Timer
+---@field start fun(self: moonloop.Timer): moonloop.Timer
+local Timer = handle.class("moonloop.Timer", methods, getters)
 
 ---@param given { kind: string, name: string, label: string, fn: function, overlap: string, queue: integer,
 ---  schedule: table, once?: moonloop.background.Once, source: string }
 ---@return moonloop.Timer
 function M.new(given)
-    local self = { notes = { runs = 0, failures = 0, skipped = 0 }, queued = 0, is_halted = false }
-    for name, value in pairs(given) do
-        self[name] = value
-    end
-    return setmetatable(self, Timer)
+    return handle.new(Timer, {
+        notes = { runs = 0, failures = 0, skipped = 0 }, queued = 0, is_halted = false,
+    }, given)
 end
 
 ---What is noted of its runs: for all workers where only one of them runs it.
@@ -54,7 +49,7 @@ end
 
 local function set_note(self, name, value)
     if self.once then
-        self.once:set(name, value)
+        self.once:note(name, value)
     end
     self.notes[name] = value
 end
@@ -185,13 +180,15 @@ local function is_mine(self, stamp)
     if not self.once then
         return true
     end
+    local pause = FIRST_PAUSE
     while true do
         local verdict = self.once:claim(stamp, self.schedule)
         local left = self.schedule:left()
         if verdict ~= "held" or left <= 0 then
             return verdict == "mine"
         end
-        task.sleep(math.min(1, left))
+        task.sleep(math.min(pause, left))
+        pause = math.min(pause * 2, LONGEST_PAUSE)
     end
 end
 
@@ -255,7 +252,8 @@ function methods:start()
     if self.once and self.key then
         self.once:set("is_stopped", nil)
     elseif self.has_left then
-        errors.raise("closed", "the code of the timer %s was replaced; the new code has a handle of its own", self.name)
+        errors.raise("closed", "the timer %s does not start: its code was replaced, which has a handle of its own now, "
+            .. "or its worker is leaving", self.name)
     elseif self.is_halted then
         self.is_halted = false
         if self.key then
@@ -281,8 +279,9 @@ function methods:begin(app, key, saved)
         self.notes, self.is_halted = saved.notes, saved.is_halted
         self.queued, self.pending = saved.queued, saved.pending
     end
-    if saved and saved.schedule then
-        self.schedule:restore(saved.schedule)
+    local schedule = saved and saved.schedule
+    if schedule and (not self.once or self.schedule:is_same(schedule)) then -- else the workers agree anew
+        self.schedule:restore(schedule)
     else
         start_schedule(self)
     end
@@ -300,7 +299,7 @@ end
 function methods:save()
     return {
         notes = self.notes, is_halted = self.is_halted, queued = self.queued, pending = self.pending,
-        schedule = self.schedule.due and self.schedule:save(), token = self.once and self.once:hand_over(),
+        schedule = self.schedule:save(), token = self.once and self.once:hand_over(),
     }
 end
 
@@ -308,21 +307,11 @@ end
 function methods:quiesce()
     self.has_left = true
     stop_clock(self, "its code is leaving")
-    if self.once then
+    if self.once and self.key then
         self.once:release()
     end
 end
 
 methods.leave = methods.quiesce
-
----@return moonloop.Activity
-function methods:row()
-    local last_error = self.last_error
-    local detail = last_error and "last error: " .. errors.message(last_error):match("[^\n]*") or nil
-    return {
-        kind = self.kind, name = self.name, app = self.app_name, state = self.state, runs = self.runs,
-        since = self.since, next_run = self.next_run, detail = detail,
-    }
-end
 
 return M

@@ -30,9 +30,10 @@ end
 ---@return string? problem
 function M.settle()
     local joined = os.getenv(M.JOIN)
-    local given, problem = {}, nil
+    local given = {}
     for _, name in ipairs(NAMES) do
-        given[name], problem = read(name)
+        local value, problem = read(name)
+        given[name] = value
         if problem then
             return problem
         end

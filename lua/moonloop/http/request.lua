@@ -50,12 +50,7 @@ function M.check_options(options, known, what)
     for name, value in pairs(options) do
         local expected = known[name]
         if not expected then
-            local names = {}
-            for each in pairs(known) do
-                names[#names + 1] = each
-            end
-            table.sort(names)
-            misuse("%s: unknown option %q; there are %s", what, tostring(name), table.concat(names, ", "))
+            misuse("%s", require("moonloop.options").unknown(what, name, known))
         end
         local kind = type(value)
         local is_good = expected == "any" or expected == kind or type(expected) == "table" and expected[kind]

@@ -4,11 +4,11 @@
 local activity = {}
 
 ---@class moonloop.core.TaskLine
----@field kind "request"|"after"|"job"|"task"
+---@field kind "request"|"after"|"job"|"helper"|"task"
 ---@field name string the route, the name of the job or task, or where it was spawned
 ---@field app? string of a job
 ---@field of? string the route or the job that it works for
----@field state "new"|"ready"|"running"|"waiting"
+---@field state "new"|"ready"|"running"|"waiting"|"ending" its children are still to end
 ---@field since number Unix time in seconds of its start
 ---@field where? string where it waits: "apps/a.lua:12 in sleep"
 

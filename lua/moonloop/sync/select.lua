@@ -28,7 +28,7 @@ function task_case.select_check(_, verb)
 end
 
 function task_case.select_try(task)
-    if rawget(task, "state") then
+    if task.state then
         return true, task:wait()
     end
     return false

@@ -55,9 +55,7 @@ function M.options(what, options, known, level)
             is_known = is_known or each == name
         end
         if not is_known then
-            local suggest = require("moonloop.cli.suggest")
-            complain(level, "%s: unknown option %s%s; there are %s", what, tostring(name),
-                suggest.hint(tostring(name), known), table.concat(known, ", "))
+            complain(level, "%s", require("moonloop.options").unknown(what, name, known))
         end
     end
     return options

@@ -1,5 +1,7 @@
 --- Plain values: what string.buffer can write. It says what it cannot; this says where that is.
 
+local serial = require("moonloop.util.serial")
+
 local M = {}
 
 local MAX_STEPS = 100000
@@ -16,7 +18,7 @@ local REFUSED = { ["function"] = true, thread = true, userdata = true, cdata = t
 
 -- 64-bit integers and json.null are fine.
 local function is_refused(value)
-    return REFUSED[type(value)] and not pcall(require("string.buffer").encode, value)
+    return REFUSED[type(value)] and not pcall(serial.encode, value)
 end
 
 ---The first value that is not plain: breadth first would be fairer, depth first is simpler.

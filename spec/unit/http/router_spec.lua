@@ -362,7 +362,9 @@ describe("router, against a naive matcher", function()
                 end
                 local result, anchor = ffi.new("struct route_match"), str(path)
                 lib.router_match(router, 0, anchor, result)
-                assert.equal(expected, result.target, path .. "\n" .. table.concat(routes, "\n"))
+                if expected ~= result.target then
+                    assert.equal(expected, result.target, path .. "\n" .. table.concat(routes, "\n"))
+                end
                 for i, value in ipairs(values) do
                     assert.equal(value, text(result.params[i - 1].value))
                 end

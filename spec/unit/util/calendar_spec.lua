@@ -5,9 +5,11 @@ describe("the calendar", function()
         for number = -20000, 60000, 7 do
             local expected = os.date("!*t", number * 86400)
             local year, month, day = calendar.date(number)
-            assert.same({ expected.year, expected.month, expected.day }, { year, month, day })
-            assert.equal(expected.wday - 1, calendar.weekday(number))
-            assert.equal(number, calendar.day_number(year, month, day))
+            local is_right = expected.year == year and expected.month == month and expected.day == day
+                and expected.wday - 1 == calendar.weekday(number) and number == calendar.day_number(year, month, day)
+            if not is_right then -- an assertion for each would take most of the time
+                error(("day %d: %d-%d-%d"):format(number, year, month, day))
+            end
         end
     end)
 

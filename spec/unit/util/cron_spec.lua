@@ -166,15 +166,21 @@ end)
 
 -- ---- against a slow reading of the same rules ----
 
+--- The month and the day of the month of a day, kept: minutes ask for the same one again and again.
+local date_of = setmetatable({}, { __index = function(dates, number)
+    local _, month, day = calendar.date(number)
+    dates[number] = { month, day }
+    return dates[number]
+end })
+
 --- All runs from `first` to `last`, minute by minute.
 local function slow_runs(line, its_zone, first, last)
     local seen, times = {}, {}
     local function fits(clock)
         local number = math.floor(clock / 86400)
-        local _, month = calendar.date(number)
-        local day = select(3, calendar.date(number))
-        return line.minute[clock / 60 % 60] and line.hour[math.floor(clock / 3600) % 24] and line.month[month]
-            and line:fits_day(number, day)
+        local date = date_of[number]
+        return line.minute[clock / 60 % 60] and line.hour[math.floor(clock / 3600) % 24] and line.month[date[1]]
+            and line:fits_day(number, date[2])
     end
     local function add(time)
         if not seen[time] then
