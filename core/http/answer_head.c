@@ -12,6 +12,14 @@ static bool is_digit(char c)
 /* RFC 9110, 5.5: what may be in a value, or in a reason. */
 static bool is_text(const char *at, const char *end)
 {
+    static const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    for (uint64_t word; end - at >= 8; at += 8) { /* as long as eight are beyond doubt */
+        memcpy(&word, at, 8);
+        uint64_t is_low = (word - ones * 0x20) & ~word;
+        uint64_t as_delete = word ^ ones * 0x7f;
+        if (((is_low | ((as_delete - ones) & ~as_delete)) & tops) != 0)
+            break;
+    }
     for (; at < end; at++) {
         unsigned char c = (unsigned char)*at;
         if ((c < 0x20 && c != '\t') || c == 0x7f)

@@ -11,6 +11,7 @@
 #include "net/dial.h"
 #include "net/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,12 @@ static struct str next_slice(const struct client_conn *conn)
                         left < SEND_SLICE_BYTES ? left : SEND_SLICE_BYTES};
 }
 
+/* The kernel refused all of a write, which TLS may have cut into several. */
+static bool is_nothing_sent(const struct client_conn *conn, int status)
+{
+    return conn->origin->scheme != URL_HTTPS && (status == -EPIPE || status == -ECONNRESET);
+}
+
 static void send_some(struct client_conn *conn, struct str head)
 {
     while (!conn->is_lost &&
@@ -101,10 +108,10 @@ static void send_some(struct client_conn *conn, struct str head)
             pieces[npieces++] = head;
         if (body.len != 0)
             pieces[npieces++] = body;
-        if (stream_write(conn->stream, pieces, npieces) != 0)
+        int status = stream_write(conn->stream, pieces, npieces);
+        conn->has_sent |= !is_nothing_sent(conn, status);
+        if (status != 0)
             conn->is_lost = true; /* the end comes as an event, perhaps behind an answer */
-        else
-            conn->has_sent = true;
         conn->body_sent += body.len;
         head.len = 0;
     }

@@ -217,6 +217,35 @@ describe("a place in the pool", function()
     end)
 end)
 
+describe("the limits of a pool", function()
+    it("are checked", function()
+        for _, options in ipairs({
+            { connections = 0 }, { connections = -1 }, { connections = 0 / 0 }, { connections = 2 ^ 40 },
+            { queue = -1 }, { queue = 1e9 }, { idle = 0 }, { idle = 0 / 0 }, { idle = math.huge },
+            { connections = "8" }, { conections = 8 },
+        }) do
+            local ok, err = pcall(http.client, options)
+            assert.is_false(ok)
+            assert.matches("client_pool_spec.lua:%d+: http.client: ", tostring(err))
+        end
+    end)
+
+    it("can leave no queue at all", function()
+        local client = http.client({ connections = 1, queue = 0 })
+        local url = server:script({ "read", "wait" })
+        moonloop.scope(function(scope)
+            local first = scope:spawn(pcall, client.get, client, url)
+            moonloop.sleep(0)
+            local ok, err = pcall(client.get, client, url)
+            assert.is_false(ok)
+            assert.equal("full", err.code)
+            assert.equal("while waiting for a connection", err.stage)
+            first:cancel()
+            first:wait()
+        end)
+    end)
+end)
+
 describe("a request of ours", function()
     it("takes what it asked for with it when its client leaves, and what it did not read when it ends", function()
         local url, port = server:script({ "read", "wait" })

@@ -167,6 +167,9 @@ function M.new(options, client)
     if content_type and not seen["content-type"] then
         add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
+    if options.max_body and not (options.max_body >= 1 and options.max_body <= 9e15) then
+        misuse("http: option max_body: expected bytes, from 1")
+    end
     local auth = options.auth or url_auth
     if auth and not seen.authorization then
         if type(auth[1]) ~= "string" or type(auth[2]) ~= "string" or auth[1]:find(":", 1, true) then
