@@ -187,8 +187,9 @@ function M.client(options)
     options = options or {}
     request.check_options(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
-    if not (connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6 and idle > 0 and idle <= 1e6) then
-        request.misuse("http.client: connections are 1 to 65535, queue 0 to 1000000, idle more than 0 and up to 1000000")
+    local is_good = connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6
+    if not (is_good and idle > 0 and idle <= 1e6) then
+        request.misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
     end
     local queue_timeout = options.queue_timeout or 0
     if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
