@@ -71,6 +71,10 @@ describe("a handle", function()
             ["lock:with"] = function() moonloop.lock("printed").with(print) end,
             ["pool:run"] = function() moonloop.pool().run(print) end,
             ["scope:spawn"] = function() moonloop.scope(function(scope) scope.spawn(print) end) end,
+            ["timer:stop"] = function()
+                local timer = moonloop.app():every(60, print):stop()
+                timer.stop()
+            end,
             ["cache:get"] = function() moonloop.cache().get("key") end,
         }
         for name, fn in pairs(cases) do

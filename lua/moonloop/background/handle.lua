@@ -12,7 +12,6 @@ local M = {}
 ---@param getters table<string, fun(self: table): any> by field
 ---@return table metatable
 function M.class(name, methods, getters)
-    local what = name:match("%a+$"):lower()
     local class = { __name = name }
     function class.__index(self, key)
         local getter = getters[key]
@@ -21,10 +20,17 @@ function M.class(name, methods, getters)
         end
         return methods[key]
     end
+    return class
+end
+
+---Completes a class, once its methods are there.
+---@param class table
+---@param what string "timer"
+---@param methods table<string, function>
+function M.finish(class, what, methods)
     handle.finish(class, what, function(self)
         return handle.text(what .. " " .. self.name, self.state)
     end, methods)
-    return class
 end
 
 ---@param class table
