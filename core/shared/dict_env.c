@@ -31,6 +31,12 @@ int dict_status(int code)
 
 /* ---- the lock ---- */
 
+#ifdef __SANITIZE_THREAD__ /* it does not know pthread_mutex_clocklock */
+static const clockid_t PATIENCE_CLOCK = CLOCK_REALTIME;
+#else
+static const clockid_t PATIENCE_CLOCK = CLOCK_MONOTONIC;
+#endif
+
 static int wait_for_mutex(pthread_mutex_t *mutex)
 {
     int status = EBUSY;
@@ -39,9 +45,13 @@ static int wait_for_mutex(pthread_mutex_t *mutex)
     if (status != EBUSY)
         return status;
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    clock_gettime(PATIENCE_CLOCK, &until);
     until.tv_sec += DICT_PATIENCE_MS / 1000;
-    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+#ifdef __SANITIZE_THREAD__
+    return pthread_mutex_timedlock(mutex, &until);
+#else
+    return pthread_mutex_clocklock(mutex, PATIENCE_CLOCK, &until);
+#endif
 }
 
 int dict_lock(struct dict *dict)

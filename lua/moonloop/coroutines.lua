@@ -38,7 +38,7 @@ function M.install()
         if co ~= nil and taken[co] then
             return false, "cannot resume a coroutine that is a task or in which a task waits"
         elseif depth >= DEPTH_MAX then
-            return false, ("more than %d coroutines resume each other: a recursion without an end?"):format(DEPTH_MAX)
+            return false, ("more than %d coroutines resume each other: endless recursion?"):format(DEPTH_MAX)
         end
         depth = depth + 1
         return pass(co, raw_resume(co, ...))

@@ -447,9 +447,11 @@ local function count()
 end
 
 local function settle()
-    pool:map({ 1, 2 }, function()
-        moonloop.sleep(0.01) -- so that each gets one
-    end)
+    repeat
+        pool:map({ 1, 2 }, function()
+            moonloop.sleep(0.01) -- so that each gets one, unless the second takes long to start
+        end)
+    until pool:stats().processes == 2
     return count()
 end
 

@@ -323,8 +323,9 @@ describe("a thousand reloads", function()
         local master, worker = site:pid(), site:worker_pids()[1]
         reload(100)
         local before = { count_fds(master), count_fds(worker), resident(master), resident(worker) }
-        reload(900)
-        assert.equal(1001, generation(site))
+        local rounds = server.is_sanitized and 200 or 900 -- a sanitizer sees a leak of the first one
+        reload(rounds)
+        assert.equal(101 + rounds, generation(site))
         assert.equal(1, site:status().workers[1].generations_alive)
         -- The connection of the last command may still be closing, before as well as now.
         process.wait_for("no more descriptors than before", function()
