@@ -27,8 +27,7 @@ end
 function M.handler(apps, is_dev)
     return function(err, req, res, number, is_overdue, is_begun)
         if not is_expected(err) and not (type(err) == "table" and err.is_logged) then
-            local traceback = type(err) == "table" and tostring(err.traceback or "") or ""
-            log.error(errors.message(err), { traceback = traceback:find("\n") and traceback or nil })
+            log.error(errors.message(err), { traceback = errors.trace(err) })
         end
         if is_begun then
             return

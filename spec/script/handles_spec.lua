@@ -101,6 +101,29 @@ describe("a handle", function()
     end)
 end)
 
+describe("what failed beside the first", function()
+    it("stands below its traceback, a few of many", function()
+        local errors = require("moonloop.util.errors")
+        local _, err = moonloop.try(moonloop.scope, function(scope)
+            scope:spawn(function()
+                pcall(moonloop.sleep, 10)
+                error("clean-up broke", 0)
+            end)
+            moonloop.sleep(0)
+            error("the body failed", 0)
+        end)
+        assert.equal("the body failed", err.message)
+        assert.matches("\nfailed, too: clean%-up broke$", errors.trace(err))
+        local fns = {}
+        for i = 1, 7 do
+            fns[i] = function() error("mirror " .. i, 0) end
+        end
+        _, err = moonloop.try(moonloop.any, unpack(fns))
+        assert.matches("\none of them: mirror 1\n.*mirror 5\nand 2 more failed$", errors.trace(err))
+        assert.is_nil(errors.trace("a text"))
+    end)
+end)
+
 describe("what is given in the wrong shape", function()
     it("is answered with the right one", function()
         local t = moonloop.spawn(print)

@@ -20,8 +20,7 @@ local function log_fields(run, err)
     for name, value in pairs(run.fields or {}) do
         fields[name] = value
     end
-    local traceback = type(err) == "table" and rawget(err, "traceback")
-    fields.traceback = type(traceback) == "string" and traceback:find("\n") and traceback or nil
+    fields.traceback = errors.trace(err)
     return fields
 end
 

@@ -4,11 +4,13 @@ local M = {}
 
 ---What failed, with where: an error object's message and traceback, or whatever was raised.
 local function describe(err)
-    if type(err) == "table" and err.message then
+    local errors = require("moonloop.util.errors")
+    if errors.is(err) then
+        return err.message .. "\n" .. (errors.trace(err) or err.traceback)
+    elseif type(err) == "table" and err.message then
         return tostring(err.message) .. (err.traceback and "\n" .. tostring(err.traceback) or "")
     end
-    local message = require("moonloop.util.errors").message(err)
-    local text = debug.traceback(message, 2) -- no tail call: the level counts this frame
+    local text = debug.traceback(errors.message(err), 2) -- no tail call: the level counts this frame
     return text
 end
 

@@ -87,6 +87,32 @@ function M.message(err)
     return "an error value of type " .. type(err)
 end
 
+local BESIDE_SHOWN = 5
+
+---For a log: the traceback of what was raised and, below it, what failed beside it: the `others` of a scope, the
+---`errors` of `any`.
+---@param err any
+---@return string? text nil when there is nothing to say
+function M.trace(err)
+    if type(err) ~= "table" then
+        return nil
+    end
+    local traceback = rawget(err, "traceback")
+    local lines = { type(traceback) == "string" and traceback or "" }
+    for _, field in ipairs({ "others", "errors" }) do
+        local list = M.is(err) and rawget(err, field)
+        for i, each in ipairs(type(list) == "table" and list or {}) do
+            if i > BESIDE_SHOWN then
+                lines[#lines + 1] = ("and %d more failed"):format(#list - BESIDE_SHOWN)
+                break
+            end
+            lines[#lines + 1] = (field == "others" and "failed, too: " or "one of them: ") .. M.message(each)
+        end
+    end
+    local text = table.concat(lines, "\n")
+    return text:find("\n", 1, true) and text or nil
+end
+
 local function has_frames(traceback)
     return type(traceback) == "string" and traceback:find("\n\t", 1, true) ~= nil
 end
