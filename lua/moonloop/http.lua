@@ -9,7 +9,7 @@ local now = require("moonloop.clock").now
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -181,8 +181,8 @@ local CLIENT_OPTIONS = {
     ca_file = "string",
 }
 
-handle.finish(Client, "client", function(self)
-    return handle.text("HTTP client", self.options.base_url)
+handles.finish(Client, "client", function(self)
+    return handles.text("HTTP client", self.options.base_url)
 end)
 
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.

@@ -2,7 +2,7 @@
 
 local core = require("moonloop.core.request")
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local json = require("moonloop.json")
 local serial = require("moonloop.util.serial")
 
@@ -203,7 +203,7 @@ function Request.__transfer(req)
     return "moonloop.thread_route", "request_of", copy
 end
 
-handle.finish(Request, "req", function(req)
+handles.finish(Request, "req", function(req)
     return req.method .. " " .. req.path
 end, methods)
 

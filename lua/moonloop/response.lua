@@ -1,7 +1,7 @@
 --- `res`: what a handler sets beside what it returns.
 
 local core = require("moonloop.core.request")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 
 local settle = require("moonloop.util.errors").settle
 
@@ -130,8 +130,8 @@ function methods.file()
     error("res:file is not there yet: read the file and return its bytes", 2)
 end
 
-handle.finish(Response, "res", function(res)
-    return handle.text("answer", rawget(res, "status") and "status " .. tostring(rawget(res, "status")))
+handles.finish(Response, "res", function(res)
+    return handles.text("answer", rawget(res, "status") and "status " .. tostring(rawget(res, "status")))
 end, methods)
 
 return Response

@@ -6,7 +6,7 @@
 local core = require("moonloop.core.shared")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local serial = require("moonloop.util.serial")
 local waiting = require("moonloop.sync.waiting")
 
@@ -304,7 +304,7 @@ function SharedDict.__newindex(self, key)
         tostring(key)), 2)
 end
 
-handle.finish(SharedDict, "dictionary", function(self)
+handles.finish(SharedDict, "dictionary", function(self)
     return "shared dictionary " .. self.name
 end)
 

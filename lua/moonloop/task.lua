@@ -6,7 +6,7 @@
 local clock = require("moonloop.clock")
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 
 local settle = errors.settle
 
@@ -77,8 +77,8 @@ function Task.__index(self, key)
     return Task[key]
 end
 
-handle.finish(Task, "task", function(self)
-    return handle.text(self.name and "task " .. self.name or "task", self.status)
+handles.finish(Task, "task", function(self)
+    return handles.text(self.name and "task " .. self.name or "task", self.status)
 end)
 
 ---A handle as C fills it: [0] is what is behind it, false when it has ended; then [1..n] are its results, or `state`
@@ -151,7 +151,7 @@ function Scope:cancel(reason)
     core.scope_cancel(self[1], cancellation_for("scope:cancel", reason, "the scope was cancelled"))
 end
 
-handle.finish(Scope, "scope", function()
+handles.finish(Scope, "scope", function()
     return "scope"
 end)
 

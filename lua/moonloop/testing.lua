@@ -5,7 +5,7 @@
 ---     it("greets", function() assert.equal("Hello, world!\n", client:get("/hello/").text) end)
 
 local core = require("moonloop.core.testing")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local http = require("moonloop.http")
 local json = require("moonloop.json")
 local time = require("moonloop.testing.time")
@@ -68,10 +68,10 @@ function Client:close()
     core.close(self.host)
 end
 
-handle.finish(Response, "response", function(self)
+handles.finish(Response, "response", function(self)
     return "response " .. self.status
 end)
-handle.finish(Client, "client", function()
+handles.finish(Client, "client", function()
     return "client of apps"
 end)
 

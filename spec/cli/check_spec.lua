@@ -58,13 +58,13 @@ describe("moonloop", function()
 
         it("says where to do what needs a task, at the line that did it while the file was loaded", function()
             local HEAD = 'local moonloop = require("moonloop")\nlocal app = moonloop.app()\n'
-            for call, advice in pairs({
+            for line, advice in pairs({
                 ["moonloop.sleep(1)"] = "wait in a handler, or in app:on_start",
                 ["moonloop.spawn(print)"] = "call it in a handler or in app:on_start, or use app:background",
                 ["moonloop.timeout(1, print)"] = "open it in a handler or in app:on_start",
                 ['moonloop.topic("t"):subscribe()'] = "subscribe in a handler, or in the task of app:background",
             }) do
-                assert.matches("apps/bad%.lua:3: .*" .. advice .. "\n", complaints(HEAD .. call .. "\nreturn app"))
+                assert.matches("apps/bad%.lua:3: .*" .. advice .. "\n", complaints(HEAD .. line .. "\nreturn app"))
             end
         end)
 

@@ -2,7 +2,7 @@
 --- for, and the line that `moonloop ps` shows.
 
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 
 local M = {}
 
@@ -28,8 +28,8 @@ end
 ---@param what string "timer"
 ---@param methods table<string, function>
 function M.finish(class, what, methods)
-    handle.finish(class, what, function(self)
-        return handle.text(what .. " " .. self.name, self.state)
+    handles.finish(class, what, function(self)
+        return handles.text(what .. " " .. self.name, self.state)
     end, methods)
 end
 

@@ -2,7 +2,7 @@
 
 local core = require("moonloop.core.http")
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local json = require("moonloop.json")
 
 local settle = errors.settle
@@ -171,7 +171,7 @@ function Response:close()
     end
 end
 
-handle.finish(Response, "response", function(self)
+handles.finish(Response, "response", function(self)
     return ("response %d of %s"):format(self.status, self.url)
 end)
 

@@ -7,7 +7,7 @@ local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
 local flights = require("moonloop.sync.flights")
 local log = require("moonloop.log")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
@@ -231,8 +231,8 @@ function Cache:clear()
     self.flights:forget_all()
 end
 
-handle.finish(Cache, "cache", function(self)
-    return handle.text(self.name, ("%d of %d entries"):format(self.length, self.size))
+handles.finish(Cache, "cache", function(self)
+    return handles.text(self.name, ("%d of %d entries"):format(self.length, self.size))
 end)
 
 return M

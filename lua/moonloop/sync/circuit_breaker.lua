@@ -7,7 +7,7 @@
 local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 local log = require("moonloop.log")
 local waiting = require("moonloop.sync.waiting")
 
@@ -167,8 +167,8 @@ function CircuitBreaker:reset()
     self.failing = 0
 end
 
-handle.finish(CircuitBreaker, "circuit breaker", function(self)
-    return handle.text(self.name, self.state)
+handles.finish(CircuitBreaker, "circuit breaker", function(self)
+    return handles.text(self.name, self.state)
 end)
 
 return M

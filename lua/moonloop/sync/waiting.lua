@@ -4,7 +4,7 @@ local activity = require("moonloop.activity")
 local core = require("moonloop.core.wait_queue")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
-local handle = require("moonloop.util.handle")
+local handles = require("moonloop.util.handle")
 
 local M = {}
 
@@ -153,7 +153,7 @@ end)
 
 local function describe(self)
     local count = self.waiting or 0
-    return handle.text(self.name, self:detail(), self.is_set and "set", count > 0 and ("%d wait"):format(count),
+    return handles.text(self.name, self:detail(), self.is_set and "set", count > 0 and ("%d wait"):format(count),
         self.is_closed and "closed")
 end
 
@@ -161,7 +161,7 @@ end
 ---@param class table
 ---@param what string "channel"
 function M.finish(class, what)
-    handle.finish(class, what, describe)
+    handles.finish(class, what, describe)
 end
 
 ---@param name string
