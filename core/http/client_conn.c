@@ -3,6 +3,7 @@
  * one: what runs in them may use the pool again or free the fetch.
  */
 #include "base/mem.h"
+#include "http/answer_head.h"
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
@@ -10,10 +11,15 @@
 #include "net/dial.h"
 #include "net/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEND_SLICE_BYTES = 256 * 1024 };
+enum {
+    SEND_SLICE_BYTES = 256 * 1024,
+    FRAMING_MAX = 64 * 1024, /* bytes of chunk sizes, extensions and trailers, and so many more */
+    FRAMING_PER_BODY_BYTE = 16,
+};
 
 static void on_idle_due(struct deadline *deadline)
 {
@@ -39,7 +45,7 @@ static enum fetch_stage stage(const struct fetch *fetch)
         return stage_of_dial(conn->dial);
     if (conn->stream == NULL)
         return conn->dialed_stage;
-    if (fetch->message.is_head_done)
+    if (fetch->answer_head.len != 0)
         return FETCH_READING;
     return conn->body_sent < fetch->body.len || stream_queued_bytes(conn->stream) != 0
                ? FETCH_SENDING
@@ -85,6 +91,12 @@ static struct str next_slice(const struct client_conn *conn)
                         left < SEND_SLICE_BYTES ? left : SEND_SLICE_BYTES};
 }
 
+/* The kernel refused all of a write, which TLS may have cut into several. */
+static bool is_nothing_sent(const struct client_conn *conn, int status)
+{
+    return conn->origin->scheme != URL_HTTPS && (status == -EPIPE || status == -ECONNRESET);
+}
+
 static void send_some(struct client_conn *conn, struct str head)
 {
     while (!conn->is_lost &&
@@ -96,7 +108,9 @@ static void send_some(struct client_conn *conn, struct str head)
             pieces[npieces++] = head;
         if (body.len != 0)
             pieces[npieces++] = body;
-        if (stream_write(conn->stream, pieces, npieces) != 0)
+        int status = stream_write(conn->stream, pieces, npieces);
+        conn->has_sent |= !is_nothing_sent(conn, status);
+        if (status != 0)
             conn->is_lost = true; /* the end comes as an event, perhaps behind an answer */
         conn->body_sent += body.len;
         head.len = 0;
@@ -126,7 +140,11 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     conn->is_idle = false;
     conn->head.len = 0;
     conn->body_sent = 0;
-    conn->has_bytes = false;
+    conn->body_bytes = conn->framing_bytes = 0;
+    conn->has_bytes = conn->has_sent = false;
+    /* Speaking before it was asked. With TLS that may be a session ticket. */
+    conn->is_doubtful =
+        conn->nserved == 0 && conn->origin->scheme != URL_HTTPS && !stream_is_quiet(conn->stream);
     begin_answer(conn);
     stream_read_start(conn->stream);
     send_some(conn, buf_str(&fetch->head));
@@ -143,9 +161,11 @@ static void fail(struct client_conn *conn, enum fetch_error error, const char *r
 static void finish(struct client_conn *conn, bool is_clean)
 {
     struct fetch *fetch = conn->fetch;
-    bool is_reusable = is_clean && fetch->message.keeps_alive && !fetch->wants_close &&
-                       !conn->is_lost && conn->body_sent == fetch->body.len &&
-                       stream_queued_bytes(conn->stream) == 0;
+    bool is_reusable =
+        is_clean && fetch->message.keeps_alive && !fetch->wants_close && !conn->is_lost &&
+        !conn->is_doubtful && conn->body_sent == fetch->body.len &&
+        stream_queued_bytes(conn->stream) == 0 &&
+        pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
     detach(conn);
     conn->nserved++;
     if (is_reusable) {
@@ -157,8 +177,10 @@ static void finish(struct client_conn *conn, bool is_clean)
     fetch_end(fetch);
 }
 
-static void fail_parse(struct client_conn *conn)
+/* `begin` are the first bytes of the answer. */
+static void fail_parse(struct client_conn *conn, struct str begin)
 {
+    const char *guess = answer_guess(begin);
     char reason[160] = "malformed answer: ";
     switch (conn->parser.error) {
     case PARSER_BODY_REFUSED:
@@ -168,6 +190,10 @@ static void fail_parse(struct client_conn *conn)
         fail(conn, FETCH_TOO_LARGE, "the answer has too many header fields");
         return;
     default:
+        if (conn->nserved == 0 && conn->fetch->message.status == 0 && guess != NULL) {
+            fail(conn, FETCH_PROTOCOL, guess);
+            return;
+        }
         strncat(reason, parser_reason(&conn->parser), sizeof(reason) - strlen(reason) - 1);
         fail(conn, FETCH_PROTOCOL, reason);
     }
@@ -176,6 +202,7 @@ static void fail_parse(struct client_conn *conn)
 static bool on_body(void *owner, char *bytes, size_t len)
 {
     struct client_conn *conn = owner;
+    conn->body_bytes += len;
     return fetch_got_body(conn->fetch, bytes, len);
 }
 
@@ -191,6 +218,52 @@ static void keep_head(struct client_conn *conn, const char *base, size_t len)
     buf_add(head, base, len);
 }
 
+/* A head has come whole: an interim one, or the answer's. False: the fetch has failed. */
+static bool take_head(struct client_conn *conn, char *base, const char *end)
+{
+    struct fetch *fetch = conn->fetch;
+    const struct message *message = &fetch->message;
+    char reason[160] = "malformed answer: ";
+    const char *wrong = answer_check_lines(base, end);
+    if (wrong == NULL)
+        wrong = answer_check_framing(message);
+    if (wrong != NULL) {
+        strncat(reason, wrong, sizeof(reason) - strlen(reason) - 1);
+        fail(conn, FETCH_PROTOCOL, reason);
+        return false;
+    }
+    if (message->status == 101) {
+        fail(conn, FETCH_PROTOCOL, "the server switches protocols without being asked");
+        return false;
+    }
+    answer_unfold(message, base);
+    if (message->status >= 200) {
+        conn->is_doubtful |= answer_is_doubtful(message);
+        fetch_got_head(fetch, base);
+    } else if (!fetch_got_interim(fetch, base)) {
+        fail(conn, FETCH_TOO_LARGE, "the interim answers are larger than 64 KiB");
+        return false;
+    }
+    return true;
+}
+
+/* Chunk sizes, extensions and trailers are read without being kept, but not for ever. */
+static bool is_framing_too_large(struct client_conn *conn, size_t used, uint64_t body_bytes_before)
+{
+    uint64_t body = conn->body_bytes - body_bytes_before;
+    conn->framing_bytes += used > body ? used - body : 0;
+    return conn->framing_bytes > FRAMING_MAX + conn->body_bytes * FRAMING_PER_BODY_BYTE;
+}
+
+/* llhttp takes LF alone for the end of the last chunk. `end` is behind the bytes that were used. */
+static bool is_end_good(const struct client_conn *conn, const char *end, size_t used)
+{
+    const struct message *message = &conn->fetch->message;
+    bool has_chunks = message->is_chunked && message->status >= 200 && message->status != 204 &&
+                      message->status != 304 && conn->fetch->method != METHOD_HEAD;
+    return !has_chunks || (used >= 2 ? end[-2] : conn->last_byte) == '\r';
+}
+
 /* What the bytes of one read bring. True: the fetch has been told, nothing may be touched. */
 static bool consume(struct client_conn *conn, char *bytes, size_t len)
 {
@@ -198,32 +271,39 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
     struct message *message = &fetch->message;
     while (len != 0) {
         size_t used = 0;
+        uint64_t body_bytes = conn->body_bytes;
         bool was_head_done = message->is_head_done;
         char *base = bytes - conn->parser.chunk_at;
+        size_t begun = conn->parser.chunk_at;
         enum parser_result result = parser_feed(&conn->parser, bytes, len, &used);
         uint32_t head_bytes = message->is_head_done ? message->head_len : conn->parser.chunk_at;
         if (head_bytes > FETCH_HEAD_MAX) {
             fail(conn, FETCH_TOO_LARGE, "the head of the answer is larger than 64 KiB");
             return true;
         }
+        if (!was_head_done && message->is_head_done && !take_head(conn, base, bytes + len))
+            return true;
         if (result == PARSER_FAILED) {
-            fail_parse(conn);
+            fail_parse(conn, (struct str){base, begun + len});
             return true;
         }
         if (!message->is_head_done) {
             keep_head(conn, base, conn->parser.chunk_at);
             return false;
         }
-        if (message->status == 101) {
-            fail(conn, FETCH_PROTOCOL, "the server switches protocols without being asked");
-            return true;
-        }
         bytes += used;
         len -= used;
-        if (message->status >= 200 && !was_head_done && !fetch_got_head(fetch, base)) {
-            fail(conn, FETCH_PROTOCOL, "malformed answer: the name of a field is no token");
+        bool is_head_behind = was_head_done || message->head_len < begun;
+        size_t head_used = is_head_behind ? 0 : message->head_len - begun;
+        if (is_framing_too_large(conn, used - head_used, body_bytes)) {
+            fail(conn, FETCH_TOO_LARGE, "there is too much around the chunks of the body");
             return true;
         }
+        if (result == PARSER_END && !is_end_good(conn, bytes, used)) {
+            fail(conn, FETCH_PROTOCOL, "malformed answer: the last chunk ends without CR LF");
+            return true;
+        }
+        conn->last_byte = used != 0 ? bytes[-1] : conn->last_byte;
         if (result == PARSER_END && message->status >= 200) {
             finish(conn, len == 0);
             return true;
@@ -237,11 +317,12 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
 }
 
 /* The server had closed a kept connection before our request reached it: nothing has happened there
- * (RFC 9110, 9.2.2; RFC 9112, 9.3.1). */
+ * (RFC 9110, 9.2.2; RFC 9112, 9.3.1). That is certain when nothing was sent, and does not matter
+ * when the request is idempotent. */
 static bool can_retry(const struct client_conn *conn)
 {
-    return conn->nserved != 0 && !conn->has_bytes && conn->fetch->is_idempotent &&
-           !conn->fetch->is_retried;
+    return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
+           (conn->fetch->is_idempotent || !conn->has_sent);
 }
 
 static void on_end(struct client_conn *conn, bool is_orderly)
@@ -253,15 +334,17 @@ static void on_end(struct client_conn *conn, bool is_orderly)
         fetch->is_retried = true;
         client_conn_close(conn);
         pool_submit_again(pool, fetch);
-    } else if (fetch->message.is_head_done && is_orderly &&
+    } else if (fetch->answer_head.len != 0 && is_orderly &&
                parser_finish(&conn->parser) == PARSER_END) {
         finish(conn, false);
-    } else if (fetch->message.is_head_done) {
+    } else if (fetch->answer_head.len != 0) {
         fail(conn, FETCH_CLOSED, "the server closed the connection before the end of the body");
     } else if (conn->has_bytes) {
         fail(conn, FETCH_CLOSED, "the server closed the connection in the middle of the head");
     } else {
-        fail(conn, FETCH_CLOSED, "the server closed the connection without an answer");
+        fail(conn, FETCH_CLOSED,
+             is_orderly ? "the server closed the connection without an answer"
+                        : "the server reset the connection without an answer");
     }
 }
 
@@ -287,7 +370,7 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         return;
     if (fetch->max_body == 0 && fetch->answer_body.len > FETCH_AHEAD_MAX)
         stream_read_stop(conn->stream);
-    if (fetch->message.is_head_done)
+    if (fetch->answer_head.len != 0 || fetch_has_interim(fetch))
         fetch_changed(fetch);
 }
 

@@ -49,6 +49,7 @@ void fetch_free(struct fetch *fetch)
     buf_deinit(&fetch->head);
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
+    buf_deinit(&fetch->interim);
     free(fetch);
 }
 
@@ -118,6 +119,9 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
     if (is_name(name, "host")) {
         if (fetch->has_host)
             return refuse(reason, "there can be one Host field only");
+        if (!url_is_host(value))
+            return refuse(reason,
+                          "the Host field is no host name or address with an optional port");
         fetch->has_host = true;
     } else if (is_name(name, "user-agent")) {
         fetch->has_user_agent = true;
@@ -169,7 +173,8 @@ void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
     fetch->body = body;
     fetch->timing.began = fetch_now_us();
     finish_head(fetch);
-    loop_update_time(fetch->loop); /* whoever calls may have computed for longer than the deadline */
+    loop_update_time(
+        fetch->loop); /* whoever calls may have computed for longer than the deadline */
     if (timeout_ms != 0)
         timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
     pool_submit(fetch->pool, fetch);
@@ -245,16 +250,43 @@ void fetch_orphan(struct fetch *fetch)
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
 }
 
-bool fetch_got_head(struct fetch *fetch, const char *base)
+void fetch_got_head(struct fetch *fetch, const char *base)
 {
-    for (uint32_t i = 0; i < fetch->message.nheaders; i++) {
-        struct slice name = fetch->message.headers[i].name; /* llhttp lets spaces pass */
-        if (!field_is_name((struct str){base + name.at, name.len}))
-            return false;
-    }
     buf_add(&fetch->answer_head, base, fetch->message.head_len);
     fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+}
+
+bool fetch_got_interim(struct fetch *fetch, const char *base)
+{
+    const struct message *message = &fetch->message;
+    fetch->interim_bytes += message->head_len;
+    if (fetch->interim_bytes > FETCH_HEAD_MAX)
+        return false;
+    if (message->status == 100)
+        return true;
+    buf_printf(&fetch->interim, "%u\n", message->status);
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct header_slice *header = &message->headers[i];
+        buf_add(&fetch->interim, base + header->name.at, header->name.len);
+        buf_add_text(&fetch->interim, ": ");
+        buf_add(&fetch->interim, base + header->value.at, header->value.len);
+        buf_add_char(&fetch->interim, '\n');
+    }
+    buf_add_char(&fetch->interim, '\n');
     return true;
+}
+
+bool fetch_has_interim(const struct fetch *fetch)
+{
+    return fetch->wants_interim && fetch->interim.len > fetch->interim_told;
+}
+
+struct str fetch_take_interim(struct fetch *fetch)
+{
+    struct str all = buf_str(&fetch->interim);
+    struct str news = {all.ptr + fetch->interim_told, all.len - fetch->interim_told};
+    fetch->interim_told = all.len;
+    return news;
 }
 
 static bool refuse_body(struct fetch *fetch, const char *reason)

@@ -76,6 +76,7 @@ struct fetch {
     void *carrier_data;
     struct link link; /* in a queue */
     struct timer deadline;
+    struct timer queue_deadline;   /* while it waits for a connection */
     enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
@@ -90,10 +91,15 @@ struct fetch {
     bool has_host, has_user_agent, has_accept;
     bool wants_close; /* the request says Connection: close */
     bool is_retried;
+    bool wants_interim; /* on_change is called for interim answers as well */
 
     struct message message; /* the answer's; slices of answer_head */
     struct buf answer_head;
     struct buf answer_body; /* what came and was not taken */
+    /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
+    struct buf interim;
+    size_t interim_told;    /* bytes of them that whoever wants them has */
+    uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
@@ -123,9 +129,15 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
-/* For carriers. `base` is the first byte of the answer whose head is in fetch->message. False: the
- * name of a field is none. */
-bool fetch_got_head(struct fetch *fetch, const char *base);
+/* Whether there are interim answers to be told. */
+bool fetch_has_interim(const struct fetch *fetch);
+/* Those, once. */
+struct str fetch_take_interim(struct fetch *fetch);
+
+/* For carriers. `base` is the first byte of the head that is in fetch->message, of the answer or of
+ * an interim one; of those no more than FETCH_HEAD_MAX bytes come, then it is false. */
+void fetch_got_head(struct fetch *fetch, const char *base);
+bool fetch_got_interim(struct fetch *fetch, const char *base);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 /* The next three call on_change: the last thing a carrier does. */

@@ -60,12 +60,31 @@ static int fail(struct parser *parser, enum parser_error error)
     return HPE_USER;
 }
 
+/* RFC 9110, 5.6.2 */
+static bool is_token_byte(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool are_token_bytes(const char *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!is_token_byte((unsigned char)at[i]))
+            return false;
+    return true;
+}
+
 static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
-    if (message->is_head_done) /* a trailer field: skipped */
-        return 0;
+    if (message->is_head_done) { /* a trailer field: skipped */
+        if (llhttp->type == HTTP_REQUEST || are_token_bytes(at, len))
+            return 0;
+        parser->reason = "the name of a trailer field is no token";
+        return fail(parser, PARSER_BAD_SYNTAX);
+    }
     if (message->nheaders == 0 || parser->is_in_value) {
         if (message->nheaders == message->max_headers)
             return fail(parser, PARSER_TOO_MANY_HEADERS);
@@ -82,7 +101,10 @@ static int on_value(llhttp_t *llhttp, const char *at, size_t len)
     if (parser->message->is_head_done)
         return 0;
     parser->is_in_value = true;
-    extend(parser, &parser->message->headers[parser->message->nheaders - 1].value, at, len);
+    struct slice *value = &parser->message->headers[parser->message->nheaders - 1].value;
+    if (llhttp->type == HTTP_RESPONSE && value->len != 0) /* folded: its lines do not touch */
+        value->len = slice_of(parser, at, len).at - value->at;
+    extend(parser, value, at, len);
     return 0;
 }
 
@@ -198,13 +220,6 @@ void parser_expect_no_body(struct parser *parser)
     parser->expects_no_body = true;
 }
 
-/* RFC 9110, 5.6.2 */
-static bool is_token_byte(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 /* A method that nobody knows, unless the byte that gave it away cannot be in one. */
 static enum parser_error method_error(const struct parser *parser)
 {
@@ -308,6 +323,16 @@ static const char *check_lines(const struct message *message, const char *base, 
     return at[0] == '\r' && at[1] == '\n' ? NULL : "a line ends without CR LF";
 }
 
+/* The last part of the first line. */
+static struct slice start_line_end(const struct parser *parser)
+{
+    const struct message *message = parser->message;
+    if (message->status == 0)
+        return message->target;
+    return message->reason.len != 0 ? message->reason
+                                    : (struct slice){0, sizeof("HTTP/1.1 200") - 1};
+}
+
 /* The head is complete. False when it is malformed all the same. */
 static bool finish_head(struct parser *parser, char *bytes, size_t len)
 {
@@ -323,8 +348,8 @@ static bool finish_head(struct parser *parser, char *bytes, size_t len)
     }
     for (uint32_t i = 0; i < message->nheaders; i++)
         note_header(message, i, base);
-    struct slice last =
-        message->nheaders != 0 ? message->headers[message->nheaders - 1].value : message->target;
+    struct slice last = message->nheaders != 0 ? message->headers[message->nheaders - 1].value
+                                               : start_line_end(parser);
     message->head_len = last.at + last.len;
     return true;
 }

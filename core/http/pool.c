@@ -2,12 +2,16 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/answer_head.h"
 #include "http/fetch.h"
 #include "http/pool_state.h"
 #include "http/query.h"
+#include "loop/loop.h"
+#include "net/stream.h"
 #include "net/tls.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,14 +56,32 @@ struct loop *pool_loop(const struct pool *pool)
 
 struct pool_counts pool_count(const struct pool *pool)
 {
-    struct pool_counts counts = {0};
+    struct pool_counts counts = {.reused = pool->nreused};
     for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
         struct origin *origin = LIST_ENTRY(at, struct origin, link);
         counts.connections += origin->nconns;
         counts.idle += origin->nidle;
-        counts.queued += origin->nqueued;
+        counts.waiting += origin->nqueued;
     }
     return counts;
+}
+
+void pool_each(const struct pool *pool,
+               void (*on_origin)(void *data, const char *name, const struct pool_counts *counts),
+               void *data)
+{
+    static const char *const schemes[] = {"http", "https", "http+unix"};
+    for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
+        struct origin *origin = LIST_ENTRY(at, struct origin, link);
+        struct pool_counts counts = {origin->nconns, origin->nidle, origin->nqueued, 0};
+        char name[320];
+        bool is_ipv6 = origin->unix_path == NULL && strchr(origin->host, ':') != NULL;
+        int len = snprintf(name, sizeof(name), is_ipv6 ? "%s://[%s]" : "%s://%s",
+                           schemes[origin->scheme], origin->host);
+        if (origin->unix_path == NULL && len > 0 && (size_t)len < sizeof(name))
+            snprintf(name + len, sizeof(name) - (size_t)len, ":%u", origin->port);
+        on_origin(data, name, &counts);
+    }
 }
 
 /* ---- origins ---- */
@@ -132,6 +154,7 @@ static enum fetch_stage stage_queued(const struct fetch *fetch)
 static void leave_queue(struct origin *origin, struct fetch *fetch)
 {
     link_remove(&fetch->link);
+    timer_stop(fetch->loop, &fetch->queue_deadline);
     origin->nqueued--;
     fetch->carrier = NULL;
 }
@@ -154,8 +177,17 @@ static const struct fetch_carrier queue_carrier = {
     .cancel = cancel_queued,
 };
 
+static void on_queue_due(struct timer *timer)
+{
+    fetch_fail(LIST_ENTRY(timer, struct fetch, queue_deadline), FETCH_TIMEOUT,
+               "no connection to this origin became free within queue_timeout");
+}
+
 static void enter_queue(struct origin *origin, struct fetch *fetch)
 {
+    uint64_t most_ms = origin->pool->options.queue_ms;
+    if (most_ms != 0)
+        timer_start(fetch->loop, &fetch->queue_deadline, most_ms, on_queue_due);
     fetch->carrier = &queue_carrier;
     fetch->carrier_data = origin;
     origin->nqueued++;
@@ -169,17 +201,30 @@ static bool can_serve(const struct origin *origin)
     return origin->nidle != 0 || origin->nconns < origin->pool->options.connections;
 }
 
+/* What can be read from an idle connection is its end, or something that nobody asked for. */
+static bool is_usable(const struct client_conn *conn)
+{
+    return loop_now_ms(conn->origin->pool->loop) < conn->expires_ms &&
+           stream_is_quiet(conn->stream);
+}
+
 static void serve(struct origin *origin, struct fetch *fetch)
 {
-    if (origin->nidle == 0) {
-        client_conn_dial(origin, fetch);
-        return;
+    while (origin->nidle != 0) {
+        struct client_conn *conn = LIST_ENTRY(origin->idle.next, struct client_conn, link);
+        if (is_usable(conn)) {
+            link_remove(&conn->link);
+            link_append(&origin->busy, &conn->link);
+            origin->nidle--;
+            origin->pool->nreused++;
+            client_conn_carry(conn, fetch);
+            return;
+        }
+        origin->is_serving = true; /* it stays, and nobody is let past this one */
+        client_conn_close(conn);
+        origin->is_serving = false;
     }
-    struct client_conn *conn = LIST_ENTRY(origin->idle.next, struct client_conn, link);
-    link_remove(&conn->link);
-    link_append(&origin->busy, &conn->link);
-    origin->nidle--;
-    client_conn_carry(conn, fetch);
+    client_conn_dial(origin, fetch);
 }
 
 static void serve_queue(struct origin *origin)
@@ -210,8 +255,11 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
 void pool_submit_again(struct pool *pool, struct fetch *fetch)
 {
     struct origin *origin = find_origin(pool, &fetch->url);
-    if (origin->nconns < pool->options.connections) {
+    struct link *oldest = origin->idle.prev;
+    if (origin->nconns < pool->options.connections || origin->nidle != 0) {
         client_conn_dial(origin, fetch); /* a new one: the other idle ones may be dead as well */
+        if (origin->nconns > pool->options.connections)
+            client_conn_close(LIST_ENTRY(oldest, struct client_conn, link));
         return;
     }
     enter_queue(origin, fetch);
@@ -226,12 +274,35 @@ void pool_conn_free(struct client_conn *conn)
     link_append(origin->idle.next, &conn->link); /* the last used first */
     conn->is_idle = true;
     origin->nidle++;
-    deadline_start(origin->pool->idle_deadlines, &conn->idle_deadline, conn->idle_deadline.on_due);
+    struct pool *pool = origin->pool;
+    struct deadline_queue *deadlines = conn->life_ms == pool->options.idle_ms
+                                           ? pool->idle_deadlines
+                                           : deadline_queue(pool->loop, conn->life_ms);
+    conn->expires_ms = loop_now_ms(pool->loop) + conn->life_ms;
+    deadline_start(deadlines, &conn->idle_deadline, conn->idle_deadline.on_due);
     serve_queue(origin);
+}
+
+bool pool_conn_set_life(struct client_conn *conn, struct keep_alive hints)
+{
+    uint64_t idle_ms = conn->origin->pool->options.idle_ms;
+    conn->life_ms = idle_ms;
+    if ((hints.has_max && hints.max == 0) || (hints.has_timeout && hints.timeout_s == 0))
+        return false;
+    if (!hints.has_timeout || hints.timeout_s - 1 >= idle_ms / 1000)
+        return true;
+    /* We let go first; and there are few lengths, because each has a list that stays. */
+    uint64_t life_ms = 500;
+    while (life_ms * 2 <= (hints.timeout_s - 1) * 1000)
+        life_ms *= 2;
+    conn->life_ms = life_ms < idle_ms ? life_ms : idle_ms;
+    return true;
 }
 
 void pool_conn_gone(struct origin *origin)
 {
+    if (origin->is_serving)
+        return;
     serve_queue(origin);
     free_if_unused(origin);
 }

@@ -18,6 +18,7 @@ struct pool;
 struct pool_options {
     uint32_t connections; /* per origin, at least 1 */
     uint32_t queue;       /* exchanges of an origin that may wait for a connection */
+    uint64_t queue_ms;    /* how long one may wait there; 0: as long as its own deadline lets it */
     uint64_t idle_ms;     /* how long an unused connection is kept */
     bool verify;          /* of TLS: the certificate and whose it is */
     const char *ca_file;  /* NULL: the system's; borrowed during pool_new */
@@ -34,13 +35,21 @@ struct loop *pool_loop(const struct pool *pool);
 /* Its connections are open_socket's. */
 bool pool_is_local(const struct pool *pool);
 
-/* Open connections, idle ones among them, and exchanges that wait, over all origins. */
+/* Open connections, idle ones among them, and exchanges that wait; and how often a connection was
+ * used again since the pool began. */
 struct pool_counts {
     uint32_t connections;
     uint32_t idle;
-    uint32_t queued;
+    uint32_t waiting;
+    uint64_t reused;
 };
+/* Over all origins. */
 struct pool_counts pool_count(const struct pool *pool);
+/* Calls on_origin for each that has a connection or somebody who waits; `name` is as in a URL, in
+ * lower case; `reused` is 0. */
+void pool_each(const struct pool *pool,
+               void (*on_origin)(void *data, const char *name, const struct pool_counts *counts),
+               void *data);
 
 /* For fetch.c: finds a carrier or fails it (FETCH_FULL) without on_change. */
 void pool_submit(struct pool *pool, struct fetch *fetch);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/answer_head.h"
 #include "http/parser.h"
 #include "http/pool.h"
 #include "loop/deadline.h"
@@ -19,6 +20,7 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for a ca_file */
     struct deadline_queue *idle_deadlines;
     struct link origins;
+    uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
 /* Lives while it has a connection or somebody waits. */
@@ -35,6 +37,7 @@ struct origin {
     uint32_t nconns;
     uint32_t nidle;
     uint32_t nqueued;
+    bool is_serving; /* connections may go, it may not */
 };
 
 /* An HTTP/1.1 connection: at most one exchange at a time. It is read from while idle as well, so
@@ -49,11 +52,18 @@ struct client_conn {
     struct parser parser;
     struct buf head; /* the beginning of a head that did not come in one read */
     struct deadline idle_deadline;
+    uint64_t life_ms;    /* how long it is kept when idle */
+    uint64_t expires_ms; /* by the loop's clock, when idle: the server may close it afterwards */
     uint64_t nserved;
-    uint8_t dialed_stage; /* enum fetch_stage: how far the dial came */
+    uint64_t body_bytes;    /* of the present answer */
+    uint64_t framing_bytes; /* of its chunks and trailers */
+    uint8_t dialed_stage;   /* enum fetch_stage: how far the dial came */
     bool is_idle;
-    bool has_bytes; /* of the answer */
-    bool is_lost;   /* a write failed: what the server still says is read */
+    bool has_bytes;   /* of the answer */
+    bool has_sent;    /* some of the request */
+    bool is_doubtful; /* the present answer is the last that is taken from it */
+    char last_byte;   /* that was parsed */
+    bool is_lost;     /* a write failed: what the server still says is read */
 };
 
 /* Begins a connection for this exchange. */
@@ -66,6 +76,8 @@ void client_conn_close(struct client_conn *conn);
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */
 void pool_conn_free(struct client_conn *conn);
+/* Takes the server's hints about how long it keeps the connection. False: it does not. */
+bool pool_conn_set_life(struct client_conn *conn, struct keep_alive hints);
 void pool_conn_gone(struct origin *origin);
 void pool_submit_again(struct pool *pool, struct fetch *fetch);
 struct tls_context *pool_tls(struct pool *pool);

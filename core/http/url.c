@@ -207,6 +207,14 @@ void url_add_host(struct buf *out, const struct url *url)
     }
 }
 
+bool url_is_host(struct str text)
+{
+    struct url url = {.scheme = URL_HTTP};
+    struct url_error error;
+    return memchr(text.ptr, '@', text.len) == NULL && check_bytes(text, &error) == 0 &&
+           parse_authority(text, text, &url, &error) == 0;
+}
+
 bool url_same_origin(const struct url *a, const struct url *b)
 {
     if (a->scheme != b->scheme || a->port != b->port)

@@ -46,6 +46,8 @@ void url_add_target(struct buf *out, const struct url *url);
  * http+unix. */
 void url_add_host(struct buf *out, const struct url *url);
 /* Same scheme, host and port: connections and credentials may be shared. */
+/* Whether it is what a Host field may hold: a name or an address, and a port perhaps. */
+bool url_is_host(struct str text);
 bool url_same_origin(const struct url *a, const struct url *b);
 
 /* Adds the absolute URL that `reference` means when found at `base` (RFC 3986, 5.2), as for the

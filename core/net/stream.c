@@ -132,6 +132,17 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 #endif
 }
 
+/* libuv takes a reset behind a short read for an orderly end; the kernel still knows better. */
+static ssize_t end_of(const struct stream *stream)
+{
+    char byte;
+    int fd;
+    bool is_reset = uv_fileno(&stream->uv.handle, &fd) == 0 &&
+                    recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN &&
+                    errno != EINTR;
+    return is_reset ? -errno : STREAM_EOF;
+}
+
 static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
 {
     struct stream *stream = base->data;
@@ -146,7 +157,7 @@ static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
     if (nread < 0) {
         stream->is_reading = false;
         uv_read_stop(base);
-        stream->events->on_read(stream->owner, NULL, nread == UV_EOF ? STREAM_EOF : nread);
+        stream->events->on_read(stream->owner, NULL, nread == UV_EOF ? end_of(stream) : nread);
         return;
     }
     stream->events->on_read(stream->owner, buf->base, nread);
@@ -256,6 +267,14 @@ int stream_write(struct stream *stream, const struct str *pieces, uint32_t npiec
 {
     return stream->tls != NULL ? stream_tls_write(stream, pieces, npieces)
                                : stream_write_raw(stream, pieces, npieces);
+}
+
+bool stream_is_quiet(const struct stream *stream)
+{
+    char byte;
+    int fd;
+    return uv_fileno(&stream->uv.handle, &fd) == 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 size_t stream_queued_bytes(const struct stream *stream)

@@ -56,6 +56,8 @@ void stream_read_stop(struct stream *stream);
 /* Sends the pieces in order, directly where the socket takes them; what it does not take is copied
  * and queued. 0 or -errno; a failure means the connection is lost. */
 int stream_write(struct stream *stream, const struct str *pieces, uint32_t npieces);
+/* Whether nothing waits to be read from the socket, its end included: asked of the kernel. */
+bool stream_is_quiet(const struct stream *stream);
 /* Bytes accepted by stream_write that have not left yet. */
 size_t stream_queued_bytes(const struct stream *stream);
 /* Of those, what the kernel has not taken yet: falls while a slow client reads. */

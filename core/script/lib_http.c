@@ -9,7 +9,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
-#include "http/query.h"
+#include "script/http_urls.h"
 #include "script/task.h"
 
 #include <ctype.h>
@@ -25,8 +25,9 @@ enum { BODY_PLACE = 1, POOL_PLACE }; /* in a fetch's environment */
 enum wanted { WANTS_HEAD, WANTS_CHUNK, WANTS_WHOLE };
 
 struct handle {
-    struct fetch *fetch; /* NULL: given up */
-    struct fetch_op *op; /* who waits */
+    struct fetch *fetch;          /* NULL: given up */
+    struct fetch_op *op;          /* who waits */
+    struct scope_holding holding; /* in the scope of the request of ours that it was made for */
 };
 
 struct fetch_op {
@@ -67,7 +68,8 @@ struct pool *http_push_pool(lua_State *L, const struct pool_options *options, st
     return *place;
 }
 
-/* pool(connections, queue, idle seconds, verify, ca_file or nil): a pool; or nil and why not */
+/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0): a
+ * pool; or nil and why not */
 static int l_pool(lua_State *L)
 {
     struct fault fault = {0};
@@ -77,6 +79,7 @@ static int l_pool(lua_State *L)
         .idle_ms = (uint64_t)(luaL_checknumber(L, 3) * 1000),
         .verify = lua_toboolean(L, 4),
         .ca_file = luaL_optstring(L, 5, NULL),
+        .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
     };
     if (http_push_pool(L, &options, &fault) != NULL)
         return 1;
@@ -92,14 +95,39 @@ static struct pool *check_pool(lua_State *L, int index)
     return *pool;
 }
 
-/* counts(pool): connections, idle ones, exchanges that wait */
+/* counts(pool): connections, idle ones, exchanges that wait, connections used again */
 static int l_counts(lua_State *L)
 {
     struct pool_counts counts = pool_count(check_pool(L, 1));
     lua_pushinteger(L, counts.connections);
     lua_pushinteger(L, counts.idle);
-    lua_pushinteger(L, counts.queued);
-    return 3;
+    lua_pushinteger(L, counts.waiting);
+    lua_pushnumber(L, (lua_Number)counts.reused);
+    return 4;
+}
+
+static void add_origin(void *data, const char *name, const struct pool_counts *counts)
+{
+    lua_State *L = data;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "name");
+    lua_pushinteger(L, counts->connections);
+    lua_setfield(L, -2, "connections");
+    lua_pushinteger(L, counts->idle);
+    lua_setfield(L, -2, "idle");
+    lua_pushinteger(L, counts->waiting);
+    lua_setfield(L, -2, "waiting");
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+}
+
+/* origins(pool): { { name =, connections =, idle =, waiting = }, ... } */
+static int l_origins(lua_State *L)
+{
+    struct pool *pool = check_pool(L, 1);
+    lua_newtable(L);
+    pool_each(pool, add_origin, L);
+    return 1;
 }
 
 /* ---- results ---- */
@@ -148,7 +176,7 @@ static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
 {
     if (fetch_is_over(fetch))
         return true;
-    return (wanted == WANTS_HEAD && fetch->answer_head.len != 0) ||
+    return (wanted == WANTS_HEAD && (fetch->answer_head.len != 0 || fetch_has_interim(fetch))) ||
            (wanted == WANTS_CHUNK && fetch->answer_body.len != 0);
 }
 
@@ -157,6 +185,14 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
 {
     struct fetch *fetch = handle->fetch;
     bool is_failed = fetch->stage == FETCH_FAILED;
+    if (wanted == WANTS_HEAD && fetch_has_interim(fetch)) {
+        struct str text = fetch_take_interim(fetch);
+        lua_pushboolean(L, true);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, handle_ref);
+        lua_pushinteger(L, 100);
+        lua_pushlstring(L, text.ptr, text.len);
+        return 4;
+    }
     lua_pushboolean(L, !is_failed);
     if (is_failed) {
         push_failure(L, fetch);
@@ -227,16 +263,38 @@ static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted 
 static int on_fetch_gc(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    link_remove(&handle->holding.link);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
     return 0;
+}
+
+/* The request of ours is over: what it did not read of an answer nobody will. */
+static void on_scope_end(struct scope_holding *holding)
+{
+    struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
+    if (handle->op != NULL || handle->fetch == NULL || fetch_is_over(handle->fetch))
+        return;
+    fetch_free(handle->fetch);
+    handle->fetch = NULL;
+}
+
+/* A task that works for no request may well hand the answer on: the collector closes those. */
+static void hold(struct vm *vm, struct handle *handle)
+{
+    struct scope *scope = vm->current->scope;
+    while (scope->parent != NULL)
+        scope = scope->parent;
+    if (scope->owner->owner != NULL && scope->owner->exchange != NULL)
+        scope_hold(scope, &handle->holding);
 }
 
 /* A handle at the top of the stack, keeping the pool at 1 and the body at 5 alive. */
 static struct handle *push_handle(lua_State *L)
 {
     struct handle *handle = lua_newuserdata(L, sizeof(*handle));
-    *handle = (struct handle){0};
+    *handle = (struct handle){.holding = {.on_scope_end = on_scope_end}};
+    link_init(&handle->holding.link);
     if (luaL_newmetatable(L, fetch_meta) != 0) {
         lua_pushcfunction(L, on_fetch_gc);
         lua_setfield(L, -2, "__gc");
@@ -271,14 +329,16 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
     return is_good;
 }
 
-/* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none)
- * Waits for the head: true, fetch, status and, when it is there, the whole body; or false, error.
- * What cannot be sent: nil and why. */
+/* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
+ * interim answers are wanted)
+ * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
+ * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
+ */
 static int l_fetch(lua_State *L)
 {
     const char *reason = NULL;
     struct str body = {0};
-    task_check(L);
+    struct vm *vm = task_check(L);
     struct pool *pool = check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
@@ -286,15 +346,18 @@ static int l_fetch(lua_State *L)
         body = check_str(L, 5);
     lua_Number timeout = luaL_checknumber(L, 6);
     luaL_argcheck(L, timeout >= 0 && timeout < 1e9, 6, "expected seconds");
+    bool wants_interim = lua_toboolean(L, 7);
     lua_settop(L, 6);
     struct handle *handle = push_handle(L);
     handle->fetch = fetch_new(pool, on_change, handle);
+    handle->fetch->wants_interim = wants_interim;
     if (!fetch_request(handle->fetch, method, url, &reason) ||
         !add_headers(L, 4, handle->fetch, &reason)) {
         lua_pushnil(L);
         lua_pushstring(L, reason);
         return 2;
     }
+    hold(vm, handle);
     fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
     return wait_for(L, 7, handle, WANTS_HEAD);
 }
@@ -312,6 +375,23 @@ static struct handle *check_handle(lua_State *L)
         lua_error(L);
     }
     return handle;
+}
+
+/* head(fetch): waits as fetch does */
+static int l_head(lua_State *L)
+{
+    struct handle *handle = check_handle(L);
+    if (!is_satisfied(handle->fetch, WANTS_HEAD))
+        task_check(L);
+    return wait_for(L, 1, handle, WANTS_HEAD);
+}
+
+/* interim(fetch): the interim answers that came, each as "103\n", lines "name: value\n", "\n" */
+static int l_interim(lua_State *L)
+{
+    struct str text = buf_str(&check_handle(L)->fetch->interim);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
 }
 
 /* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
@@ -384,95 +464,13 @@ static int l_timing(lua_State *L)
     return 5;
 }
 
-/* ---- URLs ---- */
-
-static void set_str(lua_State *L, const char *name, struct str text)
-{
-    lua_pushlstring(L, text.ptr != NULL ? text.ptr : "", text.len);
-    lua_setfield(L, -2, name);
-}
-
-/* parse(url): { scheme =, userinfo = or nil, shown = without userinfo }; or nil and what is wrong
- */
-static int l_parse(lua_State *L)
-{
-    static const char *const schemes[] = {"http", "https", "http+unix"};
-    struct str text = check_str(L, 1);
-    struct url url;
-    struct url_error error;
-    if (url_parse(text, &url, &error) != 0) {
-        lua_pushnil(L);
-        lua_pushstring(L, error.reason);
-        return 2;
-    }
-    lua_createtable(L, 0, 3);
-    set_str(L, "scheme", str_of(schemes[url.scheme]));
-    if (url.has_userinfo)
-        set_str(L, "userinfo", url.userinfo);
-    return 1;
-}
-
-static int push_buf(lua_State *L, struct buf *buf)
-{
-    lua_pushlstring(L, buf->len != 0 ? buf->ptr : "", buf->len);
-    buf_deinit(buf);
-    return 1;
-}
-
-/* resolve(base, reference): an absolute URL, not checked; nil when base is none */
-static int l_resolve(lua_State *L)
-{
-    struct buf out = {0};
-    struct str base = check_str(L, 1), reference = check_str(L, 2);
-    if (url_resolve(&out, base, reference) == 0)
-        return push_buf(L, &out);
-    buf_deinit(&out);
-    return 0;
-}
-
-/* same_origin(a, b) */
-static int l_same_origin(lua_State *L)
-{
-    struct url a, b;
-    struct url_error error;
-    lua_pushboolean(L, url_parse(check_str(L, 1), &a, &error) == 0 &&
-                           url_parse(check_str(L, 2), &b, &error) == 0 && url_same_origin(&a, &b));
-    return 1;
-}
-
-/* encode(text): for a query string or a form */
-static int l_encode(lua_State *L)
-{
-    struct buf out = {0};
-    percent_add(&out, check_str(L, 1), PERCENT_FORM);
-    return push_buf(L, &out);
-}
-
-/* decode(text): percent-encoding, a plus stays one */
-static int l_decode(lua_State *L)
-{
-    struct str text = check_str(L, 1);
-    char *out = lua_newuserdata(L, text.len + 1);
-    lua_pushlstring(L, out, percent_decode(out, text, PERCENT_PLAIN));
-    return 1;
-}
-
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"pool", l_pool},
-                                         {"counts", l_counts},
-                                         {"fetch", l_fetch},
-                                         {"chunk", l_chunk},
-                                         {"body", l_body},
-                                         {"close", l_close},
-                                         {"headers", l_headers},
-                                         {"timing", l_timing},
-                                         {"parse", l_parse},
-                                         {"resolve", l_resolve},
-                                         {"same_origin", l_same_origin},
-                                         {"encode", l_encode},
-                                         {"decode", l_decode},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"pool", l_pool},   {"counts", l_counts},   {"origins", l_origins}, {"fetch", l_fetch},
+        {"head", l_head},   {"interim", l_interim}, {"chunk", l_chunk},     {"body", l_body},
+        {"close", l_close}, {"headers", l_headers}, {"timing", l_timing},   {NULL, NULL}};
     vm_library(L, functions);
+    http_add_url_functions(L);
     return 1;
 }

@@ -94,7 +94,9 @@ static int l_spawn(lua_State *L)
     if (nargs > SPAWN_ARGS_MAX)
         return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
     if (vm->current == NULL) {
-        vm_push_error(L, "misuse", "spawn needs a running task to belong to");
+        vm_push_error(L, "misuse",
+                      "spawn needs a running task to belong to: call it in a handler "
+                      "or in app:on_start, or use app:background");
         return lua_error(L);
     }
     if (home == NULL && !is_detached && !lua_isnil(L, 2))
@@ -167,7 +169,9 @@ static int l_scope_enter(lua_State *L)
     struct vm *vm = VM_UPVALUE(L);
     int64_t deadline_us = lua_isnoneornil(L, 1) ? -1 : (int64_t)check_us(L, 1);
     if (vm->current == NULL) {
-        vm_push_error(L, "misuse", "a scope needs a running task");
+        vm_push_error(L, "misuse",
+                      "a scope needs a running task: open it in a handler or in "
+                      "app:on_start");
         return lua_error(L);
     }
     struct scope_box *box = lua_newuserdata(L, sizeof(*box));

@@ -94,7 +94,9 @@ static int l_subscribe(lua_State *L)
         return lua_error(L);
     }
     if (vm->current == NULL) {
-        vm_push_error(L, "misuse", "a subscription needs a running task to belong to");
+        vm_push_error(L, "misuse",
+                      "a subscription needs a running task to belong to: subscribe in "
+                      "a handler, or in the task of app:background");
         return lua_error(L);
     }
     struct subscription *subscription = lua_newuserdata(L, sizeof(*subscription));

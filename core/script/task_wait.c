@@ -163,5 +163,5 @@ void task_push_name(lua_State *L, const struct task *task)
     if (task->site[0] != '\0')
         lua_pushfstring(L, "%s:%d", task->site, task->site_line);
     else
-        lua_pushliteral(L, "the main task");
+        lua_pushstring(L, task->exchange != NULL ? "the handler" : "the main task");
 }

@@ -7,6 +7,10 @@
 local App = { __name = "moonloop.App", __transfer = false }
 App.__index = App
 
+function App.__tostring(app)
+    return app.name and "app " .. app.name or "app"
+end
+
 local M = {
     App = App,
     limits = {}, -- by name of the app: its option max_background
@@ -44,6 +48,10 @@ end
 ---@return moonloop.App
 function M.new(options)
     options = options or {}
+    if type(options) ~= "table" then
+        error("moonloop.app: expected a table of options, got a " .. type(options)
+            .. "; the name of an app is that of its file", 2)
+    end
     check_options(options, APP_OPTIONS, "moonloop.app", 2)
     if options.mount and not options.mount:match("^/") then
         error(("option mount of moonloop.app: expected a path like \"/shop\", got %q"):format(options.mount),
@@ -63,7 +71,9 @@ local function add(app, method, pattern, options, handler)
         error(("expected a pattern that begins with \"/\", got %s"):format(
             type(pattern) == "string" and ("%q"):format(pattern) or type(pattern)), 3)
     end
-    if type(options) ~= "table" then
+    if type(options) == "function" then
+        error(("%s %s: the options come before the handler"):format(method, pattern), 3)
+    elseif type(options) ~= "table" then
         error(("expected options and a handler, or a handler, got a %s"):format(type(options)), 3)
     end
     check_options(options, ROUTE_OPTIONS, method .. " " .. pattern, 3)

@@ -10,7 +10,9 @@ local function check_functions(what, ...)
     for i = 1, select("#", ...) do
         local fn = select(i, ...)
         if type(fn) ~= "function" then
-            error(("%s: expected functions, argument %d is a %s"):format(what, i, type(fn)), 3)
+            local hint = getmetatable(fn) and type(fn) == "table" and fn.wait and "; for a task, give its wait: "
+                .. "function() return t:wait() end" or type(fn) == "table" and "; for a list use moonloop.map" or ""
+            error(("%s: expected functions, argument %d is a %s%s"):format(what, i, type(fn), hint), 3)
         end
     end
     return { ... }, select("#", ...)
@@ -99,6 +101,10 @@ local MAP_OPTIONS = { limit = true, deadline = true, settle = true }
 local function check_map(list, fn, options)
     if type(list) ~= "table" or type(fn) ~= "function" then
         error(("map: expected a list and a function, got %s and %s"):format(type(list), type(fn)), 3)
+    elseif list[1] == nil and next(list) ~= nil then
+        error("map: expected a list; this table has no entry 1, but others", 3)
+    elseif type(options) ~= "table" then
+        error("map: expected a table of options, got a " .. type(options), 3)
     end
     for name in pairs(options) do
         if not MAP_OPTIONS[name] then
@@ -106,8 +112,9 @@ local function check_map(list, fn, options)
         end
     end
     local limit = options.limit
-    if limit ~= nil and (type(limit) ~= "number" or limit < 1) then
-        error("map: limit: expected a number of 1 or more, got " .. tostring(limit), 3)
+    if limit ~= nil and (type(limit) ~= "number" or not (limit >= 1)) then
+        error(("map: limit: expected a number of 1 or more, got %s"):format(
+            type(limit) == "string" and ("%q"):format(limit) or tostring(limit)), 3)
     end
 end
 

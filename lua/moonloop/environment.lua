@@ -15,7 +15,10 @@ local environments = setmetatable({}, { __mode = "v" })
 
 local function undeclared(verb)
     return function(_, name)
-        error(("undeclared global %q is %s; put `local` before its first use"):format(tostring(name), verb), 2)
+        local advice = verb == "written" and "put `local` before its first use"
+            or name == "moonloop" and 'begin the file with local moonloop = require("moonloop")'
+            or "it is misspelled, or `local` is missing where it begins"
+        error(("undeclared global %q is %s; %s"):format(tostring(name), verb, advice), 2)
     end
 end
 

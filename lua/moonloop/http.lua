@@ -3,6 +3,7 @@
 --- An answer of any status is an answer. Failing to get one raises an error object: `refused`, `timeout`, `dns`,
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
+local activity = require("moonloop.activity")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local request = require("moonloop.http.request")
@@ -19,6 +20,8 @@ local errors = require("moonloop.util.errors")
 ---@field redirects? integer how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
+---  it comes
 
 ---@class moonloop.http.Request: moonloop.http.Options
 ---@field method? string "GET"
@@ -30,11 +33,14 @@ local errors = require("moonloop.util.errors")
 ---@field timeout? number|false seconds; 30
 ---@field connections? integer at most so many per origin; 32
 ---@field queue? integer requests per origin that may wait for a connection; 1000
+---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 
 local M = {}
+
+local clients = setmetatable({}, { __mode = "k" })
 
 ---@class moonloop.http.Client
 ---@field private pool userdata
@@ -53,11 +59,18 @@ local function exchange(client, wanted, deadline)
     if deadline then
         left = deadline - now()
         if left <= 0 then
-            errors.raise("timeout", "%s %s: the time is up, after a redirect", wanted.method, wanted.url)
+            response.fail("timeout", wanted, "the time is up", "after a redirect")
         end
     end
+    local tell = wanted.on_informational
     local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
-        wanted.body, left)
+        wanted.body, left, tell ~= nil)
+    while ok and status == 100 do
+        for _, interim in ipairs(response.parse_interim(body)) do
+            tell(interim.status, interim.headers)
+        end
+        ok, handle, status, body = core.head(handle)
+    end
     if ok == nil then
         request.misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
     elseif not ok then
@@ -86,7 +99,7 @@ function Client:request(options)
         res:close()
         hops = hops + 1
         if hops > most then
-            errors.raise("protocol", "%s %s: more than %d redirects", wanted.method, wanted.url, most)
+            response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         wanted = following
     end
@@ -148,16 +161,23 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---@class moonloop.http.Stats
+---@field connections integer open, or being opened
+---@field idle integer of those
+---@field waiting integer requests that wait for a connection
+---@field reused integer how often, so far, a request went out on a connection that had served before
+
 ---What the pool holds now.
----@return { connections: integer, idle: integer, queued: integer }
+---@return moonloop.http.Stats
 function Client:stats()
-    local connections, idle, queued = core.counts(self.pool)
-    return { connections = connections, idle = idle, queued = queued }
+    local connections, idle, waiting, reused = core.counts(self.pool)
+    return { connections = connections, idle = idle, waiting = waiting, reused = reused }
 end
 
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
-    queue = "number", idle = "number", verify = "boolean", ca_file = "string",
+    queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
+    ca_file = "string",
 }
 
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
@@ -167,19 +187,41 @@ function M.client(options)
     options = options or {}
     request.check_options(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
-    if connections < 1 or queue < 0 or idle <= 0 then
-        request.misuse("http.client: connections begin at 1, queue at 0, and idle is more than 0")
+    local is_good = connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6
+    if not (is_good and idle > 0 and idle <= 1e6) then
+        request.misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
+    end
+    local queue_timeout = options.queue_timeout or 0
+    if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
+        request.misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
     }
-    local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file)
+    local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
+        queue_timeout)
     if not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
-    return setmetatable({ pool = pool, options = own, given = options }, Client)
+    local client = setmetatable({ pool = pool, options = own, given = options }, Client)
+    clients[client] = true
+    return client
 end
+
+activity.register("http", function()
+    local rows = {}
+    for client in pairs(clients) do
+        for _, origin in ipairs(core.origins(client.pool)) do
+            rows[#rows + 1] = {
+                kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
+                detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
+                    origin.waiting),
+            }
+        end
+    end
+    return rows
+end)
 
 ---A client over connections that something else opens; for moonloop.testing.
 ---@param pool userdata
@@ -204,7 +246,7 @@ function M.request(options)
 end
 
 ---What the shared client's pool holds now.
----@return { connections: integer, idle: integer, queued: integer }
+---@return moonloop.http.Stats
 function M.stats()
     return shared:stats()
 end

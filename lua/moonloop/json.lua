@@ -45,6 +45,9 @@ end
 ---@param options? { pretty?: boolean }
 ---@return string
 function M.encode(value, options)
+    if options ~= nil and type(options) ~= "table" then
+        error("json.encode: expected a table of options, got a " .. type(options), 2)
+    end
     local text, message = encode(value, options and options.pretty)
     if message then
         raise("json", message)

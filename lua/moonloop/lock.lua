@@ -7,6 +7,7 @@
 local activity = require("moonloop.activity")
 local core = require("moonloop.core.lease")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local task = require("moonloop.task")
 local wait_queue = require("moonloop.core.wait_queue")
 local waiting = require("moonloop.sync.waiting")
@@ -260,5 +261,9 @@ activity.register("lock", function()
     end
     return rows
 end)
+
+handle.finish(Lock, "lock", function(self)
+    return handle.text("lock " .. self.name, self.token and "held by this task")
+end, methods)
 
 return M

@@ -7,6 +7,7 @@
 local concurrency = require("moonloop.concurrency")
 local core = require("moonloop.core.offload")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local offload = require("moonloop.offload")
 local option_table = require("moonloop.options")
 local task = require("moonloop.task")
@@ -190,6 +191,10 @@ function Job.__index(self, key)
     return Job[key]
 end
 
+handle.finish(Job, "job", function(self)
+    return handle.text("job", self.status)
+end)
+
 local function pack_values(count, ...)
     local message, parts = transfer.pack(nil, "value", true, count, ...)
     if not message then
@@ -249,6 +254,11 @@ local function check_same(pool, options)
         end
     end
 end
+
+handle.finish(Pool, "pool", function(self)
+    return handle.text(self.name and "pool " .. self.name or "pool",
+        self.size and ("%d %s"):format(self.size, self.kind == "process" and "processes" or "threads"))
+end)
 
 local default
 

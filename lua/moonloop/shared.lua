@@ -6,6 +6,7 @@
 local core = require("moonloop.core.shared")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
+local handle = require("moonloop.util.handle")
 local serial = require("moonloop.util.serial")
 local waiting = require("moonloop.sync.waiting")
 
@@ -296,6 +297,16 @@ end
 function SharedDict:clear(prefix)
     core.clear(self.name, prefix or "")
 end
+
+---An entry is no field: what was meant is `set`.
+function SharedDict.__newindex(self, key)
+    error(("shared dictionary %s: to keep a value, call set(%q, value); fields of it are not shared"):format(self.name,
+        tostring(key)), 2)
+end
+
+handle.finish(SharedDict, "dictionary", function(self)
+    return "shared dictionary " .. self.name
+end)
 
 local SHARED_OPTIONS = { "evict" }
 

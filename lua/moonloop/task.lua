@@ -6,6 +6,7 @@
 local clock = require("moonloop.clock")
 local core = require("moonloop.core.task")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 
 local settle = errors.settle
 
@@ -76,6 +77,10 @@ function Task.__index(self, key)
     return Task[key]
 end
 
+handle.finish(Task, "task", function(self)
+    return handle.text(self.name and "task " .. self.name or "task", self.status)
+end)
+
 ---A handle as C fills it: [0] is what is behind it, false when it has ended; then [1..n] are its results, or `state`
 ---is "failed" or "cancelled" and `err` says why.
 local function new_handle()
@@ -145,6 +150,10 @@ end
 function Scope:cancel(reason)
     core.scope_cancel(self[1], cancellation_for("scope:cancel", reason, "the scope was cancelled"))
 end
+
+handle.finish(Scope, "scope", function()
+    return "scope"
+end)
 
 local function pack(...)
     return { n = select("#", ...), ... }
@@ -242,6 +251,9 @@ end
 ---@return any ... what `fn` returned
 function M.scope(options, fn)
     if type(options) == "function" then
+        if fn ~= nil then
+            error("scope: the options come first: scope({ deadline = 1 }, fn)", 2)
+        end
         options, fn = {}, options
     end
     if type(options) ~= "table" or type(fn) ~= "function" then

@@ -6,6 +6,7 @@
 local activity = require("moonloop.activity")
 local core = require("moonloop.core.topic")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local plain = require("moonloop.util.plain")
 local serial = require("moonloop.util.serial")
 local wait_queue = require("moonloop.core.wait_queue")
@@ -142,6 +143,11 @@ function Subscription:select_finish(_, _, is_woken, taken)
     check_overrun(self)
 end
 
+handle.finish(Subscription, "subscription", function(self)
+    return handle.text("subscription to " .. self.topic, ("%d queued"):format(self.length),
+        self.lost > 0 and ("%d lost"):format(self.lost), self.is_closed and "closed")
+end)
+
 -- ---- topics ----
 
 ---@class moonloop.Topic
@@ -211,5 +217,9 @@ function M.topic(name)
     end
     return setmetatable({ name = name }, Topic)
 end
+
+handle.finish(Topic, "topic", function(self)
+    return "topic " .. self.name
+end)
 
 return M

@@ -99,6 +99,9 @@ app:get("/a/{y}", function() end)
 ]]),
     ["option.lua"] = app('app:get("/", { tiemout = 1 }, function() end)'),
     ["sneaky.lua"] = app('leaked = 1'),
+    ["curious.lua"] = app('print(mispelled)'),
+    ["named.lua"] = 'require("moonloop").app("named")',
+    ["backwards.lua"] = app('app:get("/", function() end, { timeout = 1 })'),
 }
 
 describe("apps", function()
@@ -227,7 +230,8 @@ describe("apps", function()
     end)
 
     it("that fail to load answer 500 and are reported with the place", function()
-        for _, name in ipairs({ "broken", "noapp", "raises", "twice", "option", "sneaky" }) do
+        for _, name in ipairs({ "broken", "noapp", "raises", "twice", "option", "sneaky", "curious", "named",
+            "backwards" }) do
             assert.equal(500, site:get("/" .. name .. "/").status, name)
         end
         assert.equal(500, site:get("/twice/a/b").status)
@@ -237,6 +241,9 @@ describe("apps", function()
         site:wait_log("apps/twice.lua:4: GET /twice/a/{y}")
         site:wait_log("apps/twice.lua:3")
         site:wait_log("unknown option tiemout; did you mean timeout?")
+        site:wait_log('apps/curious.lua:3: undeclared global "mispelled" is read; it is misspelled, or')
+        site:wait_log("apps/named.lua:1: moonloop.app: expected a table of options, got a string; the name of an app")
+        site:wait_log("apps/backwards.lua:3: GET /: the options come before the handler")
         site:wait_log('apps/sneaky.lua:3: undeclared global "leaked" is written')
     end)
 end)

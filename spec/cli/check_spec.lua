@@ -51,6 +51,23 @@ describe("moonloop", function()
             assert.matches("apps/bad%.lua:6: undeclared global result is written\n", out)
         end)
 
+        it("says what to begin a file with", function()
+            assert.matches('apps/bad%.lua:1: undeclared global moonloop is read; begin the file with local moonloop = ',
+                complaints("return moonloop.app()"))
+        end)
+
+        it("says where to do what needs a task, at the line that did it while the file was loaded", function()
+            local HEAD = 'local moonloop = require("moonloop")\nlocal app = moonloop.app()\n'
+            for call, advice in pairs({
+                ["moonloop.sleep(1)"] = "wait in a handler, or in app:on_start",
+                ["moonloop.spawn(print)"] = "call it in a handler or in app:on_start, or use app:background",
+                ["moonloop.timeout(1, print)"] = "open it in a handler or in app:on_start",
+                ['moonloop.topic("t"):subscribe()'] = "subscribe in a handler, or in the task of app:background",
+            }) do
+                assert.matches("apps/bad%.lua:3: .*" .. advice .. "\n", complaints(HEAD .. call .. "\nreturn app"))
+            end
+        end)
+
         it("does not mind what LuaJIT has, nor locals and fields of such names", function()
             command.write(dir .. "/apps/good.lua", "local mispelled = jit.version .. table.concat({}) .. _VERSION\n"
                 .. "local t = { result = mispelled }\nt.result = 1\n" .. GOOD)

@@ -57,6 +57,41 @@ function Origin:reply(bytes, after, size)
     return ("%s/reply?bytes=%s&then=%s&size=%d"):format(self.url, encode(bytes), after or "keep", size or 0)
 end
 
+---A server whose connections do as they are told: the first the first script, the second the second, each after them
+---the last. A script is a list of steps: "read", "head", { "send", bytes, size }, { "drip", bytes }, "pause", "shut",
+---"wait", "reset", "close"; spec/support/origin.py says what they are.
+---@param ... (string|table)[]
+---@return string url
+---@return integer port
+function Origin:script(...)
+    local parts = {}
+    for i, script in ipairs({ ... }) do
+        local steps = {}
+        for j, step in ipairs(script) do
+            if type(step) == "table" then
+                step = ("%s%s=%s"):format(step[1], step[3] and ":" .. step[3] or "", encode(step[2]))
+            end
+            steps[j] = step
+        end
+        parts[i] = "c=" .. encode(table.concat(steps, " "))
+    end
+    local port = tonumber(http.get(self.url .. "/script?" .. table.concat(parts, "&")):body())
+    return ("http://127.0.0.1:%d"):format(port), port
+end
+
+---What a scripted server has seen, once there are `count` lines: "connection", "request GET / HTTP/1.1", "end 0" …
+---@param port integer
+---@param count integer
+---@return string[]
+function Origin:log(port, count)
+    local lines = {}
+    local text = http.get(("%s/log?port=%d&count=%d"):format(self.url, port, count)):body()
+    for line in text:gmatch("[^\n]+") do
+        lines[#lines + 1] = line
+    end
+    return lines
+end
+
 ---Ends it. After the last one it waits until the shared client has nothing open: later specs count.
 function Origin:stop()
     self.input:close()

@@ -7,6 +7,9 @@
   /hang                            never answers
   /gone                            answers once another connection that hung was closed by its client
   /connections                     how many were accepted since the last time
+  /script?c=..&c=..                answers with the port of a server whose first connection does the first of these,
+                                   the second the second, and each after them the last; see Script
+  /log?port=..&count=..            what such a server has seen, a line each, once there are so many
 """
 import socket
 import ssl
@@ -57,6 +60,130 @@ def reply(connection, query):
     return raw.get("then", ["keep"])[0]
 
 
+class Script:
+    """One connection of a scripted server. A script is steps separated by blanks, each a word and an argument:
+
+    read          a request with its body; logged as "request" and its first line
+    head          only the head of one
+    send=BYTES    percent-encoded; with send:N=BYTES in pieces of N bytes
+    drip=BYTES    the same bytes again and again, every 10 ms
+    pause         for 2 ms, so that what is sent around it does not travel together
+    shut          ends the sending side
+    wait          until the client ends; logged as "end" or "reset", and with how many bytes after the last read
+    reset, close
+    """
+
+    def __init__(self, server, connection):
+        self.server, self.connection, self.buffer = server, connection, b""
+
+    def fill(self):
+        data = self.connection.recv(65536)
+        self.buffer += data
+        return data != b""
+
+    def read(self, with_body):
+        while b"\r\n\r\n" not in self.buffer:
+            if not self.fill():
+                raise EOFError
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if with_body and line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        while len(self.buffer) < length:
+            if not self.fill():
+                raise EOFError
+        self.buffer = self.buffer[length:]
+        self.server.note("request " + head.split(b"\r\n")[0].decode("latin-1"))
+
+    def send(self, data, size):
+        for at in range(0, len(data), size or len(data) or 1):
+            if at > 0:
+                threading.Event().wait(0.0005)
+            self.connection.sendall(data[at : at + (size or len(data))])
+
+    def wait(self):
+        try:
+            while self.fill():
+                pass
+            self.server.note("end %d" % len(self.buffer))
+        except OSError:
+            self.server.note("reset %d" % len(self.buffer))
+
+    def step(self, word, argument):
+        word, _, size = word.partition(":")
+        data = urllib.parse.unquote_to_bytes(argument)
+        if word in ("read", "head"):
+            self.read(word == "read")
+        elif word == "send":
+            self.send(data, int(size or 0))
+        elif word == "drip":
+            while True:
+                self.connection.sendall(data)
+                threading.Event().wait(0.01)
+        elif word == "pause":
+            threading.Event().wait(0.002)
+        elif word == "shut":
+            self.connection.shutdown(socket.SHUT_WR)
+        elif word == "wait":
+            self.wait()
+        elif word == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif word != "close":
+            raise ValueError(word)
+
+    def run(self, steps):
+        try:
+            for step in steps:
+                word, _, argument = step.partition("=")
+                self.step(word, argument)
+        except EOFError:
+            self.server.note("end %d" % len(self.buffer))
+        except OSError:
+            self.server.note("reset %d" % len(self.buffer))
+        self.connection.close()
+        self.server.note("closed")
+
+
+class ScriptedServer:
+    servers = {}
+
+    def __init__(self, scripts):
+        self.scripts, self.log, self.changed = scripts, [], threading.Condition()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        ScriptedServer.servers[self.port] = self
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def note(self, text):
+        with self.changed:
+            self.log.append(text)
+            self.changed.notify_all()
+
+    def accept(self):
+        number = 0
+        while True:
+            connection, _ = self.listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            steps = self.scripts[min(number, len(self.scripts) - 1)].split()
+            number += 1
+            self.note("connection")
+            threading.Thread(target=Script(self, connection).run, args=(steps,), daemon=True).start()
+
+    def read_log(self, count):
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.log) >= count, 10)
+            return "\n".join(self.log)
+
+
+def control(path, query):
+    given = urllib.parse.parse_qs(query, keep_blank_values=True)
+    if path == "/script":
+        return b"%d" % ScriptedServer(given["c"]).port
+    server = ScriptedServer.servers[int(given["port"][0])]
+    return server.read_log(int(given["count"][0])).encode("latin-1")
+
+
 def serve_one(connection, head, body):
     global accepted
     target = head.split(b" ")[1].decode("latin-1")
@@ -73,6 +200,8 @@ def serve_one(connection, head, body):
     elif path == "/gone":
         gone.acquire()
         connection.sendall(answer(b"gone"))
+    elif path in ("/script", "/log"):
+        connection.sendall(answer(control(path, query)))
     elif path == "/connections":
         count, accepted = accepted, 0
         connection.sendall(answer(b"%d" % count))

@@ -2,6 +2,7 @@
 --- for, and the line that `moonloop ps` shows.
 
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 
 local M = {}
 
@@ -20,6 +21,16 @@ function M.class(name, methods, getters)
         return methods[key]
     end
     return class
+end
+
+---Completes a class, once its methods are there.
+---@param class table
+---@param what string "timer"
+---@param methods table<string, function>
+function M.finish(class, what, methods)
+    handle.finish(class, what, function(self)
+        return handle.text(what .. " " .. self.name, self.state)
+    end, methods)
 end
 
 ---@param class table

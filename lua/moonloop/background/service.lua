@@ -203,4 +203,6 @@ function methods:leave()
     end
 end
 
+handle.finish(Background, "background", methods)
+
 return M

@@ -314,4 +314,6 @@ end
 
 methods.leave = methods.quiesce
 
+handle.finish(Timer, "timer", methods)
+
 return M

@@ -42,7 +42,9 @@ local function scan_file(problems, path)
         return
     end
     for _, use in ipairs(globals.undeclared(chunk)) do
-        add(problems, shown, use.line, ("undeclared global %s is %s"):format(use.name, use.verb))
+        add(problems, shown, use.line, ("undeclared global %s is %s%s"):format(use.name, use.verb,
+            use.name == "moonloop" and use.verb == "read"
+            and '; begin the file with local moonloop = require("moonloop")' or ""))
     end
 end
 

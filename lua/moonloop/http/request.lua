@@ -30,10 +30,12 @@ local misuse = M.misuse
 ---@field fields string[] name, value, name, value, ...
 ---@field body? string
 ---@field max_body integer
+---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local OPTIONS = {
     method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
     json = "any", form = "table", body = "string", redirects = "number", auth = "table", max_body = "number",
+    on_informational = "function",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 
@@ -165,6 +167,9 @@ function M.new(options, client)
     if content_type and not seen["content-type"] then
         add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
+    if options.max_body and not (options.max_body >= 1 and options.max_body <= 9e15) then
+        misuse("http: option max_body: expected bytes, from 1")
+    end
     local auth = options.auth or url_auth
     if auth and not seen.authorization then
         if type(auth[1]) ~= "string" or type(auth[2]) ~= "string" or auth[1]:find(":", 1, true) then
@@ -174,7 +179,7 @@ function M.new(options, client)
     end
     return {
         method = (options.method or "GET"):upper(), url = url, fields = fields, body = body,
-        max_body = options.max_body or DEFAULT_MAX_BODY,
+        max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
     }
 end
 
@@ -227,7 +232,7 @@ function M.redirected(wanted, res)
     return {
         method = is_dropped and "GET" or wanted.method, url = url, body = not is_dropped and wanted.body or nil,
         fields = fields_without(wanted.fields, is_dropped and OF_BODY or {}, is_away and SECRETS or {}),
-        max_body = wanted.max_body,
+        max_body = wanted.max_body, on_informational = wanted.on_informational,
     }
 end
 

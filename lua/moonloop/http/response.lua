@@ -22,10 +22,12 @@ local M = {}
 ---@field headers table<string, string> any case; several fields of a name are joined by ", ". Iterates with
 ---  names in lower case
 ---@field timing moonloop.http.Timing
+---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }
 
+---@class moonloop.http.Headers: table<string, string>
 local Headers = {
     __name = "moonloop.http.Headers",
     __index = function(self, name)
@@ -33,13 +35,45 @@ local Headers = {
     end,
 }
 
+local function add_field(headers, name, value)
+    local before = headers[name]
+    headers[name] = before and before .. ", " .. value or value
+end
+
 local function make_headers(handle)
     local headers, fields = {}, core.headers(handle)
     for i = 1, #fields, 2 do
-        local name, before = fields[i], headers[fields[i]]
-        headers[name] = before and before .. ", " .. fields[i + 1] or fields[i + 1]
+        add_field(headers, fields[i], fields[i + 1])
     end
     return setmetatable(headers, Headers)
+end
+
+---@param text string as core.interim gives it
+---@return { status: integer, headers: moonloop.http.Headers }[]
+function M.parse_interim(text)
+    local all, headers = {}, nil
+    for line in text:gmatch("([^\n]*)\n") do
+        if line == "" then
+            headers = nil
+        elseif not headers then
+            headers = setmetatable({}, Headers)
+            all[#all + 1] = { status = tonumber(line), headers = headers }
+        else
+            local name, value = line:match("^([^:]*): (.*)$")
+            add_field(headers, name:lower(), value)
+        end
+    end
+    return all
+end
+
+---Raises what went wrong with a request.
+---@param code string
+---@param wanted moonloop.http.Wanted
+---@param reason string
+---@param stage string
+function M.fail(code, wanted, reason, stage)
+    error(errors.new(code, ("%s %s: %s, %s"):format(wanted.method, wanted.url, reason, stage),
+        { method = wanted.method, url = wanted.url, stage = stage }), 0)
 end
 
 function Response.__index(self, key)
@@ -47,6 +81,10 @@ function Response.__index(self, key)
         local headers = make_headers(rawget(self, "handle"))
         rawset(self, key, headers)
         return headers
+    elseif key == "informational" then
+        local all = M.parse_interim(core.interim(rawget(self, "handle")))
+        rawset(self, key, all)
+        return all
     elseif key == "timing" then
         local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
         local timing = { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
@@ -66,7 +104,7 @@ end
 function M.new(handle, wanted, status, whole)
     return setmetatable({
         handle = handle, status = status, ok = status >= 200 and status < 300, url = wanted.url, whole = whole,
-        max_body = wanted.max_body,
+        wanted = wanted, max_body = wanted.max_body,
     }, Response)
 end
 
@@ -94,7 +132,7 @@ function Response:body()
         whole = settle(core.body(self.handle, self.max_body))
         self.whole = whole
     elseif #whole > self.max_body then
-        errors.raise("too_large", "%s: the body is larger than max_body", self.url)
+        M.fail("too_large", rawget(self, "wanted"), "the body is larger than max_body", "while reading the body")
     end
     return whole
 end
@@ -126,7 +164,8 @@ end
 ---Gives the rest of the body up; what was not read whole cannot be read any more.
 function Response:close()
     if not rawget(self, "whole") then
-        self.headers, self.timing = self.headers, self.timing -- made while they can be
+        -- Made while they can be.
+        self.headers, self.timing, self.informational = self.headers, self.timing, self.informational
         core.close(self.handle)
     end
 end

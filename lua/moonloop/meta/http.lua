@@ -10,28 +10,49 @@ local core = {}
 ---@param idle number seconds that an unused connection is kept
 ---@param verify boolean of TLS
 ---@param ca_file? string PEM
+---@param queue_timeout? number seconds that one may wait; 0: no limit
 ---@return userdata? pool
 ---@return string? reason why there is none: the file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file) end
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout) end
 
 ---@param pool userdata
 ---@return integer connections
 ---@return integer idle
----@return integer queued
+---@return integer waiting
+---@return integer reused
 function core.counts(pool) end
 
----Sends a request and waits for the head of its answer.
+---@param pool userdata
+---@return { name: string, connections: integer, idle: integer, waiting: integer }[]
+function core.origins(pool) end
+
+---Sends a request and waits for the head of its answer, or for interim answers: status 100, and they in place of the
+---body.
 ---@param pool userdata
 ---@param method string
 ---@param url string
 ---@param fields string[] name, value, name, value, ...
 ---@param body? string
 ---@param timeout number seconds; 0: none
+---@param wants_interim? boolean
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body when all of it is here
-function core.fetch(pool, method, url, fields, body, timeout) end
+function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
+
+---Waits as core.fetch does, after interim answers.
+---@param fetch userdata
+---@return boolean ok
+---@return userdata|table fetch or error
+---@return integer? status
+---@return string? body
+function core.head(fetch) end
+
+---The interim answers that came, without 100: each "103\n", lines "name: value\n", "\n".
+---@param fetch userdata
+---@return string
+function core.interim(fetch) end
 
 ---Waits for more of the body.
 ---@param fetch userdata

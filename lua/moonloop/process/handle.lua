@@ -2,6 +2,7 @@
 
 local core = require("moonloop.core.process")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 
 local settle = errors.settle
 
@@ -184,5 +185,13 @@ function M.new(process, asked)
         stderr = stream(asked.stderr, 2),
     }, Process)
 end
+
+handle.finish(Stream, "stream", function(self)
+    return (self.number == 1 and "stdout of " or "stderr of ") .. ("process %d"):format(core.pid(self.process))
+end)
+handle.finish(Process, "process", function(self)
+    return handle.text(("process %d"):format(self.pid), self.running and "running" or self.signal or
+        ("status %d"):format(self.status))
+end)
 
 return M

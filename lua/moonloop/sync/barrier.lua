@@ -96,4 +96,6 @@ function Barrier:close()
     core.wake_all(self.waiters, false)
 end
 
+waiting.finish(Barrier, "barrier")
+
 return M

@@ -7,6 +7,7 @@ local clock = require("moonloop.clock")
 local errors = require("moonloop.util.errors")
 local flights = require("moonloop.sync.flights")
 local log = require("moonloop.log")
+local handle = require("moonloop.util.handle")
 local task = require("moonloop.task")
 local waiting = require("moonloop.sync.waiting")
 
@@ -229,5 +230,9 @@ function Cache:clear()
     self.head.before, self.head.after = self.head, self.head
     self.flights:forget_all()
 end
+
+handle.finish(Cache, "cache", function(self)
+    return handle.text(self.name, ("%d of %d entries"):format(self.length, self.size))
+end)
 
 return M

@@ -276,4 +276,6 @@ function Channel:select_finish(verb, tag, is_woken, value)
     return nil
 end
 
+waiting.finish(Channel, "channel")
+
 return M

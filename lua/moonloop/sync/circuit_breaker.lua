@@ -7,6 +7,7 @@
 local clock = require("moonloop.clock")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
+local handle = require("moonloop.util.handle")
 local log = require("moonloop.log")
 local waiting = require("moonloop.sync.waiting")
 
@@ -165,5 +166,9 @@ function CircuitBreaker:reset()
     end
     self.failing = 0
 end
+
+handle.finish(CircuitBreaker, "circuit breaker", function(self)
+    return handle.text(self.name, self.state)
+end)
 
 return M

@@ -107,4 +107,6 @@ function Event:select_finish(_, _, is_woken, value)
 end
 
 
+waiting.finish(Event, "event")
+
 return M

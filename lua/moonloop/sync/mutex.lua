@@ -91,4 +91,6 @@ function Mutex:close()
     core.wake_all(self.queue, false)
 end
 
+waiting.finish(Mutex, "mutex")
+
 return M

@@ -170,4 +170,6 @@ function RateLimiter:close()
     core.wake_all(self.waiters, false)
 end
 
+waiting.finish(RateLimiter, "rate limiter")
+
 return M

@@ -149,4 +149,6 @@ function Semaphore:select_finish(_, _, is_woken, is_acquired)
     end
 end
 
+waiting.finish(Semaphore, "semaphore")
+
 return M

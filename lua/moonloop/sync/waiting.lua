@@ -4,6 +4,7 @@ local activity = require("moonloop.activity")
 local core = require("moonloop.core.wait_queue")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
+local handle = require("moonloop.util.handle")
 
 local M = {}
 
@@ -149,6 +150,19 @@ activity.register("sync", function()
     end
     return rows
 end)
+
+local function describe(self)
+    local count = self.waiting or 0
+    return handle.text(self.name, self:detail(), self.is_set and "set", count > 0 and ("%d wait"):format(count),
+        self.is_closed and "closed")
+end
+
+---Completes a class of things with `name`, `waiting`, `detail()` and `is_closed`.
+---@param class table
+---@param what string "channel"
+function M.finish(class, what)
+    handle.finish(class, what, describe)
+end
 
 ---@param name string
 function M.raise_closed(name)
