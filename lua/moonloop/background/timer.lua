@@ -176,7 +176,7 @@ end
 -- ---- the clock ----
 
 ---Whether this worker runs the tick. As long as nobody is known to have taken it, it is asked for again.
-local function is_mine(self, stamp)
+local function is_mine(self, stamp, term)
     if not self.once then
         return true
     end
@@ -188,14 +188,25 @@ local function is_mine(self, stamp)
             return verdict == "mine"
         end
         task.sleep(math.min(pause, left))
+        if self.term ~= term then
+            return false
+        end
         pause = math.min(pause * 2, LONGEST_PAUSE)
     end
 end
 
-local function watch(self)
+---Ends also when the timer is stopped in the moment of a tick: a wait that is over cannot be cancelled any more.
+local function watch(self, term)
     while true do
-        self.pending = self.pending or self.schedule:wait()
-        local is_ours = is_mine(self, self.pending)
+        local stamp = self.pending or self.schedule:wait()
+        if self.term ~= term then
+            return
+        end
+        self.pending = stamp
+        local is_ours = is_mine(self, stamp, term)
+        if self.term ~= term then
+            return
+        end
         self.pending = nil
         if is_ours then
             tick(self)
@@ -205,6 +216,7 @@ end
 
 local function start_clock(self)
     local current
+    self.term = {}
     current = run.help(self.app_name, self.label, function(state)
         if self.clock == current then
             self.clock = nil
@@ -212,14 +224,14 @@ local function start_clock(self)
         if state == "failed" then
             log.error(self.label .. " stands still: its clock has failed", { app = self.app_name })
         end
-    end, watch, self)
+    end, watch, self, self.term)
     self.clock = current
 end
 
 local function stop_clock(self, reason)
     if self.clock then
         run.cancel(self.clock, reason)
-        self.clock = nil
+        self.clock, self.term = nil, nil
     end
     self.queued = 0
 end
