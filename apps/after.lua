@@ -21,7 +21,10 @@ local function note(id, text)
 end
 
 app:get("/", function(req)
-    local unit = tonumber(req.query.unit) or 1 -- seconds
+    local unit = tonumber(req.query.unit or 1) -- seconds
+    if not (unit and unit >= 0 and unit <= 60) then
+        moonloop.abort(400, "unit: expected 0 to 60 seconds\n") -- before the answer has left
+    end
     local id, began = req.id, moonloop.now() -- req itself is closed when the jobs run
 
     local function job1()

@@ -40,6 +40,13 @@ describe("apps/after.lua", function()
         assert.is_true(place(events, "job2 has ended") < place(events, "job1 has ended"))
     end)
 
+    it("refuses a time that its jobs could not sleep", function()
+        local site = examples.serve({ "after.lua" })
+        for _, unit in ipairs({ "-1", "abc", "nan", "1e99" }) do
+            assert.equal(400, site:get("/after/?unit=" .. unit).status)
+        end
+    end)
+
     it("is waited for when the server stops", function()
         local site = examples.serve({ "after.lua" })
         local answer = cjson.decode(site:get("/after/?unit=0.1").body)
