@@ -1,4 +1,8 @@
-#include "script/http_urls.h"
+/*
+ * What the client's Lua half does with URLs, as functions of moonloop.core.http.
+ */
+#include "script/http_parts.h"
+#include "script/vm.h"
 
 #include "base/buf.h"
 #include "http/query.h"
@@ -89,8 +93,5 @@ void http_add_url_functions(lua_State *L)
     static const luaL_Reg functions[] = {
         {"parse", l_parse},   {"resolve", l_resolve}, {"same_origin", l_same_origin},
         {"encode", l_encode}, {"decode", l_decode},   {NULL, NULL}};
-    for (const luaL_Reg *function = functions; function->name != NULL; function++) {
-        lua_pushcfunction(L, function->func);
-        lua_setfield(L, -2, function->name);
-    }
+    vm_add_functions(L, functions);
 }

@@ -4,20 +4,17 @@
  */
 #include "script/lib_http.h"
 
-#include "base/fault.h"
 #include "base/mem.h"
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
-#include "script/http_urls.h"
+#include "script/http_parts.h"
 #include "script/task.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char pool_meta[] = "moonloop.core.http.pool";
 static const char fetch_meta[] = "moonloop.core.http.fetch";
 
 enum { BODY_PLACE = 1, POOL_PLACE }; /* in a fetch's environment */
@@ -43,91 +40,6 @@ static struct str check_str(lua_State *L, int index)
     struct str text;
     text.ptr = luaL_checklstring(L, index, &text.len);
     return text;
-}
-
-/* ---- pools ---- */
-
-static int on_pool_gc(lua_State *L)
-{
-    struct pool **pool = luaL_checkudata(L, 1, pool_meta);
-    pool_free(*pool);
-    *pool = NULL;
-    return 0;
-}
-
-struct pool *http_push_pool(lua_State *L, const struct pool_options *options, struct fault *fault)
-{
-    struct pool **place = lua_newuserdata(L, sizeof(*place));
-    *place = NULL;
-    if (luaL_newmetatable(L, pool_meta) != 0) {
-        lua_pushcfunction(L, on_pool_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    *place = pool_new(vm_of(L)->loop, options, fault);
-    return *place;
-}
-
-/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0): a
- * pool; or nil and why not */
-static int l_pool(lua_State *L)
-{
-    struct fault fault = {0};
-    struct pool_options options = {
-        .connections = (uint32_t)luaL_checkinteger(L, 1),
-        .queue = (uint32_t)luaL_checkinteger(L, 2),
-        .idle_ms = (uint64_t)(luaL_checknumber(L, 3) * 1000),
-        .verify = lua_toboolean(L, 4),
-        .ca_file = luaL_optstring(L, 5, NULL),
-        .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
-    };
-    if (http_push_pool(L, &options, &fault) != NULL)
-        return 1;
-    lua_pushnil(L);
-    lua_pushstring(L, fault.text);
-    return 2;
-}
-
-static struct pool *check_pool(lua_State *L, int index)
-{
-    struct pool **pool = luaL_checkudata(L, index, pool_meta);
-    luaL_argcheck(L, *pool != NULL, index, "the client is closed");
-    return *pool;
-}
-
-/* counts(pool): connections, idle ones, exchanges that wait, connections used again */
-static int l_counts(lua_State *L)
-{
-    struct pool_counts counts = pool_count(check_pool(L, 1));
-    lua_pushinteger(L, counts.connections);
-    lua_pushinteger(L, counts.idle);
-    lua_pushinteger(L, counts.waiting);
-    lua_pushnumber(L, (lua_Number)counts.reused);
-    return 4;
-}
-
-static void add_origin(void *data, const char *name, const struct pool_counts *counts)
-{
-    lua_State *L = data;
-    lua_createtable(L, 0, 4);
-    lua_pushstring(L, name);
-    lua_setfield(L, -2, "name");
-    lua_pushinteger(L, counts->connections);
-    lua_setfield(L, -2, "connections");
-    lua_pushinteger(L, counts->idle);
-    lua_setfield(L, -2, "idle");
-    lua_pushinteger(L, counts->waiting);
-    lua_setfield(L, -2, "waiting");
-    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
-}
-
-/* origins(pool): { { name =, connections =, idle =, waiting = }, ... } */
-static int l_origins(lua_State *L)
-{
-    struct pool *pool = check_pool(L, 1);
-    lua_newtable(L);
-    pool_each(pool, add_origin, L);
-    return 1;
 }
 
 /* ---- results ---- */
@@ -339,7 +251,7 @@ static int l_fetch(lua_State *L)
     const char *reason = NULL;
     struct str body = {0};
     struct vm *vm = task_check(L);
-    struct pool *pool = check_pool(L, 1);
+    struct pool *pool = http_check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
     if (!lua_isnil(L, 5))
@@ -377,6 +289,11 @@ static struct handle *check_handle(lua_State *L)
     return handle;
 }
 
+const struct fetch *http_check_answer(lua_State *L)
+{
+    return check_handle(L)->fetch;
+}
+
 /* head(fetch): waits as fetch does */
 static int l_head(lua_State *L)
 {
@@ -384,14 +301,6 @@ static int l_head(lua_State *L)
     if (!is_satisfied(handle->fetch, WANTS_HEAD))
         task_check(L);
     return wait_for(L, 1, handle, WANTS_HEAD);
-}
-
-/* interim(fetch): the interim answers that came, each as "103\n", lines "name: value\n", "\n" */
-static int l_interim(lua_State *L)
-{
-    struct str text = buf_str(&check_handle(L)->fetch->interim);
-    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
-    return 1;
 }
 
 /* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
@@ -424,53 +333,13 @@ static int l_close(lua_State *L)
     return 0;
 }
 
-static void push_lower(lua_State *L, struct str text)
-{
-    luaL_Buffer out;
-    luaL_buffinit(L, &out);
-    for (size_t i = 0; i < text.len; i++)
-        luaL_addchar(&out, (char)tolower((unsigned char)text.ptr[i]));
-    luaL_pushresult(&out);
-}
-
-/* headers(fetch): { name, value, ... } in order, names in lower case */
-static int l_headers(lua_State *L)
-{
-    const struct fetch *fetch = check_handle(L)->fetch;
-    const struct message *message = &fetch->message;
-    lua_createtable(L, (int)message->nheaders * 2, 0);
-    for (uint32_t i = 0; i < message->nheaders; i++) {
-        const struct header_slice *header = &message->headers[i];
-        push_lower(L, (struct str){fetch->answer_head.ptr + header->name.at, header->name.len});
-        lua_rawseti(L, -2, (int)i * 2 + 1);
-        lua_pushlstring(L, fetch->answer_head.ptr + header->value.at, header->value.len);
-        lua_rawseti(L, -2, (int)i * 2 + 2);
-    }
-    return 1;
-}
-
-/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
-static int l_timing(lua_State *L)
-{
-    const struct fetch_timing *timing = &check_handle(L)->fetch->timing;
-    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
-                            timing->total};
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] != 0)
-            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
-        else
-            lua_pushnil(L);
-    }
-    return 5;
-}
-
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"pool", l_pool},   {"counts", l_counts},   {"origins", l_origins}, {"fetch", l_fetch},
-        {"head", l_head},   {"interim", l_interim}, {"chunk", l_chunk},     {"body", l_body},
-        {"close", l_close}, {"headers", l_headers}, {"timing", l_timing},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"head", l_head},   {"chunk", l_chunk},
+                                         {"body", l_body},   {"close", l_close}, {NULL, NULL}};
     vm_library(L, functions);
+    http_add_pool_functions(L);
+    http_add_answer_functions(L);
     http_add_url_functions(L);
     return 1;
 }

@@ -28,15 +28,20 @@ struct vm *vm_of(lua_State *L)
     return vm;
 }
 
-void vm_library(lua_State *L, const luaL_Reg *functions)
+void vm_add_functions(lua_State *L, const luaL_Reg *functions)
 {
     struct vm *vm = vm_of(L);
-    lua_newtable(L);
     for (; functions->name != NULL; functions++) {
         lua_pushlightuserdata(L, vm);
         lua_pushcclosure(L, functions->func, 1);
         lua_setfield(L, -2, functions->name);
     }
+}
+
+void vm_library(lua_State *L, const luaL_Reg *functions)
+{
+    lua_newtable(L);
+    vm_add_functions(L, functions);
 }
 
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open)

@@ -55,25 +55,26 @@ struct vm {
     struct topics *topics;     /* NULL until they are used */
     struct topics *own_topics; /* freed with the VM; NULL: they are the worker's */
 
-    struct task *current; /* running now */
-    struct link alive;    /* all tasks but the spare ones */
-    struct link ready;    /* tasks that can go on, first come first served */
+    struct task *current;     /* running now */
+    struct link alive;        /* all tasks but the spare ones */
+    struct link ready;        /* tasks that can go on, first come first served */
     struct timer ready_timer; /* goes on with `ready` after the loop had its turn */
     bool is_running_ready;
     uint32_t slices_left; /* of this turn of the loop */
     uint32_t nesting;     /* waits on the C stack that let ready tasks run */
-    uint64_t shuffle; /* state of the random order in which ready tasks run; 0: first come */
+    uint64_t shuffle;     /* state of the random order in which ready tasks run; 0: first come */
     struct task *spare_tasks;
     uint32_t nspare_tasks;
     struct several *spare_several; /* for waits in several queues */
     uint32_t nspare_several;
-    uint32_t ntasks; /* alive */
+    uint32_t ntasks;      /* alive */
     uint64_t last_serial; /* of tasks */
-    int new_error_ref;  /* function(code, message) -> error object */
-    int wrap_error_ref; /* function(err, traceback, sites) -> error object */
-    int interrupted_ref; /* function(reason, where) -> error object */
-    int message_ref;    /* function(err) -> text for people */
-    int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them */
+    int new_error_ref;    /* function(code, message) -> error object */
+    int wrap_error_ref;   /* function(err, traceback, sites) -> error object */
+    int interrupted_ref;  /* function(reason, where) -> error object */
+    int message_ref;      /* function(err) -> text for people */
+    int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them
+                         */
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */
 
     struct slices *slices; /* the thread's */
@@ -88,7 +89,8 @@ struct vm {
     struct timer empty_timer;
 };
 
-/* Calls on_empty(data) once, from the loop, when no task is alive; perhaps at once in the next turn. */
+/* Calls on_empty(data) once, from the loop, when no task is alive; perhaps at once in the next
+ * turn. */
 void vm_when_empty(struct vm *vm, void (*on_empty)(void *data), void *data);
 /* For task.c: a task has gone. */
 void vm_task_gone(struct vm *vm);
@@ -98,14 +100,15 @@ void vm_slice_begins(struct vm *vm, uint32_t route);
 /* True when it has held the loop for long: watchdog_after_slice must be called. */
 bool vm_slice_ends(struct vm *vm);
 
-/* `config` may be NULL. NULL with the reason in `fault` when moonloop's own Lua cannot be loaded. */
+/* `config` may be NULL. NULL with the reason in `fault` when moonloop's own Lua cannot be loaded.
+ */
 struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *config,
                   struct fault *fault);
 /* Tasks that are still alive are dropped without running; see tasks_cancel_all. */
 void vm_free(struct vm *vm);
 
-/* Calls the function below `nargs` arguments on the VM's main stack, outside any task: it cannot wait.
- * False: the error with its traceback is in `fault` and nothing is left on the stack. */
+/* Calls the function below `nargs` arguments on the VM's main stack, outside any task: it cannot
+ * wait. False: the error with its traceback is in `fault` and nothing is left on the stack. */
 bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault);
 /* The same on any state of the VM: 0 or lua_pcall's code with the error value on the stack. */
 int vm_pcall(lua_State *L, int nargs, int nresults);
@@ -114,10 +117,12 @@ int vm_pcall(lua_State *L, int nargs, int nresults);
 struct vm *vm_of(lua_State *L);
 /* The VM of a C function that vm_library registered: cheaper. */
 #define VM_UPVALUE(L) ((struct vm *)lua_touserdata((L), lua_upvalueindex(1)))
-/* Pushes a table with the functions. */
+/* Pushes a table with the functions; or adds them to the table on top. */
 void vm_library(lua_State *L, const luaL_Reg *functions);
+void vm_add_functions(lua_State *L, const luaL_Reg *functions);
 /* package.path and cpath of a new state: moonloop's own files in front of what LuaJIT came with
- * (Debian's Lua libraries, LuaJIT's jit.*), and not the current directory: no file there steps in. */
+ * (Debian's Lua libraries, LuaJIT's jit.*), and not the current directory: no file there steps in.
+ */
 void vm_set_path(lua_State *L, const char *lua_dir);
 /* Makes require(name) call `open`. */
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open);

@@ -1,0 +1,103 @@
+/*
+ * The pool of moonloop.core.http: a userdata that owns the connections, and what is in it.
+ */
+#include "base/fault.h"
+#include "http/pool.h"
+#include "script/http_parts.h"
+#include "script/lib_http.h"
+#include "script/vm.h"
+
+#include <lauxlib.h>
+#include <math.h>
+
+static const char pool_meta[] = "moonloop.core.http.pool";
+
+static int on_pool_gc(lua_State *L)
+{
+    struct pool **pool = luaL_checkudata(L, 1, pool_meta);
+    pool_free(*pool);
+    *pool = NULL;
+    return 0;
+}
+
+struct pool *http_push_pool(lua_State *L, const struct pool_options *options, struct fault *fault)
+{
+    struct pool **place = lua_newuserdata(L, sizeof(*place));
+    *place = NULL;
+    if (luaL_newmetatable(L, pool_meta) != 0) {
+        lua_pushcfunction(L, on_pool_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    *place = pool_new(vm_of(L)->loop, options, fault);
+    return *place;
+}
+
+/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0): a
+ * pool; or nil and why not */
+static int l_pool(lua_State *L)
+{
+    struct fault fault = {0};
+    struct pool_options options = {
+        .connections = (uint32_t)luaL_checkinteger(L, 1),
+        .queue = (uint32_t)luaL_checkinteger(L, 2),
+        .idle_ms = (uint64_t)(luaL_checknumber(L, 3) * 1000),
+        .verify = lua_toboolean(L, 4),
+        .ca_file = luaL_optstring(L, 5, NULL),
+        .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
+    };
+    if (http_push_pool(L, &options, &fault) != NULL)
+        return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, fault.text);
+    return 2;
+}
+
+struct pool *http_check_pool(lua_State *L, int index)
+{
+    struct pool **pool = luaL_checkudata(L, index, pool_meta);
+    luaL_argcheck(L, *pool != NULL, index, "the client is closed");
+    return *pool;
+}
+
+/* counts(pool): connections, idle ones, exchanges that wait, connections used again */
+static int l_counts(lua_State *L)
+{
+    struct pool_counts counts = pool_count(http_check_pool(L, 1));
+    lua_pushinteger(L, counts.connections);
+    lua_pushinteger(L, counts.idle);
+    lua_pushinteger(L, counts.waiting);
+    lua_pushnumber(L, (lua_Number)counts.reused);
+    return 4;
+}
+
+static void add_origin(void *data, const char *name, const struct pool_counts *counts)
+{
+    lua_State *L = data;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "name");
+    lua_pushinteger(L, counts->connections);
+    lua_setfield(L, -2, "connections");
+    lua_pushinteger(L, counts->idle);
+    lua_setfield(L, -2, "idle");
+    lua_pushinteger(L, counts->waiting);
+    lua_setfield(L, -2, "waiting");
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+}
+
+/* origins(pool): { { name =, connections =, idle =, waiting = }, ... } */
+static int l_origins(lua_State *L)
+{
+    struct pool *pool = http_check_pool(L, 1);
+    lua_newtable(L);
+    pool_each(pool, add_origin, L);
+    return 1;
+}
+
+void http_add_pool_functions(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"pool", l_pool}, {"counts", l_counts}, {"origins", l_origins}, {NULL, NULL}};
+    vm_add_functions(L, functions);
+}
