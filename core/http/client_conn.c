@@ -8,7 +8,6 @@
 #include "http/method.h"
 #include "http/pool_state.h"
 #include "loop/deadline.h"
-#include "net/dial.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -28,23 +27,11 @@ static void on_idle_due(struct deadline *deadline)
 
 /* ---- as a carrier ---- */
 
-static enum fetch_stage stage_of_dial(const struct dial *dial)
-{
-    static const enum fetch_stage stages[] = {
-        [DIAL_RESOLVING] = FETCH_RESOLVING,
-        [DIAL_CONNECTING] = FETCH_CONNECTING,
-        [DIAL_SHAKING_HANDS] = FETCH_SHAKING_HANDS,
-    };
-    return stages[dial_stage(dial)];
-}
-
 static enum fetch_stage stage(const struct fetch *fetch)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        return stage_of_dial(conn->dial);
     if (conn->stream == NULL)
-        return conn->dialed_stage;
+        return client_dial_stage(conn);
     if (fetch->answer_head.len != 0)
         return FETCH_READING;
     return conn->body_sent < fetch->body.len || stream_queued_bytes(conn->stream) != 0
@@ -389,46 +376,9 @@ static const struct stream_events stream_events = {
     .on_close = on_closed,
 };
 
-static void on_dialed(void *owner, const struct dial_result *result)
-{
-    static const enum fetch_error errors[] = {
-        [DIAL_BAD_NAME] = FETCH_BAD_NAME,
-        [DIAL_REFUSED] = FETCH_REFUSED,
-        [DIAL_BAD_TLS] = FETCH_BAD_TLS,
-    };
-    struct client_conn *conn = owner;
-    struct fetch *fetch = conn->fetch;
-    fetch->timing.dns = result->took_us[DIAL_RESOLVING];
-    fetch->timing.connect = result->took_us[DIAL_CONNECTING];
-    fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
-    conn->dialed_stage = stage_of_dial(conn->dial);
-    conn->dial = NULL; /* frees itself */
-    if (result->stream == NULL) {
-        fetch_fail(fetch, errors[result->error], result->reason);
-        return;
-    }
-    conn->stream = result->stream;
-    stream_set_owner(conn->stream, &stream_events, conn);
-    client_conn_carry(conn, fetch);
-}
-
-static struct dial_target target_of(struct origin *origin)
-{
-    const struct pool_options *options = &origin->pool->options;
-    return (struct dial_target){
-        .host = origin->host,
-        .port = origin->port,
-        .unix_path = origin->unix_path,
-        .open_socket = options->open_socket,
-        .open_data = options->open_data,
-        .tls = origin->scheme == URL_HTTPS ? pool_tls(origin->pool) : NULL,
-    };
-}
-
-void client_conn_dial(struct origin *origin, struct fetch *fetch)
+struct client_conn *client_conn_new(struct origin *origin, struct fetch *fetch)
 {
     struct client_conn *conn = MEM_NEW(struct client_conn);
-    struct dial_target target = target_of(origin);
     conn->origin = origin;
     origin->nconns++;
     link_append(&origin->busy, &conn->link);
@@ -436,7 +386,14 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     conn->idle_deadline.on_due = on_idle_due;
     parser_init(&conn->parser, PARSER_RESPONSE, on_body, conn);
     attach(conn, fetch);
-    conn->dial = dial_start(origin->pool->loop, &target, on_dialed, conn);
+    return conn;
+}
+
+void client_conn_open(struct client_conn *conn, struct stream *stream)
+{
+    conn->stream = stream;
+    stream_set_owner(stream, &stream_events, conn);
+    client_conn_carry(conn, conn->fetch);
 }
 
 void client_conn_close(struct client_conn *conn)
@@ -450,8 +407,7 @@ void client_conn_close(struct client_conn *conn)
     deadline_stop(&conn->idle_deadline);
     link_remove(&conn->link);
     origin->nconns--;
-    if (conn->dial != NULL)
-        dial_cancel(conn->dial);
+    client_dial_cancel(conn);
     if (conn->stream != NULL)
         stream_close(conn->stream);
     else

@@ -17,6 +17,7 @@
 
 struct fetch;
 struct pool;
+struct proxy;
 
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
@@ -80,16 +81,18 @@ struct fetch {
     enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[192]; /* for people */
+    char reason[256]; /* for people */
 
     struct buf url_text;
-    struct url url;  /* slices of url_text */
-    struct buf head; /* of the request */
-    struct str body; /* of the request; borrowed until it is done */
-    uint8_t method;  /* enum http_method */
+    struct url url;      /* slices of url_text */
+    struct buf head;     /* of the request */
+    struct str body;     /* of the request; borrowed until it is done */
+    struct proxy *proxy; /* NULL: none */
+    uint8_t method;      /* enum http_method */
     bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
-    bool wants_close; /* the request says Connection: close */
+    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
+    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
+    bool wants_close;  /* the request says Connection: close */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
 
@@ -112,6 +115,9 @@ struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
 
+/* Before fetch_request: goes through the proxy at `text` (proxy_new), which does nothing for a Unix
+ * socket. False with the reason. */
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
 /* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);

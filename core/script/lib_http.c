@@ -8,6 +8,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "script/http_parts.h"
 #include "script/task.h"
 
@@ -82,6 +83,10 @@ static void push_failure(lua_State *L, const struct fetch *fetch)
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    if (fetch->proxy != NULL) {
+        lua_pushstring(L, fetch->proxy->name);
+        lua_setfield(L, -2, "proxy");
+    }
 }
 
 static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
@@ -242,14 +247,14 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
 }
 
 /* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
- * interim answers are wanted)
+ * interim answers are wanted, URL of a proxy or nil)
  * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
  * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
  */
 static int l_fetch(lua_State *L)
 {
     const char *reason = NULL;
-    struct str body = {0};
+    struct str body = {0}, proxy = {0};
     struct vm *vm = task_check(L);
     struct pool *pool = http_check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
@@ -259,11 +264,14 @@ static int l_fetch(lua_State *L)
     lua_Number timeout = luaL_checknumber(L, 6);
     luaL_argcheck(L, timeout >= 0 && timeout < 1e9, 6, "expected seconds");
     bool wants_interim = lua_toboolean(L, 7);
-    lua_settop(L, 6);
+    if (!lua_isnoneornil(L, 8))
+        proxy = check_str(L, 8);
+    lua_settop(L, 8);
     struct handle *handle = push_handle(L);
     handle->fetch = fetch_new(pool, on_change, handle);
     handle->fetch->wants_interim = wants_interim;
-    if (!fetch_request(handle->fetch, method, url, &reason) ||
+    if ((proxy.ptr != NULL && !fetch_use_proxy(handle->fetch, proxy, &reason)) ||
+        !fetch_request(handle->fetch, method, url, &reason) ||
         !add_headers(L, 4, handle->fetch, &reason)) {
         lua_pushnil(L);
         lua_pushstring(L, reason);
@@ -271,7 +279,7 @@ static int l_fetch(lua_State *L)
     }
     hold(vm, handle);
     fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
-    return wait_for(L, 7, handle, WANTS_HEAD);
+    return wait_for(L, 9, handle, WANTS_HEAD);
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */

@@ -6,6 +6,7 @@
 local activity = require("moonloop.activity")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
+local proxies = require("moonloop.http.proxies")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
@@ -21,6 +22,7 @@ local handles = require("moonloop.util.handle")
 ---@field redirects? integer how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -37,6 +39,7 @@ local handles = require("moonloop.util.handle")
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 
 local M = {}
@@ -65,7 +68,7 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
-        wanted.body, left, tell ~= nil)
+        wanted.body, left, tell ~= nil, wanted.proxies and proxies.choose(wanted.proxies, wanted))
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
             tell(interim.status, interim.headers)
@@ -178,7 +181,7 @@ end
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
-    ca_file = "string",
+    ca_file = "string", proxy = { string = true, boolean = true },
 }
 
 handles.finish(Client, "client", function(self)
@@ -203,6 +206,7 @@ function M.client(options)
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
+        proxies = proxies.of_option(options.proxy, proxies.environment()),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout)

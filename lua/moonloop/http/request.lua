@@ -4,6 +4,7 @@ local core = require("moonloop.core.http")
 local base64 = require("moonloop.util.base64")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
+local proxies = require("moonloop.http.proxies")
 
 local M = {}
 
@@ -30,12 +31,13 @@ local misuse = M.misuse
 ---@field fields string[] name, value, name, value, ...
 ---@field body? string
 ---@field max_body integer
+---@field proxies? moonloop.http.Proxies
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local OPTIONS = {
     method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
     json = "any", form = "table", body = "string", redirects = "number", auth = "table", max_body = "number",
-    on_informational = "function",
+    on_informational = "function", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 
@@ -141,8 +143,22 @@ local function add_fields(fields, headers, seen)
     end
 end
 
+---nginx's way to write a Unix socket, http://unix:/run/app.sock:/path, as the one that a URL can have.
+local function from_nginx(url)
+    local socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):([/?#].*)$")
+    if not socket then
+        socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):()$"), ""
+    end
+    return socket and "http+unix://" .. core.encode(socket):gsub("+", "%%20") .. rest
+end
+
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
+    local rewritten = not parts and from_nginx(url)
+    if rewritten then
+        url = rewritten
+        parts, reason = core.parse(url)
+    end
     if not parts then
         misuse("http: %s: %s", url, reason)
     end
@@ -180,6 +196,7 @@ function M.new(options, client)
     return {
         method = (options.method or "GET"):upper(), url = url, fields = fields, body = body,
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        proxies = proxies.of_option(options.proxy, client.proxies),
     }
 end
 
@@ -232,7 +249,7 @@ function M.redirected(wanted, res)
     return {
         method = is_dropped and "GET" or wanted.method, url = url, body = not is_dropped and wanted.body or nil,
         fields = fields_without(wanted.fields, is_dropped and OF_BODY or {}, is_away and SECRETS or {}),
-        max_body = wanted.max_body, on_informational = wanted.on_informational,
+        max_body = wanted.max_body, on_informational = wanted.on_informational, proxies = wanted.proxies,
     }
 end
 

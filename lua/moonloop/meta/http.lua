@@ -35,11 +35,12 @@ function core.origins(pool) end
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
+---@param proxy? string URL, with user and password
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body when all of it is here
-function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
+function core.fetch(pool, method, url, fields, body, timeout, wants_interim, proxy) end
 
 ---Waits as core.fetch does, after interim answers.
 ---@param fetch userdata
@@ -85,7 +86,7 @@ function core.headers(fetch) end
 function core.timing(fetch) end
 
 ---@param url string
----@return { scheme: string, userinfo?: string }?
+---@return { scheme: string, host: string, port: integer, userinfo?: string }?
 ---@return string? reason what is wrong with it
 function core.parse(url) end
 
@@ -103,6 +104,11 @@ function core.same_origin(a, b) end
 ---@param text string
 ---@return string
 function core.encode(text) end
+
+---@param url string of a proxy
+---@return string? name without user and password
+---@return string? reason what is wrong with it
+function core.proxy(url) end
 
 ---Percent-encoding undone; a plus stays one.
 ---@param text string
