@@ -42,7 +42,11 @@ struct master {
 
 /* master.c */
 void master_stop(struct master *master);
-/* False with the reason when the new configuration cannot be used: then nothing has changed. */
+/* As the configuration says. */
+void master_set_watching(struct master *master);
+
+/* reconfigure.c: false with the reason when the new configuration cannot be used: then nothing has
+ * changed. */
 bool master_reload_config(struct master *master, struct fault *fault);
 
 /* requests.c: for control_open and reload_on_done, with the master as data. */
