@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/config_load.h"
+#include "server/handover.h"
 #include "server/shared_dict.h"
 #include "server/status.h"
 
@@ -30,6 +31,7 @@ static void on_fork(void *data)
     watch_free(master->watch);
     control_close(master->control);
     background_leave(master->background);
+    upgrade_leave(master->upgrade);
     close(master->start_dir);
 }
 
@@ -42,8 +44,8 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
 {
     struct master *master = data;
     const char *verdict = reload_on_prepared(master->reload, child, number, report);
-    if (verdict == NULL || master->is_announced || master->is_stopping)
-        return;
+    if (verdict == NULL || master->is_announced || master->is_stopping || master->is_succeeding)
+        return; /* after an upgrade the former workers go on, and it is tried again */
     master->problem = mem_copy_text(verdict);
     master->exit_code = 1;
     master_stop(master);
@@ -89,6 +91,10 @@ static void announce(struct master *master)
     if (master->is_announced || nserving < slots_wanted(master->slots))
         return;
     master->is_announced = true;
+    if (master->is_succeeding) {
+        succession_end(master);
+        return;
+    }
     printf("moonloop %s serves %s with %u worker%s, pid %d\n", MOONLOOP_VERSION,
            master->config->apps_dir, nserving, nserving == 1 ? "" : "s", (int)getpid());
     for (uint32_t i = 0; i < listen_sockets_count(master->sockets); i++) {
@@ -221,6 +227,9 @@ static void on_signal(struct master_watch *watch)
     case SIGUSR1:
         reopen_logs(master);
         break;
+    case SIGUSR2:
+        succession_start(master);
+        break;
     case SIGTTIN:
         scale_by(master, 1);
         break;
@@ -234,8 +243,8 @@ static void on_signal(struct master_watch *watch)
 
 static int open_signals(struct master *master)
 {
-    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
-                                  SIGUSR1, SIGTTIN, SIGTTOU, SIGCHLD};
+    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP, SIGUSR1,
+                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGCHLD};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -243,7 +252,6 @@ static int open_signals(struct master *master)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a log at its size limit is a failed write, not our end */
-    signal(SIGUSR2, SIG_IGN);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : master_watch_start(master->loop, &master->signals, fd, on_signal);
 }
@@ -273,7 +281,8 @@ static bool settle_process(struct master *master, struct fault *fault)
     }
     if (!privileges_find(config, &master->privileges, fault))
         return false;
-    if (config->daemon && (master->background = background_enter(fault)) == NULL)
+    bool is_daemon = config->daemon && master->handover == NULL; /* else it is one already */
+    if (is_daemon && (master->background = background_enter(fault)) == NULL)
         return false;
     return config->pidfile == NULL || pidfile_write(config->pidfile, fault);
 }
@@ -313,11 +322,19 @@ static bool open_log(struct master *master, struct fault *fault)
 static bool boot(struct master *master, struct fault *fault)
 {
     struct config *config = master->config;
+    if (!handover_take(&master->handover, fault))
+        return false;
+    const struct handover *handover = master->handover;
+    if (handover != NULL)
+        succession_use_binds(handover, config);
     if (!settle_process(master, fault) || !open_log(master, fault) ||
         !prepare_access_log(master, fault) ||
-        !shared_dict_prepare(config, &master->privileges, fault))
+        !shared_dict_prepare(config, &master->privileges,
+                             handover != NULL ? handover->shared_path : NULL, fault))
         return false;
-    master->started_ms = master_now_ms();
+    master->started_ms = handover != NULL ? handover->started_ms : master_now_ms();
+    uint32_t nworkers = handover != NULL ? handover->wanted : config->workers;
+    uint64_t generation = handover != NULL ? handover->generation + 1 : 1;
     if ((master->loop = master_loop_new()) == NULL || open_signals(master) < 0 ||
         (master->board = scoreboard_new(SEATS)) == NULL) {
         fault_set(fault, "cannot start: %s", strerror(errno));
@@ -326,8 +343,8 @@ static bool boot(struct master *master, struct fault *fault)
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
-    if ((master->reload = reload_new(master->loop, config, fault)) == NULL ||
-        (master->sockets = listen_sockets_open(config, config->workers, fault)) == NULL)
+    if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
+        (master->sockets = listen_sockets_open(config, nworkers, master->handover, fault)) == NULL)
         return false;
     struct slots_options options = {
         .loop = master->loop,
@@ -341,6 +358,7 @@ static bool boot(struct master *master, struct fault *fault)
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
+    succession_begin(master);
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
     master_set_watching(master);
     struct fault control_fault = {0};
@@ -360,6 +378,8 @@ static void master_free(struct master *master)
         listen_sockets_unlink(master->sockets);
     control_unlink(master->control);
     listing_free(master->listing);
+    upgrade_free(master->upgrade);
+    handover_free(master->handover);
     slots_free(master->slots);
     watch_free(master->watch);
     reload_free(master->reload);

@@ -2,6 +2,7 @@
  * HUP: the configuration is read anew; what can change while the server runs does.
  */
 #include "base/log.h"
+#include "server/config_load.h"
 #include "server/master_state.h"
 
 #include <errno.h>
