@@ -41,8 +41,8 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
  * descriptor could be had (errno). A unix address is given as sockaddr_un. */
 struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
                               const struct stream_events *events, void *owner);
-/* From now on everything is encrypted, as a client of `host` (a name or an address), to be called on
- * a stream that is connected; `port` is for the tickets of earlier sessions. The end of the
+/* From now on everything is encrypted, as a client of `host` (a name or an address), to be called
+ * on a stream that is connected; `port` is for the tickets of earlier sessions. The end of the
  * handshake comes through on_connect, never from within this call: 0, or -EPROTO with the reason in
  * stream_tls_reason. A stream whose peer ends it without a goodbye ends with -ECONNRESET. */
 void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,

@@ -21,8 +21,8 @@ struct stream_tls {
     ssize_t end;        /* what the socket ended with; 0: not yet */
     bool is_shaking_hands;
     bool has_shaken_hands; /* with success */
-    bool is_wanted; /* the owner reads */
-    bool is_ended;  /* the owner knows the end */
+    bool is_wanted;        /* the owner reads */
+    bool is_ended;         /* the owner knows the end */
 };
 
 static _Thread_local char plain[PLAIN_BYTES];
@@ -67,7 +67,7 @@ const char *stream_tls_reason(const struct stream *stream)
     const char *reason = tls_reason(stream->tls->session);
     if (*reason != '\0' || stream->tls->has_shaken_hands)
         return reason;
-return "the server closed the connection in the middle of the handshake";
+    return "the server closed the connection in the middle of the handshake";
 }
 
 bool stream_tls_had_ticket(const struct stream *stream)

@@ -71,7 +71,7 @@ static enum tls_result judge(struct tls *tls, int returned)
         return TLS_END;
     default:
         if (tls->reason[0] == '\0') /* a certificate has said why already */
-            tls_reason_of_error(tls->reason, sizeof(tls->reason), tls->ssl);
+            tls_reason_of_error(tls->reason, sizeof(tls->reason), tls);
         ERR_clear_error();
         return TLS_FAILED;
     }
@@ -84,6 +84,7 @@ enum tls_result tls_shake_hands(struct tls *tls)
     ERR_clear_error();
     int returned = SSL_do_handshake(tls->ssl);
     if (returned == 1) {
+        tls->has_shaken_hands = true;
         tls->context->nresumed += SSL_session_reused(tls->ssl) == 1;
         return TLS_OK;
     }

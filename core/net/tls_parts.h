@@ -27,6 +27,7 @@ struct tls {
     char *host;   /* a client's: whom it wants to talk to */
     char *origin; /* "host:port" */
     bool had_ticket;
+    bool has_shaken_hands;
     bool is_doomed; /* the reason is there already */
     char reason[TLS_REASON_BYTES];
 };

@@ -1,6 +1,7 @@
 #include "net/tls_reason.h"
 
 #include "base/buf.h"
+#include "net/tls_parts.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -76,13 +77,13 @@ static const char *look_up(const struct sentence *sentences, int reason)
     return sentences->text;
 }
 
-void tls_reason_of_error(char *text, size_t bytes, const struct ssl_st *ssl)
+void tls_reason_of_error(char *text, size_t bytes, const struct tls *tls)
 {
     unsigned long code = ERR_peek_error();
     const char *sentence = NULL;
-    if (ERR_GET_LIB(code) == ERR_LIB_SSL && SSL_is_init_finished(ssl))
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && tls->has_shaken_hands)
         sentence = look_up(at_both_later, ERR_GET_REASON(code));
-    if (ERR_GET_LIB(code) == ERR_LIB_SSL && sentence == NULL && !SSL_is_server(ssl))
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && sentence == NULL && !SSL_is_server(tls->ssl))
         sentence = look_up(at_client, ERR_GET_REASON(code));
     snprintf(text, bytes, "%s", sentence != NULL ? sentence : tls_first_error());
 }

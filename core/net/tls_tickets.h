@@ -9,8 +9,8 @@
 struct tls_tickets;
 
 enum {
-    TLS_TICKETS_OF_ORIGIN = 8, /* for that many new connections at once */
-    TLS_TICKETS_MAX = 256,     /* over all origins; the oldest goes first */
+    TLS_TICKETS_OF_ORIGIN = 8,        /* for that many new connections at once */
+    TLS_TICKETS_MAX = 256,            /* over all origins; the oldest goes first */
     TLS_TICKET_LIFE_S = 24 * 60 * 60, /* at most, whatever the server says: the certificate is not
                                        * looked at again meanwhile */
 };
