@@ -356,6 +356,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         client_conn_close(conn);
         return;
     }
+    if (nread == -EPROTO) {
+        fail(conn, FETCH_BAD_TLS, stream_tls_reason(conn->stream));
+        return;
+    }
     if (nread < 0) {
         on_end(conn, nread == STREAM_EOF);
         return;
@@ -389,6 +393,8 @@ static const struct stream_events stream_events = {
     .on_close = on_closed,
 };
 
+static void dial(struct client_conn *conn);
+
 static void on_dialed(void *owner, const struct dial_result *result)
 {
     static const enum fetch_error errors[] = {
@@ -403,6 +409,11 @@ static void on_dialed(void *owner, const struct dial_result *result)
     fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
     conn->dialed_stage = stage_of_dial(conn->dial);
     conn->dial = NULL; /* frees itself */
+    if (result->had_ticket && result->error == DIAL_BAD_TLS && !conn->is_dialed_again) {
+        conn->is_dialed_again = true; /* its ticket may have been what the server stumbled over */
+        dial(conn);
+        return;
+    }
     if (result->stream == NULL) {
         fetch_fail(fetch, errors[result->error], result->reason);
         return;
@@ -425,10 +436,15 @@ static struct dial_target target_of(struct origin *origin)
     };
 }
 
+static void dial(struct client_conn *conn)
+{
+    struct dial_target target = target_of(conn->origin);
+    conn->dial = dial_start(conn->origin->pool->loop, &target, on_dialed, conn);
+}
+
 void client_conn_dial(struct origin *origin, struct fetch *fetch)
 {
     struct client_conn *conn = MEM_NEW(struct client_conn);
-    struct dial_target target = target_of(origin);
     conn->origin = origin;
     origin->nconns++;
     link_append(&origin->busy, &conn->link);
@@ -436,7 +452,7 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     conn->idle_deadline.on_due = on_idle_due;
     parser_init(&conn->parser, PARSER_RESPONSE, on_body, conn);
     attach(conn, fetch);
-    conn->dial = dial_start(origin->pool->loop, &target, on_dialed, conn);
+    dial(conn);
 }
 
 void client_conn_close(struct client_conn *conn)

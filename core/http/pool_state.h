@@ -17,7 +17,7 @@ struct tls_context;
 struct pool {
     struct loop *loop;
     struct pool_options options;
-    struct tls_context *tls; /* made at the first https, or at once for a ca_file */
+    struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
     uint64_t nreused; /* requests that went out on a connection that had served before */
@@ -64,6 +64,7 @@ struct client_conn {
     bool is_doubtful; /* the present answer is the last that is taken from it */
     char last_byte;   /* that was parsed */
     bool is_lost;     /* a write failed: what the server still says is read */
+    bool is_dialed_again;
 };
 
 /* Begins a connection for this exchange. */

@@ -38,6 +38,8 @@ local handles = require("moonloop.util.handle")
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
+---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
+---@field key_file? string PEM file with its key, when that is not in cert_file
 
 local M = {}
 
@@ -167,18 +169,19 @@ end
 ---@field idle integer of those
 ---@field waiting integer requests that wait for a connection
 ---@field reused integer how often, so far, a request went out on a connection that had served before
+---@field resumed integer how often, so far, a new connection took up an earlier TLS session
 
 ---What the pool holds now.
 ---@return moonloop.http.Stats
 function Client:stats()
-    local connections, idle, waiting, reused = core.counts(self.pool)
-    return { connections = connections, idle = idle, waiting = waiting, reused = reused }
+    local connections, idle, waiting, reused, resumed = core.counts(self.pool)
+    return { connections = connections, idle = idle, waiting = waiting, reused = reused, resumed = resumed }
 end
 
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
-    ca_file = "string",
+    ca_file = "string", cert_file = "string", key_file = "string",
 }
 
 handles.finish(Client, "client", function(self)
@@ -200,12 +203,15 @@ function M.client(options)
     if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
         request.misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
+    if options.key_file and not options.cert_file then
+        request.misuse("http.client: option key_file: goes with cert_file, which is missing")
+    end
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
-        queue_timeout)
+        queue_timeout, options.cert_file, options.key_file)
     if not pool then
         errors.raise("tls", "http.client: %s", reason)
     end

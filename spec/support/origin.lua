@@ -15,14 +15,15 @@ Origin.__index = Origin
 
 ---@param certificate? string path, for TLS
 ---@param key? string path
+---@param options? string of its TLS, see tls_context in spec/support/origin.py
 ---@return spec.Origin
-function M.start(certificate, key)
+function M.start(certificate, key, options)
     local fifo = os.tmpname()
     local out = os.tmpname()
     os.remove(fifo)
     assert(os.execute("mkfifo " .. fifo) == 0 or true)
-    os.execute(("python3 spec/support/origin.py %s %s <%s >%s 2>%s.err &"):format(certificate or "", key or "",
-        fifo, out, out))
+    os.execute(("python3 spec/support/origin.py %s %s %s <%s >%s 2>%s.err &"):format(certificate or "", key or "",
+        options or "", fifo, out, out))
     local input = assert(io.open(fifo, "w")) -- its end is the end of the server, however the spec ends
     local port
     while not port do

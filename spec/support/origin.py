@@ -3,6 +3,8 @@
   /echo                            answers with the request as it came
   /reply?bytes=..&then=..&size=..  sends the bytes, in pieces of `size`; then keep, close, reset, drop (closes at
                                    the first byte of the next request) or hang (until the client closes)
+                                   or, with TLS, cut (closes without a goodbye), garbage (bytes that are no TLS)
+  /tls                             "TLSv1.3 new|resumed http/1.1 CN", of the client's certificate
   /sized/N                         N bytes of body
   /hang                            never answers
   /gone                            answers once another connection that hung was closed by its client
@@ -11,6 +13,7 @@
                                    the second the second, and each after them the last; see Script
   /log?port=..&count=..            what such a server has seen, a line each, once there are so many
 """
+import os
 import socket
 import ssl
 import struct
@@ -184,6 +187,32 @@ def control(path, query):
     return server.read_log(int(given["count"][0])).encode("latin-1")
 
 
+def describe_tls(connection):
+    names = (connection.getpeercert() or {}).get("subject", ())
+    common = [value for parts in names for name, value in parts if name == "commonName"]
+    return " ".join([connection.version(), "resumed" if connection.session_reused else "new",
+                     connection.selected_alpn_protocol() or "-", *common]).encode()
+
+
+def tls_context(certificate, key, options):
+    """Options are words: max=TLSv1_2, client_ca=FILE, alpn=NAME, forget (tickets of earlier connections are not
+    known), choke=N (the Nth connection is closed in its handshake)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if "max" in options:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = getattr(ssl.TLSVersion, options["max"])
+    if "weak" in options:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(certificate, key)
+    if "client_ca" in options:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(options["client_ca"])
+    if "alpn" in options:
+        context.set_alpn_protocols([options["alpn"]])
+    return context
+
+
 def serve_one(connection, head, body):
     global accepted
     target = head.split(b" ")[1].decode("latin-1")
@@ -193,6 +222,8 @@ def serve_one(connection, head, body):
         connection.sendall(answer(head + body))
     elif path == "/reply":
         then = reply(connection, query)
+    elif path == "/tls":
+        connection.sendall(answer(describe_tls(connection)))
     elif path.startswith("/sized/"):
         connection.sendall(answer(b"x" * int(path[7:])))
     elif path == "/hang":
@@ -212,6 +243,9 @@ def serve_one(connection, head, body):
 
 def serve(connection, context):
     try:
+        if context == "choke":
+            connection.recv(1)
+            raise OSError
         if context:
             connection = context.wrap_socket(connection, server_side=True)
         elif connection.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -227,6 +261,10 @@ def serve(connection, context):
                 break
             if then == "drop":
                 file.read(1)
+                break
+            if then == "garbage":
+                os.write(connection.fileno(), b"this is no TLS at all" * 10)
+                wait_for_close(connection)
                 break
             if then in ("close", "cut"):
                 break
@@ -247,9 +285,9 @@ def serve(connection, context):
 def main():
     global accepted
     context = None
+    options = dict(word.partition("=")[::2] for word in sys.argv[3:])
     if len(sys.argv) > 2:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[1], sys.argv[2])
+        context = tls_context(sys.argv[1], sys.argv[2], options)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     print(listener.getsockname()[1], flush=True)
 
@@ -258,7 +296,12 @@ def main():
         while True:
             connection, _ = listener.accept()
             accepted += 1
-            threading.Thread(target=serve, args=(connection, context), daemon=True).start()
+            its = context
+            if "forget" in options:
+                its = tls_context(sys.argv[1], sys.argv[2], options)
+            elif options.get("choke") == str(accepted):
+                its = "choke"
+            threading.Thread(target=serve, args=(connection, its), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     sys.stdin.read()

@@ -11,15 +11,18 @@ local core = {}
 ---@param verify boolean of TLS
 ---@param ca_file? string PEM
 ---@param queue_timeout? number seconds that one may wait; 0: no limit
+---@param cert_file? string PEM, our certificate with its chain
+---@param key_file? string PEM; the key, when it is not in cert_file
 ---@return userdata? pool
----@return string? reason why there is none: the file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file, queue_timeout) end
+---@return string? reason why there is none: a file cannot be used
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file) end
 
 ---@param pool userdata
 ---@return integer connections
 ---@return integer idle
 ---@return integer waiting
 ---@return integer reused
+---@return integer resumed
 function core.counts(pool) end
 
 ---@param pool userdata
