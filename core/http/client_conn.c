@@ -12,6 +12,7 @@
 #include "net/dial.h"
 #include "net/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
