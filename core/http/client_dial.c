@@ -42,6 +42,18 @@ static struct tls_context *tls_of(const struct origin *origin)
     return origin->scheme == URL_HTTPS ? pool_tls(origin->pool) : NULL;
 }
 
+static void dial(struct client_conn *conn);
+
+/* A ticket of an earlier TLS session may have been what the server stumbled over. */
+static bool dial_again(struct client_conn *conn, bool had_ticket, bool is_bad_tls)
+{
+    if (!had_ticket || !is_bad_tls || conn->is_dialed_again)
+        return false;
+    conn->is_dialed_again = true;
+    dial(conn);
+    return true;
+}
+
 static void on_tunnel(void *owner, const struct tunnel_result *result)
 {
     struct client_conn *conn = owner;
@@ -50,6 +62,8 @@ static void on_tunnel(void *owner, const struct tunnel_result *result)
     fetch->timing.tls = result->tls_us;
     conn->dialed_stage = tunnel_stage(conn->tunnel);
     conn->tunnel = NULL; /* frees itself */
+    if (dial_again(conn, result->had_ticket, result->error == FETCH_BAD_TLS))
+        return;
     if (result->stream == NULL)
         fetch_fail(fetch, result->error, result->reason);
     else
@@ -85,6 +99,8 @@ static void on_dialed(void *owner, const struct dial_result *result)
     fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
     conn->dialed_stage = stage_of_dial(conn->dial);
     conn->dial = NULL; /* frees itself */
+    if (dial_again(conn, result->had_ticket, result->error == DIAL_BAD_TLS))
+        return;
     if (result->stream == NULL && fetch->proxy != NULL)
         fail_at_proxy(fetch, errors[result->error], result->reason);
     else if (result->stream == NULL)
@@ -110,9 +126,13 @@ static struct dial_target target_of(const struct origin *origin)
     };
 }
 
+static void dial(struct client_conn *conn)
+{
+    struct dial_target target = target_of(conn->origin);
+    conn->dial = dial_start(conn->origin->pool->loop, &target, on_dialed, conn);
+}
+
 void client_conn_dial(struct origin *origin, struct fetch *fetch)
 {
-    struct client_conn *conn = client_conn_new(origin, fetch);
-    struct dial_target target = target_of(origin);
-    conn->dial = dial_start(origin->pool->loop, &target, on_dialed, conn);
+    dial(client_conn_new(origin, fetch));
 }

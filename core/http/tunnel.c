@@ -90,6 +90,7 @@ static void on_connect(void *owner, int status)
     tunnel->result.tls_us = fetch_now_us() - tunnel->began_us - tunnel->result.connect_us;
     if (status != 0) {
         tunnel->result.error = FETCH_BAD_TLS;
+        tunnel->result.had_ticket = stream_tls_had_ticket(tunnel->stream);
         snprintf(tunnel->reason, sizeof(tunnel->reason), "%s", stream_tls_reason(tunnel->stream));
         give_up_stream(tunnel);
     }
@@ -110,7 +111,7 @@ static void go_through(struct tunnel *tunnel)
         return;
     }
     tunnel->is_shaking_hands = true;
-    stream_start_tls(tunnel->stream, tunnel->target.tls, tunnel->target.host);
+    stream_start_tls(tunnel->stream, tunnel->target.tls, tunnel->target.host, tunnel->target.port);
 }
 
 /* False: it has failed. */

@@ -24,7 +24,8 @@ struct tunnel_target {
 struct tunnel_result {
     struct stream *stream; /* to be taken over with stream_set_owner; NULL: it failed */
     enum fetch_error error;
-    const char *reason;  /* for people; names the proxy */
+    const char *reason;  /* for people; names the proxy where it is at fault */
+    bool had_ticket;     /* as of dial.h */
     uint64_t connect_us; /* until the proxy had the connection */
     uint64_t tls_us;
 };
