@@ -41,6 +41,14 @@ static int l_headers(lua_State *L)
     return 1;
 }
 
+/* raw(fetch): the head as it came, without its last line */
+static int l_raw(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->answer_head);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
 /* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
 static int l_timing(lua_State *L)
 {
@@ -58,7 +66,10 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"interim", l_interim}, {"headers", l_headers}, {"timing", l_timing}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},
+                                         {"raw", l_raw},
+                                         {"headers", l_headers},
+                                         {"timing", l_timing},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
 }

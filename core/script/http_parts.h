@@ -44,7 +44,7 @@ lua_State *http_upload_hold(struct handle *handle);
 bool http_upload_push_failure(lua_State *L, const struct handle *handle);
 void http_upload_free(lua_State *L, struct handle *handle);
 
-/* Each adds functions to the table on top: pool, counts and origins; interim, headers and timing;
+/* Each adds functions to the table on top: pool, counts and origins; interim, headers, raw and timing;
  * feed, room, send and break_off; parse, resolve, same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);

@@ -114,4 +114,6 @@ void http_add_url_functions(lua_State *L)
         {"encode", l_encode}, {"decode", l_decode},   {"proxy", l_proxy},
         {NULL, NULL}};
     vm_add_functions(L, functions);
+    lua_pushliteral(L, "moonloop/" MOONLOOP_VERSION);
+    lua_setfield(L, -2, "user_agent");
 }

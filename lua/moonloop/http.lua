@@ -76,6 +76,10 @@ local function exchange(client, wanted, deadline)
     local tell = wanted.on_informational
     local ok, handle, status, body
     local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    local observer = client.options.observer
+    if observer then
+        observer.sending(wanted, proxy)
+    end
     if wanted.source or wanted.expect then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
     else
@@ -93,7 +97,11 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    return response.new(handle, wanted, status, body)
+    local res = response.new(handle, wanted, status, body)
+    if observer then
+        observer.answered(res)
+    end
+    return res
 end
 
 ---Sends a request and waits for the head of its answer.
@@ -176,6 +184,12 @@ end
 ---@return moonloop.http.Response
 function Client:head(url, options)
     return self:request(with("HEAD", url, options))
+end
+
+---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
+---@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+function Client:observe(observer)
+    self.options.observer = observer
 end
 
 ---@class moonloop.http.Stats

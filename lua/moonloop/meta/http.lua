@@ -4,6 +4,10 @@
 
 local core = {}
 
+---What the field User-Agent says unless a request has its own.
+---@type string
+core.user_agent = ""
+
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
 ---@param queue integer requests per origin that may wait
@@ -113,6 +117,11 @@ function core.close(fetch) end
 ---@param fetch userdata
 ---@return string[] fields name, value, ...; names in lower case
 function core.headers(fetch) end
+
+---The head as it came: status line and fields, in the server's spelling.
+---@param fetch userdata
+---@return string
+function core.raw(fetch) end
 
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
