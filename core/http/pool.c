@@ -7,6 +7,7 @@
 #include "http/pool_state.h"
 #include "http/query.h"
 #include "loop/loop.h"
+#include "net/resolve.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
@@ -30,14 +31,20 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     struct pool *pool = MEM_NEW(struct pool);
     pool->loop = loop;
     pool->options = *options;
-    pool->options.ca_file = NULL;
+    pool->options.ca_file = pool->options.nameservers = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
     if (options->ca_file != NULL) {
         struct tls_client_options tls = {options->verify, options->ca_file};
         pool->tls = tls_context_new_client(&tls, fault);
     }
-    if (options->ca_file != NULL && pool->tls == NULL) {
+    bool is_good = options->ca_file == NULL || pool->tls != NULL;
+    if (is_good && options->open_socket == NULL) {
+        pool->resolver = resolver_get(loop, options->nameservers, fault);
+        is_good = pool->resolver != NULL;
+    }
+    if (!is_good) {
+        tls_context_free(pool->tls);
         free(pool);
         return NULL;
     }
@@ -340,5 +347,6 @@ void pool_free(struct pool *pool)
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);
+    resolver_put(pool->resolver);
     free(pool);
 }

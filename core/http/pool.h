@@ -22,12 +22,14 @@ struct pool_options {
     uint64_t idle_ms;     /* how long an unused connection is kept */
     bool verify;          /* of TLS: the certificate and whose it is */
     const char *ca_file;  /* NULL: the system's; borrowed during pool_new */
+    /* "ADDRESS[:PORT], ..."; NULL: the machine's; borrowed during pool_new */
+    const char *nameservers;
     /* NULL: by network. Gives a connected descriptor for each connection, or -errno. */
     int (*open_socket)(void *data);
     void *open_data;
 };
 
-/* NULL with the reason, which can only be about ca_file. */
+/* NULL with the reason, which can only be about ca_file or nameservers. */
 struct pool *pool_new(struct loop *loop, const struct pool_options *options, struct fault *fault);
 /* Closes every connection; exchanges under way fail without on_change. */
 void pool_free(struct pool *pool);

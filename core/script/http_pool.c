@@ -33,8 +33,8 @@ struct pool *http_push_pool(lua_State *L, const struct pool_options *options, st
     return *place;
 }
 
-/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0): a
- * pool; or nil and why not */
+/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0, name
+ * servers or nil): a pool; or nil and why not */
 static int l_pool(lua_State *L)
 {
     struct fault fault = {0};
@@ -45,6 +45,7 @@ static int l_pool(lua_State *L)
         .verify = lua_toboolean(L, 4),
         .ca_file = luaL_optstring(L, 5, NULL),
         .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
+        .nameservers = luaL_optstring(L, 7, NULL),
     };
     if (http_push_pool(L, &options, &fault) != NULL)
         return 1;

@@ -11,9 +11,10 @@ local core = {}
 ---@param verify boolean of TLS
 ---@param ca_file? string PEM
 ---@param queue_timeout? number seconds that one may wait; 0: no limit
+---@param nameservers? string "ADDRESS[:PORT], ..."; default: the machine's
 ---@return userdata? pool
----@return string? reason why there is none: the file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file, queue_timeout) end
+---@return string? reason why there is none: the file cannot be used, or "nameservers: ..."
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, nameservers) end
 
 ---@param pool userdata
 ---@return integer connections
