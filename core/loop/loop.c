@@ -33,6 +33,7 @@ struct loop {
     uint32_t waits[WAIT_KINDS];
     struct link children;
     struct loop_part *parts;
+    uint32_t files;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -226,6 +227,11 @@ struct offload **loop_offloads(struct loop *loop)
 struct link *loop_children(struct loop *loop)
 {
     return &loop->children;
+}
+
+uint32_t *loop_files(struct loop *loop)
+{
+    return &loop->files;
 }
 
 struct deadline_queue **loop_deadlines(struct loop *loop)

@@ -135,6 +135,7 @@ static void on_handshake(struct dial *dial, int status)
 {
     if (status != 0) {
         fail(dial, DIAL_BAD_TLS, stream_tls_reason(dial->stream));
+        dial->result.had_ticket = stream_tls_had_ticket(dial->stream);
         give_up(&dial->stream);
     }
     finish(dial);
@@ -152,7 +153,7 @@ static void on_won(struct dial *dial, struct attempt *attempt)
         return;
     }
     enter(dial, DIAL_SHAKING_HANDS);
-    stream_start_tls(dial->stream, dial->target.tls, dial->target.host);
+    stream_start_tls(dial->stream, dial->target.tls, dial->target.host, dial->target.port);
 }
 
 static void on_connect(void *owner, int status)
