@@ -84,7 +84,7 @@ struct fetch {
     enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[320]; /* for people */
+    char reason[512]; /* for people */
 
     struct buf url_text;
     struct url url;        /* slices of url_text */
