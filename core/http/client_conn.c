@@ -7,6 +7,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
+#include "http/upload.h"
 #include "loop/deadline.h"
 #include "net/dial.h"
 #include "net/stream.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 
 enum {
-    SEND_SLICE_BYTES = 256 * 1024,
     FRAMING_MAX = 64 * 1024, /* bytes of chunk sizes, extensions and trailers, and so many more */
     FRAMING_PER_BODY_BYTE = 16,
 };
@@ -47,9 +47,8 @@ static enum fetch_stage stage(const struct fetch *fetch)
         return conn->dialed_stage;
     if (fetch->answer_head.len != 0)
         return FETCH_READING;
-    return conn->body_sent < fetch->body.len || stream_queued_bytes(conn->stream) != 0
-               ? FETCH_SENDING
-               : FETCH_WAITING;
+    return !upload_is_sent(fetch) || stream_queued_bytes(conn->stream) != 0 ? FETCH_SENDING
+                                                                            : FETCH_WAITING;
 }
 
 static void go_on(struct fetch *fetch)
@@ -72,7 +71,19 @@ static void cancel(struct fetch *fetch)
     client_conn_close(conn);
 }
 
-static const struct fetch_carrier carrier = {.stage = stage, .go_on = go_on, .cancel = cancel};
+static void send_more(struct fetch *fetch)
+{
+    struct client_conn *conn = fetch->carrier_data;
+    if (conn->stream != NULL)
+        client_conn_send(conn, (struct str){0});
+}
+
+static const struct fetch_carrier carrier = {
+    .stage = stage,
+    .go_on = go_on,
+    .send = send_more,
+    .cancel = cancel,
+};
 
 static void attach(struct client_conn *conn, struct fetch *fetch)
 {
@@ -81,48 +92,7 @@ static void attach(struct client_conn *conn, struct fetch *fetch)
     fetch->carrier_data = conn;
 }
 
-/* ---- sending ---- */
-
-static struct str next_slice(const struct client_conn *conn)
-{
-    struct str body = conn->fetch->body;
-    size_t left = body.len - conn->body_sent;
-    return (struct str){body.ptr + conn->body_sent,
-                        left < SEND_SLICE_BYTES ? left : SEND_SLICE_BYTES};
-}
-
-/* The kernel refused all of a write, which TLS may have cut into several. */
-static bool is_nothing_sent(const struct client_conn *conn, int status)
-{
-    return conn->origin->scheme != URL_HTTPS && (status == -EPIPE || status == -ECONNRESET);
-}
-
-static void send_some(struct client_conn *conn, struct str head)
-{
-    while (!conn->is_lost &&
-           (head.len != 0 || (conn->body_sent < conn->fetch->body.len &&
-                              stream_queued_bytes(conn->stream) < SEND_SLICE_BYTES))) {
-        struct str pieces[2], body = next_slice(conn);
-        uint32_t npieces = 0;
-        if (head.len != 0)
-            pieces[npieces++] = head;
-        if (body.len != 0)
-            pieces[npieces++] = body;
-        int status = stream_write(conn->stream, pieces, npieces);
-        conn->has_sent |= !is_nothing_sent(conn, status);
-        if (status != 0)
-            conn->is_lost = true; /* the end comes as an event, perhaps behind an answer */
-        conn->body_sent += body.len;
-        head.len = 0;
-    }
-}
-
-static void on_drain(void *owner)
-{
-    struct client_conn *conn = owner;
-    if (conn->fetch != NULL)
-        send_some(conn, (struct str){0});
-}
+/* ---- the request ---- */
 
 static void begin_answer(struct client_conn *conn)
 {
@@ -139,15 +109,17 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     deadline_stop(&conn->idle_deadline);
     conn->is_idle = false;
     conn->head.len = 0;
-    conn->body_sent = 0;
+    fetch->body_sent = 0;
     conn->body_bytes = conn->framing_bytes = 0;
     conn->has_bytes = conn->has_sent = false;
     /* Speaking before it was asked. With TLS that may be a session ticket. */
     conn->is_doubtful =
         conn->nserved == 0 && conn->origin->scheme != URL_HTTPS && !stream_is_quiet(conn->stream);
     begin_answer(conn);
+    if (fetch->upload != NULL)
+        upload_begin(fetch);
     stream_read_start(conn->stream);
-    send_some(conn, buf_str(&fetch->head));
+    client_conn_send(conn, buf_str(&fetch->head));
 }
 
 /* ---- the answer ---- */
@@ -163,8 +135,7 @@ static void finish(struct client_conn *conn, bool is_clean)
     struct fetch *fetch = conn->fetch;
     bool is_reusable =
         is_clean && fetch->message.keeps_alive && !fetch->wants_close && !conn->is_lost &&
-        !conn->is_doubtful && conn->body_sent == fetch->body.len &&
-        stream_queued_bytes(conn->stream) == 0 &&
+        !conn->is_doubtful && upload_is_sent(fetch) && stream_queued_bytes(conn->stream) == 0 &&
         pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
     detach(conn);
     conn->nserved++;
@@ -322,7 +293,8 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
 static bool can_retry(const struct client_conn *conn)
 {
     return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
-           (conn->fetch->is_idempotent || !conn->has_sent);
+           (conn->fetch->is_idempotent || !conn->has_sent) &&
+           (conn->fetch->upload == NULL || !conn->fetch->upload->is_begun);
 }
 
 static void on_end(struct client_conn *conn, bool is_orderly)
@@ -374,7 +346,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         return;
     if (fetch->max_body == 0 && fetch->answer_body.len > FETCH_AHEAD_MAX)
         stream_read_stop(conn->stream);
-    if (fetch->answer_head.len != 0 || fetch_has_interim(fetch))
+    if (fetch->upload != NULL) /* it may have asked for the body */
+        client_conn_send(conn, (struct str){0});
+    if (fetch->answer_head.len != 0 || fetch_has_interim(fetch) ||
+        (fetch->upload != NULL && fetch->upload->has_room))
         fetch_changed(fetch);
 }
 
@@ -389,7 +364,7 @@ static void on_closed(void *owner)
 
 static const struct stream_events stream_events = {
     .on_read = on_read,
-    .on_drain = on_drain,
+    .on_drain = client_conn_on_drain,
     .on_close = on_closed,
 };
 

@@ -175,14 +175,15 @@ static void cancel_queued(struct fetch *fetch)
     free_if_unused(origin);
 }
 
-static void go_on_queued(struct fetch *fetch)
+static void do_nothing(struct fetch *fetch)
 {
     (void)fetch;
 }
 
 static const struct fetch_carrier queue_carrier = {
     .stage = stage_queued,
-    .go_on = go_on_queued,
+    .go_on = do_nothing,
+    .send = do_nothing,
     .cancel = cancel_queued,
 };
 

@@ -48,7 +48,6 @@ struct client_conn {
     struct dial *dial;     /* while it is being made */
     struct stream *stream;
     struct fetch *fetch; /* NULL: idle */
-    size_t body_sent;    /* bytes of the request's body */
     struct parser parser;
     struct buf head; /* the beginning of a head that did not come in one read */
     struct deadline idle_deadline;
@@ -71,6 +70,10 @@ struct client_conn {
 void client_conn_dial(struct origin *origin, struct fetch *fetch);
 /* Sends the exchange on an idle one. */
 void client_conn_carry(struct client_conn *conn, struct fetch *fetch);
+/* client_send.c: sends the head, and what there is of the exchange's body as far as it fits. */
+void client_conn_send(struct client_conn *conn, struct str head);
+/* Its stream has sent all that was queued. */
+void client_conn_on_drain(void *owner);
 /* At once; it leaves its origin. */
 void client_conn_close(struct client_conn *conn);
 

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct handover;
 struct note;
 
 struct slots_events {
@@ -51,6 +52,11 @@ struct slots_options {
 /* All in `options` is borrowed; the loop outlives the slots. */
 struct slots *slots_new(const struct config *config, const struct slots_options *options);
 void slots_free(struct slots *slots);
+/* Takes the workers of our predecessor over: each has a place until its successor serves. Before
+ * slots_start. */
+void slots_adopt(struct slots *slots, struct handover *handover);
+/* Puts all there. */
+void slots_hand_over(struct slots *slots, struct handover *handover);
 /* Forks the first workers. */
 void slots_start(struct slots *slots);
 /* After SIGCHLD. */
@@ -62,6 +68,7 @@ uint32_t slots_wanted(const struct slots *slots);
 void slots_use_config(struct slots *slots, const struct config *config);
 /* Replaces every worker, one slot after the other. */
 void slots_roll(struct slots *slots);
+bool slots_is_rolling(const struct slots *slots);
 /* Tells a worker to switch to a generation; the first time it begins to serve. */
 void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */

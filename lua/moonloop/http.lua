@@ -10,6 +10,8 @@ local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
 local handles = require("moonloop.util.handle")
+local sources = require("moonloop.http.source")
+local upload = require("moonloop.http.upload")
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -17,7 +19,10 @@ local handles = require("moonloop.util.handle")
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
----@field body? string
+---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
+---  takes them; or a source that can be sent again
+---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
+---@field expect? boolean|number seconds that the body waits for the server's 100 Continue; true: 1
 ---@field redirects? integer how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
@@ -66,8 +71,13 @@ local function exchange(client, wanted, deadline)
         end
     end
     local tell = wanted.on_informational
-    local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
-        wanted.body, left, tell ~= nil)
+    local ok, handle, status, body
+    if wanted.source or wanted.expect then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
+    else
+        ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
+            tell ~= nil)
+    end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
             tell(interim.status, interim.headers)
@@ -254,6 +264,19 @@ end
 ---@return moonloop.http.Response
 function M.request(options)
     return shared:request(options)
+end
+
+---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
+---@param make fun(): (fun(): string?) called for each time that it is sent
+---@param length? integer bytes; without it the body is sent in chunks
+---@return moonloop.http.Source
+function M.rewindable(make, length)
+    if type(make) ~= "function" then
+        request.misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
+    elseif length ~= nil and not (type(length) == "number" and length >= 0 and length <= 9e15 and length % 1 == 0) then
+        request.misuse("http.rewindable: expected bytes, from 0, as the length")
+    end
+    return sources.rewindable(make, length)
 end
 
 ---What the shared client's pool holds now.

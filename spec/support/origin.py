@@ -11,6 +11,7 @@
   /connections                     how many were accepted since the last time
   /script?c=..&c=..                answers with the port of a server whose first connection does the first of these,
                                    the second the second, and each after them the last; see Script
+  /release?port=..                 lets one connection of such a server that holds go on
   /log?port=..&count=..            what such a server has seen, a line each, once there are so many
 """
 import os
@@ -68,6 +69,10 @@ class Script:
 
     read          a request with its body; logged as "request" and its first line
     head          only the head of one
+    raw           a request with its body, whatever its framing; logged as "raw" and all its bytes, percent-encoded
+    more=N        so many bytes more; logged the same way
+    skip=N        so many bytes more
+    hold          reads nothing until /release?port=.. is asked for
     send=BYTES    percent-encoded; with send:N=BYTES in pieces of N bytes
     drip=BYTES    the same bytes again and again, every 10 ms
     pause         for 2 ms, so that what is sent around it does not travel together
@@ -77,7 +82,7 @@ class Script:
     """
 
     def __init__(self, server, connection):
-        self.server, self.connection, self.buffer = server, connection, b""
+        self.server, self.connection, self.buffer = server, connection, bytearray()
 
     def fill(self):
         data = self.connection.recv(65536)
@@ -99,6 +104,36 @@ class Script:
         self.buffer = self.buffer[length:]
         self.server.note("request " + head.split(b"\r\n")[0].decode("latin-1"))
 
+    def need(self, count):
+        while len(self.buffer) < count:
+            if not self.fill():
+                raise EOFError
+
+    def take(self, count):
+        self.need(count)
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return taken
+
+    def take_until(self, end):
+        while end not in self.buffer:
+            self.need(len(self.buffer) + 1)
+        return self.take(self.buffer.index(end) + len(end))
+
+    def raw(self):
+        head = self.take_until(b"\r\n\r\n")
+        body = b""
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                body = self.take(int(line.split(b":")[1]))
+            elif line.startswith(b"transfer-encoding: chunked"):
+                size = -1
+                while size != 0:
+                    line = self.take_until(b"\r\n")
+                    size = int(line, 16)
+                    body += line + self.take(size + 2)
+        self.server.note("raw " + urllib.parse.quote_from_bytes(head + body))
+
     def send(self, data, size):
         for at in range(0, len(data), size or len(data) or 1):
             if at > 0:
@@ -118,6 +153,14 @@ class Script:
         data = urllib.parse.unquote_to_bytes(argument)
         if word in ("read", "head"):
             self.read(word == "read")
+        elif word == "raw":
+            self.raw()
+        elif word == "more":
+            self.server.note("raw " + urllib.parse.quote_from_bytes(self.take(int(data))))
+        elif word == "skip":
+            self.take(int(data))
+        elif word == "hold":
+            self.server.released.acquire()
         elif word == "send":
             self.send(data, int(size or 0))
         elif word == "drip":
@@ -153,6 +196,7 @@ class ScriptedServer:
 
     def __init__(self, scripts):
         self.scripts, self.log, self.changed = scripts, [], threading.Condition()
+        self.released = threading.Semaphore(0)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         ScriptedServer.servers[self.port] = self
@@ -184,6 +228,9 @@ def control(path, query):
     if path == "/script":
         return b"%d" % ScriptedServer(given["c"]).port
     server = ScriptedServer.servers[int(given["port"][0])]
+    if path == "/release":
+        server.released.release()
+        return b""
     return server.read_log(int(given["count"][0])).encode("latin-1")
 
 
@@ -231,7 +278,7 @@ def serve_one(connection, head, body):
     elif path == "/gone":
         gone.acquire()
         connection.sendall(answer(b"gone"))
-    elif path in ("/script", "/log"):
+    elif path in ("/script", "/log", "/release"):
         connection.sendall(answer(control(path, query)))
     elif path == "/connections":
         count, accepted = accepted, 0
