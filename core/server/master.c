@@ -60,6 +60,7 @@ static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
     listing_on_gone(((struct master *)data)->listing, child);
+    requests_look_at_restart(data);
 }
 
 static void on_empty(void *data)
@@ -117,6 +118,7 @@ static void on_serving(void *data, struct child *child)
     struct master *master = data;
     reload_on_serving(master->reload, child);
     announce(master);
+    requests_look_at_restart(master);
 }
 
 static const struct slots_events slots_events = {

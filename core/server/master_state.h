@@ -67,5 +67,7 @@ void requests_answer(void *data, struct control_client *client, const char *cons
                      size_t nwords);
 void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);
 void requests_upgrade_done(void *data, bool is_proved, const char *text);
+/* Tells who waits for a rolling restart, once it is over. */
+void requests_look_at_restart(struct master *master);
 /* For listing_new. */
 void requests_listing_done(void *data);

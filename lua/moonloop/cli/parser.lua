@@ -214,6 +214,13 @@ M.commands = {
             add_json(command)
             add_address(command, sink)
         end },
+    { name = "restart", usage = "[--wait] [--json]",
+        doc = "Replace the workers of the running server, one by one, without losing a request.",
+        add = function(command, sink)
+            command:flag("--wait"):description("Wait until every worker is new.")
+            add_json(command)
+            add_address(command, sink)
+        end },
     { name = "upgrade", usage = "[OPTIONS]",
         doc = "Have the running server go on as the binary that now lies where its own came from.",
         add = function(command, sink)
