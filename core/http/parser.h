@@ -45,6 +45,7 @@ struct message {
     bool has_transfer_encoding; /* also when it is empty, or nonsense */
     bool has_other_codings;     /* of several fields or codings, or of one that is not chunked */
     bool wants_continue;        /* Expect: 100-continue */
+    bool has_content_coding;    /* of an answer */
     bool is_upgrade;
     bool keeps_alive;
 };
