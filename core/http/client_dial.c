@@ -115,10 +115,15 @@ static struct dial_target target_of(const struct origin *origin)
 {
     const struct pool_options *options = &origin->pool->options;
     if (origin->proxy != NULL)
-        return (struct dial_target){.host = origin->proxy->host, .port = origin->proxy->port};
+        return (struct dial_target){
+            .host = origin->proxy->host,
+            .port = origin->proxy->port,
+            .resolver = origin->pool->resolver,
+        };
     return (struct dial_target){
         .host = origin->host,
         .port = origin->port,
+        .resolver = origin->pool->resolver,
         .unix_path = origin->unix_path,
         .open_socket = options->open_socket,
         .open_data = options->open_data,

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "http/answer_head.h"
+#include "http/answer_parser.h"
 #include "http/proxy.h"
 #include "http/socks.h"
 #include "net/stream.h"
@@ -16,9 +17,8 @@ struct tunnel {
     void (*on_done)(void *owner, const struct tunnel_result *result);
     void *owner;
     struct buf in; /* what the proxy has said and was not taken */
-    size_t parsed; /* bytes of it that the parser has seen */
     size_t taken;  /* bytes of interim answers */
-    struct parser parser;
+    struct answer_parser parser;
     struct message message;
     struct socks socks;
     struct tunnel_result result;
@@ -139,20 +139,10 @@ static void add_connect(struct buf *out, const struct tunnel_target *target)
     buf_add_text(out, "\r\n");
 }
 
-static bool refuse_body(void *owner, char *bytes, size_t len)
-{
-    (void)owner;
-    (void)bytes;
-    (void)len;
-    return false;
-}
-
 static void begin_answer(struct tunnel *tunnel)
 {
-    tunnel->parsed = 0;
     message_reset(&tunnel->message);
-    parser_begin(&tunnel->parser, &tunnel->message);
-    parser_expect_no_body(&tunnel->parser);
+    answer_parser_begin(&tunnel->parser, &tunnel->message);
 }
 
 static void fail_refused(struct tunnel *tunnel)
@@ -174,40 +164,48 @@ static void fail_refused(struct tunnel *tunnel)
     fail(tunnel, FETCH_REFUSED, "refuses to connect: ", text);
 }
 
+static void fail_malformed(struct tunnel *tunnel)
+{
+    const char *guess = tunnel->message.status == 0 ? answer_guess(buf_str(&tunnel->in)) : NULL;
+    fail(tunnel, FETCH_PROTOCOL,
+         "gives a malformed answer to CONNECT: ", guess != NULL ? guess : tunnel->parser.reason);
+}
+
+/* A head has come whole. True: it was an interim one, and another follows. */
+static bool take_head(struct tunnel *tunnel, size_t len)
+{
+    uint16_t status = tunnel->message.status;
+    if (status >= 300 || status == 101) {
+        fail_refused(tunnel);
+        return false;
+    }
+    buf_consume(&tunnel->in, len);
+    tunnel->taken += len;
+    if (status >= 200) {
+        go_through(tunnel);
+        return false;
+    }
+    begin_answer(tunnel);
+    return true;
+}
+
 static void read_answer(struct tunnel *tunnel)
 {
-    for (;;) {
-        size_t used = 0;
-        enum parser_result result = parser_feed(&tunnel->parser, tunnel->in.ptr + tunnel->parsed,
-                                                tunnel->in.len - tunnel->parsed, &used);
-        if (result == PARSER_FAILED) {
-            const char *guess =
-                tunnel->message.status == 0 ? answer_guess(buf_str(&tunnel->in)) : NULL;
-            fail(tunnel, FETCH_PROTOCOL, "gives a malformed answer to CONNECT: ",
-                 guess != NULL ? guess : parser_reason(&tunnel->parser));
-            return;
-        }
-        tunnel->parsed += used;
-        bool is_too_large = tunnel->taken + tunnel->parsed > FETCH_HEAD_MAX;
-        if (result == PARSER_MORE && !is_too_large)
-            return;
-        if (is_too_large) {
+    size_t used;
+    enum answer_result result;
+    do {
+        used = 0;
+        result = answer_parser_feed(&tunnel->parser, tunnel->in.ptr, tunnel->in.len, &used);
+        size_t len = result == ANSWER_DONE ? used : tunnel->in.len;
+        if (result == ANSWER_TOO_MANY || tunnel->taken + len > FETCH_HEAD_MAX) {
             fail(tunnel, FETCH_TOO_LARGE, "answers CONNECT with a head of more than 64 KiB", "");
             return;
         }
-        uint16_t status = tunnel->message.status;
-        if (status >= 300 || status == 101) {
-            fail_refused(tunnel);
+        if (result == ANSWER_BAD) {
+            fail_malformed(tunnel);
             return;
         }
-        buf_consume(&tunnel->in, tunnel->parsed);
-        tunnel->taken += tunnel->parsed;
-        if (status >= 200) {
-            go_through(tunnel);
-            return;
-        }
-        begin_answer(tunnel); /* an interim answer: the real one follows */
-    }
+    } while (result == ANSWER_DONE && take_head(tunnel, used));
 }
 
 /* ---- SOCKS ---- */
@@ -263,7 +261,6 @@ struct tunnel *tunnel_start(struct stream *stream, const struct tunnel_target *t
     tunnel->owner = owner;
     tunnel->began_us = fetch_now_us();
     tunnel->message.max_headers = FETCH_HEADERS_MAX;
-    parser_init(&tunnel->parser, PARSER_RESPONSE, refuse_body, tunnel);
     if (target->proxy->kind == PROXY_SOCKS) {
         socks_begin(&tunnel->socks, target->proxy, target->host, target->port, &out);
     } else {

@@ -198,7 +198,7 @@ describe("a proxy that misbehaves", function()
             ["SSH-2.0-OpenSSH_9\r\n"] = "protocol",
             ["\21\3\1\0\2\2\40"] = "protocol",
             ["HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 9999\r\n\r\nx"] = "refused",
-            ["HTTP/1.1 403 \27[31mred\r\n\r\n"] = "refused",
+            ["HTTP/1.1 403 \27[31mred\r\n\r\n"] = "protocol",
             ["HTTP/1.1 502\r\n\r\n"] = "refused",
             ["HTTP/1.0 301 Away\r\nLocation: http://127.0.0.1/\r\n\r\n"] = "refused",
             ["HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"] = "refused",

@@ -6,6 +6,7 @@
 local bit = require("bit")
 local core = require("moonloop.core.http")
 local ffi = require("ffi")
+local options_of = require("moonloop.http.options")
 local response = require("moonloop.http.response")
 
 ffi.cdef("int inet_pton(int family, const char *text, void *address);")
@@ -161,7 +162,7 @@ function M.of_option(option, default)
     end
     local reason = option == true and "expected a URL or false" or select(2, core.proxy(option))
     if reason then
-        require("moonloop.http.request").misuse("http: option proxy: %s", reason)
+        options_of.misuse("http: option proxy: %s", reason)
     end
     return { http = { url = option }, https = { url = option } }
 end
