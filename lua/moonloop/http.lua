@@ -265,6 +265,20 @@ activity.register("http", function()
     return rows
 end)
 
+activity.register("dns", function()
+    local rows = {}
+    for _, resolver in ipairs(core.resolvers()) do
+        if resolver.lookups > 0 then
+            rows[#rows + 1] = {
+                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
+                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
+                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
+            }
+        end
+    end
+    return rows
+end)
+
 ---A client over connections that something else opens; for moonloop.testing.
 ---@param pool userdata
 ---@param options moonloop.http.ClientOptions
