@@ -28,9 +28,9 @@ M.LIBRARIES = {
     ["luajit.h"] = { "^script/" },
     ["lmdb.h"] = { "^shared/" },
     ["wslay/"] = { "^http/websocket" },
-    ["zlib.h"] = { "^http/" },
-    ["brotli/"] = { "^http/" },
-    ["zstd.h"] = { "^http/" },
+    ["zlib.h"] = { "^http/decoder_zlib%.c$" },
+    ["brotli/"] = { "^http/decoder_brotli%.c$" },
+    ["zstd.h"] = { "^http/decoder_zstd%.c$" },
 }
 
 --- Calls with one home.
