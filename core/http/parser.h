@@ -48,6 +48,7 @@ struct message {
     bool has_bad_coding;        /* of a request: chunked is not last, or an element is empty */
     bool wants_continue;        /* Expect: 100-continue */
     bool expects_more;          /* Expect, something else */
+    bool has_content_coding;    /* of an answer */
     bool is_upgrade;
     bool keeps_alive;
 };
