@@ -58,6 +58,7 @@ local misuse = options_of.misuse
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
+---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
 ---@field key_file? string PEM file with its key, when that is not in cert_file
 
@@ -241,11 +242,29 @@ local CLIENT_OPTIONS = {
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
+    nameservers = "table",
 }
 
 handles.finish(Client, "client", function(self)
     return handles.text("HTTP client", self.options.base_url)
 end)
+
+---The list as core.pool takes it; nil: none is given.
+local function nameservers_of(options)
+    local list = options.nameservers
+    if not list then
+        return nil
+    end
+    for _, server in ipairs(list) do
+        if type(server) ~= "string" then
+            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+        end
+    end
+    if #list == 0 then
+        request.misuse("http.client: option nameservers: the list is empty")
+    end
+    return table.concat(list, ",")
+end
 
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
 ---@param options? moonloop.http.ClientOptions
@@ -272,8 +291,10 @@ function M.client(options)
         jar = request.jar(options.cookies), retries = retry.policy(options.retries),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
-        queue_timeout, options.cert_file, options.key_file)
-    if not pool then
+        queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
+    if not pool and reason:find("^nameservers") then
+        request.misuse("http.client: option %s", reason)
+    elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
