@@ -14,7 +14,9 @@ local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local retry = require("moonloop.http.retry")
 local errors = require("moonloop.util.errors")
+local file = require("moonloop.http.file")
 local handles = require("moonloop.util.handle")
+local multipart = require("moonloop.http.multipart")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
 
@@ -26,6 +28,7 @@ local misuse = options_of.misuse
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
+---@field multipart? table<string, any>|{ [1]: string, [2]: any }[] texts, http.file(...) and http.part(...) by name
 ---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
 ---  takes them; or a source that can be sent again
 ---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
@@ -339,6 +342,8 @@ function M.request(options)
 end
 
 M.cookies = cookies.new
+M.file = file.new
+M.part = multipart.part
 
 ---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
 ---@param make fun(): (fun(): string?) called for each time that it is sent

@@ -28,7 +28,8 @@ local M = {}
 local NUMBER_OR_FALSE = { number = true, boolean = true }
 local OPTIONS = {
     method = "string", url = "string", headers = "table", query = "table", timeout = NUMBER_OR_FALSE,
-    json = "any", form = "table", body = { string = true, ["function"] = true, table = true }, length = "number",
+    json = "any", form = "table", multipart = "table", length = "number",
+    body = { string = true, ["function"] = true, table = true },
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     max_body = "number", on_informational = "function",
@@ -121,6 +122,11 @@ end
 local function fields_of(options, client, url, url_auth, content_type)
     local fields, seen = {}, {}
     add_fields(fields, options.headers, seen)
+    if options.multipart and seen["content-type"] then
+        misuse("http: a multipart body says its own Content-Type, with a boundary: leave the header out")
+    elseif options.multipart then
+        add_fields(fields, { ["Content-Type"] = content_type }, seen)
+    end
     local credentials = (options.auth or options.bearer) and auth.of(options)
         or url_auth and auth.of({ auth = url_auth })
     if credentials and not seen.authorization then

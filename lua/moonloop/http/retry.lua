@@ -121,7 +121,7 @@ function M.run(policy, wanted, deadline, exchange)
         return exchange()
     end
     local function can_send_again()
-        return not wanted.source or wanted.source.can_reopen
+        return not wanted.source or wanted.source:can_reopen()
     end
     local plan = {
         times = policy.attempts, pause = policy.delay, max_pause = policy.max_delay, factor = 2, jitter = 0.5,

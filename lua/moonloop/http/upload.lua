@@ -77,7 +77,7 @@ function M.fetch(pool, wanted, left, wants_interim)
     if not ok and close then
         close() -- the feeder may never have begun
     end
-    if ok and status == 417 and wanted.expect and (not source or source.can_reopen) then
+    if ok and status == 417 and wanted.expect and (not source or source:can_reopen()) then
         core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
         wanted.expect = nil
         return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim)
