@@ -10,6 +10,7 @@
 #include "server/listing.h"
 #include "server/master.h"
 #include "server/master_loop.h"
+#include "server/notify.h"
 #include "server/privileges.h"
 #include "server/reload.h"
 #include "server/slots.h"
@@ -35,6 +36,7 @@ struct master {
     struct certificates *certificates;
     struct watch *watch;
     struct control *control;
+    struct notify *notify;
     struct upgrade *upgrade;
     struct handover *handover; /* from the program that this process was before; while it boots */
     uint32_t former_workers;   /* that its configuration asked for */
@@ -49,6 +51,8 @@ struct master {
 
 /* master.c */
 void master_stop(struct master *master);
+/* Has the service manager know that all is as it should be. */
+void master_tell_ready(struct master *master);
 /* As the configuration says. */
 void master_set_watching(struct master *master);
 
