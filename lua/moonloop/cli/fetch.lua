@@ -46,15 +46,16 @@ end
 ---What -v says of each exchange, a redirect's too.
 ---@param request_head fun(wanted: moonloop.http.Wanted, proxy?: string): string
 local function make_observer(is_verbose, has_timing, is_coloured, request_head)
-    local count = 0
+    local count, last_url = 0, nil
     local observer = {}
 
     function observer.sending(wanted, proxy)
         count = count + 1
         if is_verbose then
             if count > 1 then
-                note("Redirected to " .. wanted.url)
+                note((wanted.url == last_url and "Again: " or "Redirected to ") .. wanted.url)
             end
+            last_url = wanted.url
             if proxy then
                 note("Through the proxy " .. require("moonloop.core.http").proxy(proxy))
             end

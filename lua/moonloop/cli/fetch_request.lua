@@ -3,6 +3,7 @@
 
 local core = require("moonloop.core.http")
 local fault = require("moonloop.cli.fault")
+local http = require("moonloop.http")
 
 local M = {}
 
@@ -159,6 +160,36 @@ local function add_query(url, query)
     return front .. (front:find("?", 1, true) and "&" or "?") .. query .. fragment
 end
 
+---A file that can be read, as a source; standard input as what it gives.
+local function file_of(path, flag, options)
+    if path == "-" then
+        return http.part(read("-", flag), options)
+    end
+    local file, reason = io.open(path, "rb")
+    if file then
+        local _, why = file:read(1) -- of a directory
+        file:close()
+        reason = why and path .. ": " .. why
+    end
+    if reason then
+        fault.raise(M.EXIT_READ, "fetch: %s: cannot read %s", flag, reason)
+    end
+    return http.file(path, options)
+end
+
+---What follows the value of -F: ;type=TEXT;filename=NAME.
+local function part_options(text)
+    local options, rest = {}, text
+    while true do
+        local front, name, value = rest:match("^(.*);%s*(%l+)=([^;]*)$")
+        if name ~= "type" and name ~= "filename" then
+            return rest, next(options) and options or nil
+        end
+        options[name == "filename" and "name" or "type"] = value:match('^"(.*)"$') or value
+        rest = front
+    end
+end
+
 ---Parts of a multipart form, as the client takes them.
 local function multipart_of(flags)
     local parts = {}
@@ -167,19 +198,17 @@ local function multipart_of(flags)
         if not name then
             fault.raise(2, "fetch: -F %s: expected NAME=VALUE or NAME=@FILE", text)
         end
-        local mark, rest = value:match("^([@<])(.*)$")
-        local path = rest and rest:match("^[^;]*")
+        local options
+        value, options = part_options(value)
+        local mark, path = value:match("^([@<])(.+)$")
         if mark == "<" then
-            parts[#parts + 1] = { name = name, value = read(path, "-F") }
+            value = http.part(read(path, "-F"), options)
         elseif mark then
-            read(path, "-F")
-            parts[#parts + 1] = {
-                name = name, file = path, filename = rest:match(";%s*filename=([^;]*)"),
-                type = rest:match(";%s*type=([^;]*)"),
-            }
-        else
-            parts[#parts + 1] = { name = name, value = value }
+            value = file_of(path, "-F", options)
+        elseif options then
+            value = http.part(value, options)
         end
+        parts[#parts + 1] = { name, value }
     end
     return parts[1] and parts
 end
@@ -226,7 +255,7 @@ local function add_body(flags, request)
             request.headers["Content-Type"] = FORM
         end
     elseif flags.upload_file then
-        request.body, method = read(flags.upload_file, "-T"), "PUT"
+        request.body, method = flags.upload_file == "-" and read("-", "-T") or file_of(flags.upload_file, "-T"), "PUT"
     end
     local parts = multipart_of(flags)
     if parts then
@@ -253,6 +282,8 @@ function M.request(flags)
     check_url(request.url, flags.url)
     local redirects = number_of(flags, "redirects", "--redirects", 0)
     request.redirects = flags.no_redirect and 0 or redirects or 5
+    local retries = number_of(flags, "retry", "--retry", 0)
+    request.retries = retries and retries > 0 and { attempts = retries + 1 } or nil
     local seconds = number_of(flags, "max_time", "-m", 0)
     request.timeout = seconds and seconds > 0 and seconds or false
     if flags.user then

@@ -51,9 +51,10 @@ function M.request_head(wanted, proxy)
         end
     end
     local method = wanted.method
-    if wanted.source then
-        lines[#lines + 1] = wanted.source.length and "Content-Length: " .. wanted.source.length
-            or "Transfer-Encoding: chunked"
+    local source = wanted.source
+    if source then
+        local length = source.length or source.measure and source:measure()
+        lines[#lines + 1] = length and "Content-Length: " .. length or "Transfer-Encoding: chunked"
     elseif wanted.body or method == "POST" or method == "PUT" or method == "PATCH" then
         lines[#lines + 1] = "Content-Length: " .. #(wanted.body or "")
     end
