@@ -45,6 +45,7 @@ void reload_free(struct reload *reload)
     attempt_deinit(&reload->attempt);
     master_timer_stop(&reload->patience);
     snapshot_free(reload->committed);
+    probation_deinit(&reload->probation);
     snapshot_free(reload->tried);
     report_free(reload->report);
     failures_clear(&reload->failures);
@@ -178,7 +179,7 @@ static size_t prepare(struct reload *reload)
 static void take_over_candidate(struct reload *reload)
 {
     struct attempt *attempt = &reload->attempt;
-    snapshot_free(reload->committed);
+    probation_begin(&reload->probation, reload->committed, reload->number, master_now_ms());
     reload->committed = attempt->candidate;
     if (attempt->disk == attempt->candidate)
         attempt->disk = NULL;
@@ -370,6 +371,42 @@ void reload_on_gone(struct reload *reload, const struct child *child, const char
     snprintf(reason, sizeof(reason), "worker %u died while it built it: %s", child_number(child),
              why);
     refuse(reload, reason);
+}
+
+/* The code on the disk is not tried again before it changes. Its workers go on until each has a
+ * successor: those that have not met what kills them serve. */
+static void fall_back(struct reload *reload, const char *why)
+{
+    char reason[256];
+    uint64_t bad = reload->number;
+    snprintf(reason, sizeof(reason),
+             "workers died of it %d times just after it had become live: %s", PROBATION_DEATHS,
+             why);
+    if (reload->attempt.is_running)
+        refuse(reload, "the generation before it has failed");
+    snapshot_free(reload->tried);
+    reload->tried = reload->committed;
+    reload->committed = probation_take_former(&reload->probation);
+    reload->number = ++reload->last_number;
+    report_free(reload->report);
+    reload->report = NULL;
+    failures_clear(&reload->failures);
+    free(reload->refusal);
+    reload->refusal = mem_copy_text(reason);
+    log_error("generation %llu is taken back: %s; generation %llu is live again, as %llu",
+              (unsigned long long)bad, reason, (unsigned long long)reload->probation.former_number,
+              (unsigned long long)reload->number);
+    slots_forgive(reload->slots);
+    slots_roll(reload->slots);
+}
+
+void reload_on_crash(struct reload *reload, const struct child *child, const char *why)
+{
+    bool is_of_new_code =
+        child->committed == reload->number ||
+        (child->state == CHILD_BOOTING && child->started_ms >= reload->probation.began_ms);
+    if (is_of_new_code && probation_count(&reload->probation, master_now_ms()))
+        fall_back(reload, why);
 }
 
 /* Reads the disk and starts. Nothing to do is a success. */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/snapshot.h"
+#include "server/probation.h"
 #include "server/reload.h"
 
 struct attempt {
@@ -29,9 +30,10 @@ struct reload {
     void *on_done_data;
 
     struct snapshot *committed;
-    struct snapshot *tried; /* the disk when apps failed last; NULL: none did */
-    uint64_t number;        /* of the committed generation */
-    uint64_t last_number;   /* ever given to one */
+    struct probation probation; /* of the committed one */
+    struct snapshot *tried;     /* the disk when apps failed last; NULL: none did */
+    uint64_t number;            /* of the committed generation */
+    uint64_t last_number;       /* ever given to one */
     struct report *report;
     struct failures failures;
     char *refusal;
