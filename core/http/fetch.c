@@ -386,6 +386,16 @@ void fetch_take_body(struct fetch *fetch, size_t bytes)
     go_on(fetch);
 }
 
+void fetch_move_body(struct fetch *fetch, struct buf *bytes)
+{
+    struct buf all = fetch->answer_body;
+    bytes->len = 0;
+    fetch->answer_body = *bytes;
+    *bytes = all;
+    fetch->taken_bytes += all.len;
+    go_on(fetch);
+}
+
 bool fetch_has_room(const struct fetch *fetch)
 {
     if (fetch->coded != NULL && !coded_body_has_room(fetch))
