@@ -404,6 +404,7 @@ static struct dial_target target_of(struct origin *origin)
     return (struct dial_target){
         .host = origin->host,
         .port = origin->port,
+        .resolver = origin->pool->resolver,
         .unix_path = origin->unix_path,
         .open_socket = options->open_socket,
         .open_data = options->open_data,

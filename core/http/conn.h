@@ -48,6 +48,7 @@ struct conn {
         CONN_WAITS_END,  /* lingering */
     } waits;
     bool is_idle;         /* between two requests: empty lines do not start its time anew */
+    bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
     bool is_parsing;      /* the message of `request` is not complete */
     bool is_with_handler; /* on_request was called and the answer is not whole */
     bool is_discarding;   /* answered; the rest of its body is read and thrown away */

@@ -87,7 +87,7 @@ struct fetch {
     enum fetch_stage stage;
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[320]; /* for people */
+    char reason[512]; /* for people */
 
     struct buf url_text;
     struct url url;        /* slices of url_text */

@@ -12,12 +12,14 @@
 #include "loop/deadline.h"
 
 struct dial;
+struct resolver;
 struct stream;
 struct tls_context;
 
 struct pool {
     struct loop *loop;
     struct pool_options options;
+    struct resolver *resolver;
     struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;

@@ -35,6 +35,8 @@ void requests_reload_done(void *data, enum reload_outcome outcome, const char *r
 {
     struct master *master = data;
     struct control_client *next;
+    if (master->is_announced && !master->is_stopping)
+        master_tell_ready(master);
     if (master->control == NULL)
         return;
     for (struct control_client *client = control_next(master->control, NULL); client != NULL;

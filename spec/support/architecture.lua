@@ -19,6 +19,7 @@ M.ROOMS = {
 --- Headers that are no part of the C library, and the files that may include them (Lua patterns).
 M.LIBRARIES = {
     ["uv.h"] = { "^loop/", "^net/" },
+    ["ares.h"] = { "^net/resolve" },
     ["openssl/"] = { "^net/tls" },
     ["llhttp.h"] = { "^http/parser%.c$" },
     ["lua.h"] = { "^script/", "^server/config_load%.c$" },

@@ -126,6 +126,14 @@ function commands.test(parsed)
     return parsed
 end
 
+function commands.unit(parsed)
+    return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
+end
+
+function commands.dockerfile(parsed)
+    return exit(require("moonloop.cli.dockerfile").run(parsed, (with_config(parsed)), M.lua_dir))
+end
+
 function commands.new(parsed)
     return exit(require("moonloop.cli.new").run(parsed.name, M.lua_dir))
 end

@@ -242,6 +242,20 @@ M.commands = {
             add_json(command)
             add_address(command, sink)
         end },
+    { name = "unit", usage = "[OPTIONS] [APPS]",
+        doc = "Print a hardened systemd unit for such a server.",
+        add = function(command, sink)
+            add_apps(command)
+            command:option("--service"):argname("NAME"):target("service")
+                :description("What the service is called. (default: moonloop)")
+            add_server_options(command, sink)
+        end },
+    { name = "dockerfile", usage = "[OPTIONS] [APPS]",
+        doc = "Print a recipe for a small container image of such a server.",
+        add = function(command, sink)
+            add_apps(command)
+            add_server_options(command, sink)
+        end },
     { name = "version", usage = "[--json]", doc = "Versions of moonloop and of each library in use.",
         add = add_json },
     { name = "help", usage = "[COMMAND]", doc = "Explain a command.", add = function(command)
