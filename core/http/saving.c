@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "http/fetch.h"
-#include "http/pool.h"
 #include "loop/file.h"
 
 #include <errno.h>
@@ -76,6 +75,7 @@ static void on_written(void *owner, int64_t result, struct buf *bytes)
         return;
     }
     saving->written_bytes += (uint64_t)result;
+    buf_deinit(&saving->spare);
     saving->spare = *bytes;
     *bytes = (struct buf){0};
     saving_go_on(saving);
@@ -118,7 +118,8 @@ static void open_temporary(struct saving *saving)
               on_opened);
 }
 
-struct saving *saving_new(struct fetch *fetch, const struct saving_options *options,
+struct saving *saving_new(struct loop *loop, struct fetch *fetch, struct buf *bytes,
+                          const struct saving_options *options,
                           void (*on_change)(struct saving *saving), void *owner)
 {
     struct saving *saving = MEM_NEW(struct saving);
@@ -128,7 +129,11 @@ struct saving *saving_new(struct fetch *fetch, const struct saving_options *opti
     saving->path = mem_copy_text(options->path);
     saving->mode = options->mode;
     saving->is_durable = options->is_durable;
-    saving->file = file_new(fetch->loop, saving);
+    if (bytes != NULL) {
+        saving->bytes = *bytes;
+        *bytes = (struct buf){0};
+    }
+    saving->file = file_new(loop, saving);
     open_temporary(saving);
     return saving;
 }
@@ -141,6 +146,7 @@ void saving_free(struct saving *saving)
         file_discard(saving->file, saving->temporary);
     else
         file_free(saving->file);
+    buf_deinit(&saving->bytes);
     buf_deinit(&saving->spare);
     free(saving->path);
     free(saving->temporary);
@@ -159,25 +165,32 @@ static void finish(struct saving *saving)
     }
 }
 
+/* What there is to be written, moved out. */
+static struct buf take_bytes(struct saving *saving)
+{
+    struct buf bytes = saving->fetch != NULL ? saving->spare : saving->bytes;
+    saving->spare = saving->bytes = (struct buf){0};
+    if (saving->fetch != NULL)
+        fetch_move_body(saving->fetch, &bytes);
+    return bytes;
+}
+
 void saving_go_on(struct saving *saving)
 {
     struct fetch *fetch = saving->fetch;
     if (saving->is_over)
         return;
-    if (fetch->stage == FETCH_FAILED) {
+    if (fetch != NULL && fetch->stage == FETCH_FAILED) {
         saving->is_over = true;
         return;
     }
     if (saving->step != WRITING || saving->is_busy)
         return;
-    if (fetch->answer_body.len != 0) {
-        struct buf bytes = saving->spare;
-        saving->spare = (struct buf){0};
+    if ((fetch != NULL ? fetch->answer_body.len : saving->bytes.len) != 0) {
+        struct buf bytes = take_bytes(saving);
         saving->is_busy = true;
-        uint64_t at = saving->written_bytes;
-        fetch_move_body(fetch, &bytes);
-        file_write(saving->file, at, &bytes, on_written);
-    } else if (fetch->stage == FETCH_DONE) {
+        file_write(saving->file, saving->written_bytes, &bytes, on_written);
+    } else if (fetch == NULL || fetch->stage == FETCH_DONE) {
         finish(saving);
     }
 }

@@ -14,6 +14,7 @@
 
 struct fetch;
 struct file;
+struct loop;
 
 struct saving_options {
     const char *path;
@@ -22,12 +23,13 @@ struct saving_options {
 };
 
 struct saving {
-    struct fetch *fetch;
+    struct fetch *fetch;                      /* NULL: what was given is all */
     void (*on_change)(struct saving *saving); /* bytes were written, or it is over; from the loop */
     void *owner;
     struct file *file;
     char *path;
     char *temporary;
+    struct buf bytes; /* without a fetch: those */
     struct buf spare; /* memory of the last write */
     uint64_t written_bytes;
     const char *doing; /* "write": for messages */
@@ -40,7 +42,9 @@ struct saving {
     bool is_over; /* saved, or `error`, or the fetch has failed */
 };
 
-struct saving *saving_new(struct fetch *fetch, const struct saving_options *options,
+/* Without a fetch, for what is at hand: `bytes`, which is emptied; else NULL. */
+struct saving *saving_new(struct loop *loop, struct fetch *fetch, struct buf *bytes,
+                          const struct saving_options *options,
                           void (*on_change)(struct saving *saving), void *owner);
 /* Removes what is not whole. NULL is fine. */
 void saving_free(struct saving *saving);

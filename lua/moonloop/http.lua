@@ -31,7 +31,11 @@ local misuse = options_of.misuse
 ---@field redirects? integer|false how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field bearer? string a token
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -82,7 +86,7 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
-    if wanted.source or wanted.expect then
+    if wanted.source or wanted.expect or wanted.decoding then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
@@ -105,6 +109,7 @@ end
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -115,10 +120,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
+        wanted, before = following, now() - begun
         res = exchange(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
