@@ -47,8 +47,8 @@ struct message {
     bool has_other_codings;     /* of several fields or codings, or of one that is not chunked */
     bool has_bad_coding;        /* of a request: chunked is not last, or an element is empty */
     bool wants_continue;        /* Expect: 100-continue */
-    bool has_content_coding;    /* of an answer */
     bool expects_more;          /* Expect, something else */
+    bool has_content_coding;    /* of an answer */
     bool is_upgrade;
     bool keeps_alive;
 };

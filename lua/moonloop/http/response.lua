@@ -29,6 +29,7 @@ local M = {}
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
 ---@field history? { status: integer, url: string }[] the redirects that led here; nil: none
+---@field tries? integer how often the request was sent; nil: once, as it had no `retries`
 ---@field coding? string that was undone, such as "gzip"; its Content-Encoding and Content-Length are not in headers
 ---@field private handle userdata
 ---@field private whole? string
