@@ -38,7 +38,11 @@ local misuse = options_of.misuse
 ---@field bearer? string a token
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -91,7 +95,7 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
-    if wanted.source or wanted.expect then
+    if wanted.source or wanted.expect or wanted.decoding then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
@@ -134,6 +138,7 @@ end
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -144,10 +149,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
+        wanted, before = following, now() - begun
         res = send(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
