@@ -247,6 +247,15 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
     return resolve;
 }
 
+void resolve_describe(const struct resolve *resolve, struct buf *text)
+{
+    const struct name *name = resolve->name;
+    if (name->lookup != NULL)
+        lookup_describe(name->lookup, text);
+    else
+        buf_printf(text, "%s: no answer yet from the C library", name->text);
+}
+
 void resolve_cancel(struct resolve *resolve)
 {
     if (resolve == NULL)

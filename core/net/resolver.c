@@ -152,17 +152,6 @@ void resolver_put(struct resolver *resolver)
 
 /* ---- for people ---- */
 
-static void add_servers(struct buf *text, const struct address *servers, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        char shown[ADDRESS_TEXT_BYTES];
-        address_text(&servers[i], shown);
-        buf_add_text(text, i != 0 ? ", " : "");
-        buf_add_text(text, shown);
-    }
-    buf_add_char(text, '\0');
-}
-
 static void count_names(const struct resolver *resolver, struct resolver_counts *counts)
 {
     for (struct link *at = resolver->names.next; at != &resolver->names; at = at->next) {
@@ -185,8 +174,9 @@ void resolvers_each(struct loop *loop,
         struct resolver_counts counts = {.lookups = resolver->nlookups,
                                          .remembered = resolver->nremembered};
         struct buf servers = {0};
-        add_servers(&servers, is_own ? resolver->servers : files->servers,
-                    is_own ? resolver->nservers : files->nservers);
+        address_add_list(&servers, is_own ? resolver->servers : files->servers,
+                         is_own ? resolver->nservers : files->nservers);
+        buf_add_char(&servers, '\0');
         counts.servers = servers.ptr;
         count_names(resolver, &counts);
         on_resolver(data, &counts);

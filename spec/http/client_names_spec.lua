@@ -172,6 +172,8 @@ describe("a name that leads nowhere", function()
         local err = failure(client_of(), name, { timeout = 0.05 })
         assert.equal("timeout", err.code)
         assert.equal("while resolving the name", err.stage)
+        assert.truthy(tostring(err):find(("the time is up; %s: no answer yet from %s"):format(name, names.address), 1,
+            true), tostring(err))
     end)
 end)
 
