@@ -120,6 +120,24 @@ describe("a name", function()
     end)
 end)
 
+describe("the option nameservers", function()
+    it("is a list of addresses", function()
+        for list, said in pairs({
+            [{}] = "the list is empty",
+            [{ 53 }] = "expected addresses, got a number",
+            [{ "ns.example.com" }] = '"ns.example.com" is no address, such as',
+            [{ "127.0.0.1:70000" }] = '"127.0.0.1:70000" is no address, such as',
+            [{ "[::1" }] = '"[::1" is no address, such as',
+            [{ "::1", "::2", "::3", "::4", "::5", "::6", "::7", "::8", "::9" }] = "8 at most",
+        }) do
+            local ok, err = pcall(http.client, { nameservers = list })
+            assert.is_false(ok)
+            assert.truthy(err:find("client_names_spec.lua:%d+: http.client: option nameservers: "), err)
+            assert.truthy(err:find(said, 1, true), err)
+        end
+    end)
+end)
+
 describe("a name that leads nowhere", function()
     it("does not exist", function()
         local name = fresh(nil)
@@ -224,6 +242,30 @@ describe("what name servers said", function()
             moonloop.sleep(10)
             names:set({ [name] = LOCAL })
             assert.equal(200, get(client, name).status)
+        end)
+    end)
+
+    it("is remembered without the family that nobody waited for", function()
+        local name = fresh(LOCAL, { ["x.test"] = LOCAL })
+        names:set({ [name .. "/A"] = LOCAL, [name .. "/AAAA"] = { silent = true } })
+        local client = client_of()
+        assert.equal(200, get(client, name).status)
+        local again = get(client, name)
+        assert.equal(1, names:count(name))
+        assert.is_true(again.timing.dns < 0.04, "it waits for nobody")
+    end)
+
+    it("is not remembered for long when nobody could say", function()
+        virtual(function()
+            local client = client_of()
+            local name = fresh({ rcode = 2 })
+            failure(client, name)
+            failure(client, name)
+            local before = names:count(name)
+            names:set({ [name] = LOCAL })
+            moonloop.sleep(1.1)
+            assert.equal(200, get(client, name).status)
+            assert.equal(before + 1, names:count(name))
         end)
     end)
 
