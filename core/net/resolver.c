@@ -63,6 +63,7 @@ static struct resolvers *resolvers_new(struct loop *loop, struct fault *fault)
     all->loop = loop;
     resolve_files_init(&all->files);
     link_init(&all->list);
+    link_init(&all->line);
     loop_add_part(loop, &all->part);
     return all;
 }

@@ -269,6 +269,34 @@ describe("what name servers said", function()
         end)
     end)
 
+    it("is asked for a hundred names at a time", function()
+        local zone, count = {}, 0
+        local hold = names:held() .. "100"
+        for i = 1, 103 do
+            zone[("h%d.test"):format(i)] = { A = { "127.0.0.1" }, hold = hold }
+        end
+        names:set(zone)
+        local client = http.client({ nameservers = { names.address }, connections = 200 })
+        moonloop.scope(function(scope)
+            for i = 1, 102 do
+                scope:spawn(function()
+                    assert.equal(200, get(client, ("h%d.test"):format(i)).status)
+                    count = count + 1
+                end)
+            end
+            process.wait_for("a hundred questions", function()
+                moonloop.sleep(0.01)
+                return names:count("h100.test") > 0
+            end)
+            local err = failure(client, "h103.test", { timeout = 0.05 })
+            assert.matches("the time is up; h103.test: 100 other names are being asked for", tostring(err))
+            process.write(hold, "")
+        end)
+        assert.equal(102, count)
+        assert.equal(1, names:count("h102.test"))
+        assert.equal(0, names:count("h103.test"))
+    end)
+
     it("is asked once for all who wait, and one who leaves takes nothing from the others", function()
         local name = fresh({ A = { "127.0.0.1" }, hold = names:held() })
         local statuses = {}
