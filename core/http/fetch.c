@@ -185,7 +185,14 @@ static void finish_head(struct fetch *fetch)
 static void on_deadline(struct timer *timer)
 {
     struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
-    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+    struct buf detail = {0};
+    char reason[sizeof(fetch->reason)];
+    if (fetch->carrier != NULL && fetch->carrier->describe != NULL)
+        fetch->carrier->describe(fetch, &detail);
+    snprintf(reason, sizeof(reason), "the time is up%s%.*s", detail.len != 0 ? "; " : "",
+             (int)detail.len, detail.len != 0 ? detail.ptr : "");
+    buf_deinit(&detail);
+    fetch_fail(fetch, FETCH_TIMEOUT, reason);
 }
 
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)

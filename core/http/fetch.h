@@ -60,6 +60,8 @@ struct fetch_carrier {
     void (*go_on)(struct fetch *fetch);
     /* There is more of the request's body, or it may be sent now. */
     void (*send)(struct fetch *fetch);
+    /* Adds what it waits for, for people, where the stage does not say it all. NULL: it does. */
+    void (*describe)(const struct fetch *fetch, struct buf *text);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };

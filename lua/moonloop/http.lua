@@ -265,11 +265,11 @@ local function nameservers_of(options)
     end
     for _, server in ipairs(list) do
         if type(server) ~= "string" then
-            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+            misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
         end
     end
     if #list == 0 then
-        request.misuse("http.client: option nameservers: the list is empty")
+        misuse("http.client: option nameservers: the list is empty")
     end
     return table.concat(list, ",")
 end
@@ -300,8 +300,8 @@ function M.client(options)
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
-    if not pool and reason:find("^nameservers") then
-        request.misuse("http.client: option %s", reason)
+    if not pool and (reason:find("^nameservers") or reason:find("^MOONLOOP_")) then
+        misuse("http.client: %s%s", reason:find("^n") and "option " or "", reason)
     elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
