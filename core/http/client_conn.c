@@ -60,8 +60,15 @@ static void send_more(struct fetch *fetch)
         client_conn_send(conn, (struct str){0});
 }
 
+static void describe(const struct fetch *fetch, struct buf *text)
+{
+    const struct client_conn *conn = fetch->carrier_data;
+    client_dial_describe(conn, text);
+}
+
 static const struct fetch_carrier carrier = {
     .stage = stage,
+    .describe = describe,
     .go_on = go_on,
     .send = send_more,
     .cancel = cancel,

@@ -27,6 +27,18 @@ enum fetch_stage client_dial_stage(const struct client_conn *conn)
     return conn->tunnel != NULL ? tunnel_stage(conn->tunnel) : conn->dialed_stage;
 }
 
+void client_dial_describe(const struct client_conn *conn, struct buf *text)
+{
+    const struct proxy *proxy = conn->fetch->proxy;
+    if (proxy != NULL && (conn->dial != NULL || conn->tunnel != NULL))
+        buf_printf(text, "the proxy %s: ", proxy->name);
+    size_t len = text->len;
+    if (conn->dial != NULL)
+        dial_describe(conn->dial, text);
+    if (proxy != NULL && len >= 2 && text->len == len)
+        text->len -= 2;
+}
+
 void client_dial_cancel(struct client_conn *conn)
 {
     if (conn->dial != NULL)

@@ -11,7 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_LINES /* a list of texts, with newlines between */, KIND_SECONDS, KIND_U32, KIND_U64, KIND_INT, KIND_BOOL };
+enum kind {
+    KIND_TEXT,
+    KIND_LINES /* a list of texts, with newlines between */,
+    KIND_SECONDS,
+    KIND_U32,
+    KIND_U64,
+    KIND_INT,
+    KIND_BOOL
+};
 
 struct option {
     const char *name;
