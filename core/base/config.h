@@ -57,6 +57,8 @@ struct config {
     char *shared_path; /* directory of the shared dictionary; NULL: one of its own, in memory */
     uint64_t shared_size; /* bytes */
     bool shared_sync; /* its writes wait for the disk */
+    bool sandbox; /* workers may not gain privileges, nor call all of the kernel */
+    bool core_dumps;
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 
