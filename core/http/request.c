@@ -157,9 +157,9 @@ static void write_head(struct request *request, const struct answer *answer,
     struct http_server *server = conn->server;
     request->status = answer->status;
     request->is_answer_begun = true;
-    request->is_answer_silent =
-        request->message.method == METHOD_HEAD || is_bodyless(answer->status) ||
-        answer->status == STATUS_RESET_CONTENT;
+    request->is_answer_silent = request->message.method == METHOD_HEAD ||
+                                is_bodyless(answer->status) ||
+                                answer->status == STATUS_RESET_CONTENT;
     if (answer->status == STATUS_RESET_CONTENT) {
         framing = RESPONSE_LENGTH;
         length = 0;

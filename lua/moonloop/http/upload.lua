@@ -4,6 +4,7 @@
 local core = require("moonloop.core.http")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
+local now = require("moonloop.clock").now
 local task = require("moonloop.task")
 
 local settle = errors.settle
@@ -43,7 +44,8 @@ local function run_feeder(handle, next_piece, close)
     end
 end
 
----Sends a request whose body is a source, or waits to be asked for; what comes back is what core.fetch gives.
+---Sends a request whose body is a source, or waits to be asked for, or whose answer is decoded in an own way; what
+---comes back is what core.fetch gives.
 ---@param pool userdata
 ---@param wanted moonloop.http.Wanted
 ---@param left number seconds; 0: no limit
@@ -53,6 +55,7 @@ end
 ---@return integer? status
 ---@return string? body
 function M.fetch(pool, wanted, left, wants_interim)
+    local began = now()
     local next_piece, length, close
     local source = wanted.source
     if source then
@@ -66,6 +69,9 @@ function M.fetch(pool, wanted, left, wants_interim)
         end
         return nil, reason
     end
+    if wanted.decoding then
+        core.decoding(handle, wanted.decoding.is_wanted, wanted.decoding.max_ratio)
+    end
     if source then
         local feeder = task.spawn_detached(run_feeder, handle, next_piece, close)
         feeder.name = "the body of a request"
@@ -74,6 +80,11 @@ function M.fetch(pool, wanted, left, wants_interim)
     local ok, answer, status, body = core.head(handle)
     if not ok and close then
         close() -- the feeder may never have begun
+    end
+    if ok and status == 417 and wanted.expect and (not source or source:can_reopen()) then
+        core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
+        wanted.expect = nil
+        return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim)
     end
     return ok, answer, status, body
 end
