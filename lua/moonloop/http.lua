@@ -39,6 +39,8 @@ local misuse = options_of.misuse
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 

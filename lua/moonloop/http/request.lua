@@ -23,6 +23,7 @@ local M = {}
 ---@field redirects integer
 ---@field jar? moonloop.http.Jar
 ---@field retries? moonloop.http.RetryPolicy
+---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local NUMBER_OR_FALSE = { number = true, boolean = true }
@@ -32,7 +33,7 @@ local OPTIONS = {
     body = { string = true, ["function"] = true, table = true },
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
-    max_body = "number", on_informational = "function",
+    max_body = "number", on_informational = "function", on_upload = "function",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 
@@ -162,6 +163,7 @@ function M.new(options, client)
         jar = options.cookies == nil and client.jar or M.jar(options.cookies),
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        on_upload = options.on_upload,
     }
 end
 
