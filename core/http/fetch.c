@@ -94,6 +94,7 @@ bool fetch_request(struct fetch *fetch, struct str method, struct str url, const
     buf_add_char(&fetch->head, ' ');
     url_add_target(&fetch->head, &fetch->url);
     buf_add_text(&fetch->head, " HTTP/1.1\r\n");
+    fetch->line_bytes = fetch->head.len;
     return true;
 }
 
@@ -141,7 +142,7 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
     buf_add_text(&fetch->head, ": ");
     buf_add_str(&fetch->head, value);
     buf_add_text(&fetch->head, "\r\n");
-    if (fetch->head.len > FETCH_HEAD_MAX)
+    if (fetch->head.len - fetch->line_bytes > FETCH_HEAD_MAX)
         return refuse(reason, "the header fields are too long");
     return true;
 }
@@ -184,7 +185,14 @@ static void finish_head(struct fetch *fetch)
 static void on_deadline(struct timer *timer)
 {
     struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
-    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+    struct buf detail = {0};
+    char reason[sizeof(fetch->reason)];
+    if (fetch->carrier != NULL && fetch->carrier->describe != NULL)
+        fetch->carrier->describe(fetch, &detail);
+    snprintf(reason, sizeof(reason), "the time is up%s%.*s", detail.len != 0 ? "; " : "",
+             (int)detail.len, detail.len != 0 ? detail.ptr : "");
+    buf_deinit(&detail);
+    fetch_fail(fetch, FETCH_TIMEOUT, reason);
 }
 
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
@@ -384,6 +392,29 @@ void fetch_take_body(struct fetch *fetch, size_t bytes)
     fetch->taken_bytes += bytes;
     buf_consume(&fetch->answer_body, bytes);
     go_on(fetch);
+}
+
+void fetch_move_body(struct fetch *fetch, struct buf *bytes)
+{
+    struct buf all = fetch->answer_body;
+    bytes->len = 0;
+    fetch->answer_body = *bytes;
+    *bytes = all;
+    fetch->taken_bytes += all.len;
+    go_on(fetch);
+}
+
+bool fetch_has_progress(const struct fetch *fetch)
+{
+    uint64_t news = fetch->came_bytes - fetch->told_bytes;
+    return fetch->told_us != 0 && news != 0 &&
+           (news >= FETCH_PROGRESS_BYTES || fetch_now_us() - fetch->told_us >= FETCH_PROGRESS_US);
+}
+
+void fetch_take_progress(struct fetch *fetch)
+{
+    fetch->told_bytes = fetch->came_bytes;
+    fetch->told_us = fetch_now_us();
 }
 
 bool fetch_has_room(const struct fetch *fetch)

@@ -231,7 +231,7 @@ static enum parser_error method_error(const struct parser *parser)
 {
     const char *stop = llhttp_get_error_pos((const llhttp_t *)parser->state);
     return stop == NULL || field_is_token_byte((unsigned char)*stop) ? PARSER_BAD_METHOD
-                                                               : PARSER_BAD_SYNTAX;
+                                                                     : PARSER_BAD_SYNTAX;
 }
 
 /* "HTTP/3.0" is another version, "HTTP/x" is none. */
@@ -314,13 +314,12 @@ static bool finish_head(struct parser *parser, char *bytes, size_t len)
     struct message *message = parser->message;
     const char *base = bytes - parser->chunk_at;
     if (llhttp_of(parser)->type == HTTP_REQUEST) {
-        parser->reason = request_lines_check(message, base, bytes + len);
+        parser->reason = request_lines_read(message, base, bytes + len);
         if (parser->reason != NULL) {
             parser->error = PARSER_BAD_SYNTAX;
             message->is_head_done = false;
             return false;
         }
-        request_lines_read(message, base);
     } else {
         for (uint32_t i = 0; i < message->nheaders; i++)
             note_answer_header(message, i, base);
@@ -388,8 +387,8 @@ static enum parser_result feed_chunks(struct parser *parser, char *bytes, size_t
         case CHUNKS_MORE:
             break;
         case CHUNKS_BEGIN:
-            is_fine = parser->on_chunk == NULL ||
-                      parser->on_chunk(parser->owner, parser->chunks.left);
+            is_fine =
+                parser->on_chunk == NULL || parser->on_chunk(parser->owner, parser->chunks.left);
             break;
         case CHUNKS_DATA:
             is_fine = parser->on_body == NULL ||
@@ -424,8 +423,7 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
     parser->chunk = bytes;
     llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
     while (error != HPE_OK && llhttp->type == HTTP_REQUEST && !message->is_head_done &&
-           parser->amendments < MAX_AMENDMENTS &&
-           amend(parser, bytes - fed_before, bytes + len)) {
+           parser->amendments < MAX_AMENDMENTS && amend(parser, bytes - fed_before, bytes + len)) {
         parser->amendments++;
         error = execute_again(parser, bytes - fed_before, fed_before + len);
     }

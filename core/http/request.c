@@ -157,9 +157,9 @@ static void write_head(struct request *request, const struct answer *answer,
     struct http_server *server = conn->server;
     request->status = answer->status;
     request->is_answer_begun = true;
-    request->is_answer_silent =
-        request->message.method == METHOD_HEAD || is_bodyless(answer->status) ||
-        answer->status == STATUS_RESET_CONTENT;
+    request->is_answer_silent = request->message.method == METHOD_HEAD ||
+                                is_bodyless(answer->status) ||
+                                answer->status == STATUS_RESET_CONTENT;
     if (answer->status == STATUS_RESET_CONTENT) {
         framing = RESPONSE_LENGTH;
         length = 0;
@@ -174,6 +174,8 @@ static void write_head(struct request *request, const struct answer *answer,
         .closes = closes,
         .says_keepalive = !closes && request->message.version == 10,
     };
+    if (conn->service == HTTP_SERVES_TLS)
+        head.line = str_of(server->hsts);
     response_head_write(conn_out(conn), &head);
 }
 

@@ -40,7 +40,7 @@ static void push_taken_body(lua_State *L, struct fetch *fetch)
     size_t len = fetch->answer_body.len;
     lua_pushlstring(L, len != 0 ? fetch->answer_body.ptr : "", len);
     fetch_take_body(fetch, len);
-    if (fetch->stage == FETCH_DONE)
+    if (fetch->stage == FETCH_DONE && fetch->answer_body.len == 0)
         buf_deinit(&fetch->answer_body);
 }
 
@@ -58,7 +58,7 @@ static void push_shown_url(lua_State *L, const struct fetch *fetch)
     lua_concat(L, 2);
 }
 
-static void push_failure(lua_State *L, const struct handle *handle)
+void http_push_failure(lua_State *L, const struct handle *handle)
 {
     const struct fetch *fetch = handle->fetch;
     if (http_upload_push_failure(L, handle))
@@ -83,7 +83,8 @@ static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
     if (fetch_is_over(fetch))
         return true;
     return (wanted == WANTS_HEAD && (fetch->answer_head.len != 0 || fetch_has_interim(fetch))) ||
-           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0);
+           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0) ||
+           (wanted == WANTS_WHOLE && fetch_has_progress(fetch));
 }
 
 /* What the wait gives: see the functions that begin it. */
@@ -101,7 +102,7 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
     }
     lua_pushboolean(L, !is_failed);
     if (is_failed) {
-        push_failure(L, handle);
+        http_push_failure(L, handle);
         return 2;
     }
     if (wanted == WANTS_HEAD) {
@@ -112,7 +113,8 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
         push_taken_body(L, fetch);
         return 4;
     }
-    if (wanted == WANTS_CHUNK && fetch->answer_body.len == 0)
+    if ((wanted == WANTS_CHUNK && fetch->answer_body.len == 0) ||
+        (wanted == WANTS_WHOLE && !fetch_is_over(fetch)))
         return 1;
     push_taken_body(L, fetch);
     return 2;
@@ -120,9 +122,10 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
 
 /* ---- waiting ---- */
 
-static void give_up(struct handle *handle)
+void http_give_up(struct handle *handle)
 {
     http_upload_stop(handle);
+    http_save_stop(handle);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
 }
@@ -133,7 +136,7 @@ static void release(struct op *op)
     struct handle *handle = wait->handle;
     handle->op = NULL;
     if (!wait->is_complete) /* cancelled: its socket closes now */
-        give_up(handle);
+        http_give_up(handle);
     luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
 }
@@ -141,6 +144,8 @@ static void release(struct op *op)
 void http_tell_reader(struct handle *handle)
 {
     struct fetch_op *wait = handle->op;
+    if (handle->saving != NULL)
+        http_save_changed(handle);
     if (wait == NULL || !is_satisfied(handle->fetch, wait->wanted))
         return;
     int count = push_results(op_state(&wait->op), handle, wait->wanted, wait->handle_ref);
@@ -189,6 +194,7 @@ static int on_fetch_gc(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     link_remove(&handle->holding.link);
+    http_save_stop(handle);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
     http_upload_free(L, handle);
@@ -199,9 +205,10 @@ static int on_fetch_gc(lua_State *L)
 static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
-    if (handle->op != NULL || handle->fetch == NULL || fetch_is_over(handle->fetch))
+    if (handle->op != NULL || handle->save_op != NULL || handle->fetch == NULL ||
+        (fetch_is_over(handle->fetch) && handle->saving == NULL))
         return;
-    give_up(handle);
+    http_give_up(handle);
 }
 
 /* A task that works for no request may well hand the answer on: the collector closes those. */
@@ -330,14 +337,14 @@ static int l_open(lua_State *L)
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */
-static struct handle *check_handle(lua_State *L)
+struct handle *http_check_handle(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     if (handle->fetch == NULL) {
         vm_push_error(L, "closed", "the answer was given up and cannot be read any more");
         lua_error(L);
     }
-    if (handle->op != NULL) {
+    if (handle->op != NULL || handle->save_op != NULL) {
         vm_push_error(L, "misuse", "another task reads this answer");
         lua_error(L);
     }
@@ -346,13 +353,13 @@ static struct handle *check_handle(lua_State *L)
 
 const struct fetch *http_check_answer(lua_State *L)
 {
-    return check_handle(L)->fetch;
+    return http_check_handle(L)->fetch;
 }
 
 /* head(fetch): waits as fetch does */
 static int l_head(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->fetch, WANTS_HEAD))
         task_check(L);
     return wait_for(L, 1, handle, WANTS_HEAD);
@@ -361,16 +368,17 @@ static int l_head(lua_State *L)
 /* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
 static int l_chunk(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->fetch, WANTS_CHUNK))
         task_check(L);
     return wait_for(L, 1, handle, WANTS_CHUNK);
 }
 
-/* body(fetch, most bytes): waits; true and the rest of the body; or false, error */
+/* body(fetch, most bytes): waits; true and the rest of the body; or true alone when progress is to
+ * be told; or false, error */
 static int l_body(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     lua_Number most = luaL_checknumber(L, 2);
     luaL_argcheck(L, most >= 1 && most <= 9e15, 2, "expected bytes");
     if (!fetch_is_over(handle->fetch))
@@ -383,10 +391,10 @@ static int l_body(lua_State *L)
 static int l_close(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
-    if (handle->op != NULL)
+    if (handle->op != NULL || handle->save_op != NULL)
         return 0;
     link_remove(&handle->holding.link);
-    give_up(handle);
+    http_give_up(handle);
     return 0;
 }
 
@@ -398,7 +406,9 @@ int luaopen_moonloop_core_http(lua_State *L)
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);
+    http_add_save_functions(L);
     http_add_upload_functions(L);
     http_add_url_functions(L);
+    http_add_name_functions(L);
     return 1;
 }

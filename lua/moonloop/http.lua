@@ -38,7 +38,11 @@ local misuse = options_of.misuse
 ---@field bearer? string a token
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
 ---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
 ---  MiB or 0.1 s, and at its end
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
@@ -93,7 +97,7 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
-    if wanted.source or wanted.expect then
+    if wanted.source or wanted.expect or wanted.decoding then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
@@ -136,6 +140,7 @@ end
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -146,10 +151,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
+        wanted, before = following, now() - begun
         res = send(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
@@ -262,11 +267,11 @@ local function nameservers_of(options)
     end
     for _, server in ipairs(list) do
         if type(server) ~= "string" then
-            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+            misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
         end
     end
     if #list == 0 then
-        request.misuse("http.client: option nameservers: the list is empty")
+        misuse("http.client: option nameservers: the list is empty")
     end
     return table.concat(list, ",")
 end
@@ -297,8 +302,8 @@ function M.client(options)
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
-    if not pool and reason:find("^nameservers") then
-        request.misuse("http.client: option %s", reason)
+    if not pool and (reason:find("^nameservers") or reason:find("^MOONLOOP_")) then
+        misuse("http.client: %s%s", reason:find("^n") and "option " or "", reason)
     elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
@@ -315,6 +320,20 @@ activity.register("http", function()
                 kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
                 detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
                     origin.waiting),
+            }
+        end
+    end
+    return rows
+end)
+
+activity.register("dns", function()
+    local rows = {}
+    for _, resolver in ipairs(core.resolvers()) do
+        if resolver.lookups > 0 then
+            rows[#rows + 1] = {
+                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
+                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
+                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
             }
         end
     end
