@@ -79,11 +79,12 @@ end
 ---@param wanted moonloop.http.Wanted
 ---@param left number seconds; 0: no limit
 ---@param wants_interim boolean
+---@param proxy? string URL
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body
-function M.fetch(pool, wanted, left, wants_interim)
+function M.fetch(pool, wanted, left, wants_interim, proxy)
     local began = now()
     local next_piece, length, close
     local source = wanted.source
@@ -91,7 +92,8 @@ function M.fetch(pool, wanted, left, wants_interim)
         next_piece, length, close = source:open()
     end
     local handle, reason = core.open(pool, wanted.method, wanted.url, wanted.fields,
-        source and (length or -1) or wanted.body, left, wants_interim, wanted.expect or 0)
+        source and (length or -1) or wanted.body, left, wants_interim, wanted.expect or 0,
+        proxy)
     if not handle then
         if close then
             close()
@@ -114,7 +116,8 @@ function M.fetch(pool, wanted, left, wants_interim)
     if ok and status == 417 and wanted.expect and (not source or source:can_reopen()) then
         core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
         wanted.expect = nil
-        return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim)
+        return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim,
+            proxy)
     end
     return ok, answer, status, body
 end
