@@ -54,14 +54,6 @@ static int l_headers(lua_State *L)
     return 1;
 }
 
-/* head_bytes(fetch): the head as it came, without its last line */
-static int l_head_bytes(lua_State *L)
-{
-    struct str text = buf_str(&http_check_answer(L)->answer_head);
-    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
-    return 1;
-}
-
 /* coding(fetch): the Content-Encoding that is undone, nil for none */
 static int l_coding(lua_State *L)
 {
@@ -87,6 +79,14 @@ static int l_coding(lua_State *L)
 static int l_trailers(lua_State *L)
 {
     struct str text = buf_str(&http_check_answer(L)->trailers);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
+/* raw(fetch): the head as it came, without its last line */
+static int l_raw(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->answer_head);
     lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
     return 1;
 }
@@ -134,8 +134,8 @@ static int l_timing(lua_State *L)
 void http_add_answer_functions(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"interim", l_interim},   {"headers", l_headers},       {"timing", l_timing},
-        {"coding", l_coding},     {"trailers", l_trailers},     {"decoding", l_decoding},
-        {"progress", l_progress}, {"head_bytes", l_head_bytes}, {NULL, NULL}};
+        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
+        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
+        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
     vm_add_functions(L, functions);
 }

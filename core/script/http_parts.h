@@ -60,8 +60,8 @@ bool http_upload_push_failure(lua_State *L, const struct handle *handle);
 void http_upload_free(lua_State *L, struct handle *handle);
 
 /* Each adds functions to the table on top: pool, counts and origins; interim, headers, timing,
- * trailers, progress, coding, head_bytes and decoding; save; feed, room, send and break_off; parse,
- * resolve, same_origin, encode and decode. */
+ * trailers, progress, coding and raw; save; feed, room, send and break_off; parse, resolve,
+ * same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
 void http_add_save_functions(lua_State *L);

@@ -81,6 +81,8 @@ static const struct option options[] = {
     MASTER_OPTION(shared_path, KIND_TEXT),
     MASTER_OPTION(shared_size, KIND_U64),
     MASTER_OPTION(shared_sync, KIND_BOOL),
+    OPTION(sandbox, KIND_BOOL),
+    OPTION(core_dumps, KIND_BOOL),
     OPTION(forwarded_allow_ips, KIND_TEXT),
     OPTION(nameservers, KIND_TEXT),
     OPTION(dns_cache, KIND_U32),

@@ -44,6 +44,8 @@ local misuse = options_of.misuse
 ---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
 ---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
 ---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
 ---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes

@@ -27,6 +27,7 @@ local M = {}
 ---@field redirects integer
 ---@field jar? moonloop.http.Jar
 ---@field retries? moonloop.http.RetryPolicy
+---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local NUMBER_OR_FALSE = { number = true, boolean = true }
@@ -37,7 +38,7 @@ local OPTIONS = {
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
-    on_progress = "function", proxy = { string = true, boolean = true },
+    on_progress = "function", on_upload = "function", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
@@ -199,7 +200,7 @@ function M.new(options, client)
         jar = options.cookies == nil and client.jar or M.jar(options.cookies),
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
-        decoding = decoding_of(options), on_progress = options.on_progress,
+        decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
         proxies = proxies.of_option(options.proxy, client.proxies),
     }
 end

@@ -86,7 +86,7 @@ end
 ---@param res moonloop.http.Response
 ---@return string
 function M.head(res)
-    return core.head_bytes(rawget(res, "handle"))
+    return core.raw(rawget(res, "handle"))
 end
 
 ---Raises what went wrong with a request.

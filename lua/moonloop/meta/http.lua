@@ -157,7 +157,7 @@ function core.headers(fetch) end
 ---The head as it came: status line and fields, in the server's spelling.
 ---@param fetch userdata
 ---@return string
-function core.head_bytes(fetch) end
+function core.raw(fetch) end
 
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
