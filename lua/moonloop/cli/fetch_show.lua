@@ -110,10 +110,10 @@ function M.timing(timing)
     local total = timing.total or timing.first_byte or 0
     local out = {}
     for _, stage in ipairs(M.stages(timing)) do
-        local from = total > 0 and math.floor(stage[2] / total * WIDTH + 0.5) or 0
-        local len = total > 0 and math.floor(stage[3] / total * WIDTH + 0.5) or 0
-        from, len = math.min(from, WIDTH - 1), math.max(1, len)
-        local bar = (" "):rep(from) .. ("="):rep(math.min(len, WIDTH - from))
+        local scale = total > 0 and WIDTH / total or 0
+        local from = math.min(math.floor(stage[2] * scale + 0.5), WIDTH - 1)
+        local to = math.min(math.max(math.floor((stage[2] + stage[3]) * scale + 0.5), from + 1), WIDTH)
+        local bar = (" "):rep(from) .. ("="):rep(to - from)
         out[#out + 1] = ("%-8s %10s  |%-" .. WIDTH .. "s|\n"):format(stage[1], M.duration(stage[3]), bar)
     end
     out[#out + 1] = ("%-8s %10s\n"):format("total", M.duration(total))
