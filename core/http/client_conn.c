@@ -9,7 +9,6 @@
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
-#include "net/dial.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -28,23 +27,11 @@ enum {
 
 /* ---- as a carrier ---- */
 
-static enum fetch_stage stage_of_dial(const struct dial *dial)
-{
-    static const enum fetch_stage stages[] = {
-        [DIAL_RESOLVING] = FETCH_RESOLVING,
-        [DIAL_CONNECTING] = FETCH_CONNECTING,
-        [DIAL_SHAKING_HANDS] = FETCH_SHAKING_HANDS,
-    };
-    return stages[dial_stage(dial)];
-}
-
 static enum fetch_stage stage(const struct fetch *fetch)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        return stage_of_dial(conn->dial);
     if (conn->stream == NULL)
-        return conn->dialed_stage;
+        return client_dial_stage(conn);
     if (fetch->answer_head.len != 0)
         return FETCH_READING;
     return !upload_is_sent(fetch) || stream_queued_bytes(conn->stream) != 0 ? FETCH_SENDING
@@ -78,8 +65,16 @@ static void send_more(struct fetch *fetch)
         client_conn_send(conn, (struct str){0});
 }
 
+static void describe(const struct fetch *fetch, struct buf *text)
+{
+    const struct client_conn *conn = fetch->carrier_data;
+    if (conn->dial != NULL)
+        dial_describe(conn->dial, text);
+}
+
 static const struct fetch_carrier carrier = {
     .stage = stage,
+    .describe = describe,
     .go_on = go_on,
     .send = send_more,
     .cancel = cancel,
@@ -403,57 +398,7 @@ static const struct stream_events stream_events = {
     .on_close = on_closed,
 };
 
-static void dial(struct client_conn *conn);
-
-static void on_dialed(void *owner, const struct dial_result *result)
-{
-    static const enum fetch_error errors[] = {
-        [DIAL_BAD_NAME] = FETCH_BAD_NAME,
-        [DIAL_REFUSED] = FETCH_REFUSED,
-        [DIAL_BAD_TLS] = FETCH_BAD_TLS,
-    };
-    struct client_conn *conn = owner;
-    struct fetch *fetch = conn->fetch;
-    fetch->timing.dns = result->took_us[DIAL_RESOLVING];
-    fetch->timing.connect = result->took_us[DIAL_CONNECTING];
-    fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
-    conn->dialed_stage = stage_of_dial(conn->dial);
-    conn->dial = NULL; /* frees itself */
-    if (result->had_ticket && result->error == DIAL_BAD_TLS && !conn->is_dialed_again) {
-        conn->is_dialed_again = true; /* its ticket may have been what the server stumbled over */
-        dial(conn);
-        return;
-    }
-    if (result->stream == NULL) {
-        fetch_fail(fetch, errors[result->error], result->reason);
-        return;
-    }
-    conn->stream = result->stream;
-    stream_set_owner(conn->stream, &stream_events, conn);
-    client_conn_carry(conn, fetch);
-}
-
-static struct dial_target target_of(struct origin *origin)
-{
-    const struct pool_options *options = &origin->pool->options;
-    return (struct dial_target){
-        .host = origin->host,
-        .port = origin->port,
-        .resolver = origin->pool->resolver,
-        .unix_path = origin->unix_path,
-        .open_socket = options->open_socket,
-        .open_data = options->open_data,
-        .tls = origin->scheme == URL_HTTPS ? pool_tls(origin->pool) : NULL,
-    };
-}
-
-static void dial(struct client_conn *conn)
-{
-    struct dial_target target = target_of(conn->origin);
-    conn->dial = dial_start(conn->origin->pool->loop, &target, on_dialed, conn);
-}
-
-void client_conn_dial(struct origin *origin, struct fetch *fetch)
+struct client_conn *client_conn_new(struct origin *origin, struct fetch *fetch)
 {
     struct client_conn *conn = MEM_NEW(struct client_conn);
     conn->origin = origin;
@@ -462,7 +407,14 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     deadline_init(&conn->idle_deadline);
     conn->idle_deadline.on_due = on_idle_due;
     attach(conn, fetch);
-    dial(conn);
+    return conn;
+}
+
+void client_conn_open(struct client_conn *conn, struct stream *stream)
+{
+    conn->stream = stream;
+    stream_set_owner(stream, &stream_events, conn);
+    client_conn_carry(conn, conn->fetch);
 }
 
 void client_conn_close(struct client_conn *conn)
@@ -476,8 +428,7 @@ void client_conn_close(struct client_conn *conn)
     deadline_stop(&conn->idle_deadline);
     link_remove(&conn->link);
     origin->nconns--;
-    if (conn->dial != NULL)
-        dial_cancel(conn->dial);
+    client_dial_cancel(conn);
     if (conn->stream != NULL)
         stream_close(conn->stream);
     else

@@ -18,6 +18,7 @@
 struct coded_body;
 struct fetch;
 struct pool;
+struct proxy;
 struct upload;
 
 enum {
@@ -60,6 +61,8 @@ struct fetch_carrier {
     void (*go_on)(struct fetch *fetch);
     /* There is more of the request's body, or it may be sent now. */
     void (*send)(struct fetch *fetch);
+    /* Adds what it waits for, for people, where the stage does not say it all. NULL: it does. */
+    void (*describe)(const struct fetch *fetch, struct buf *text);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };
@@ -98,10 +101,12 @@ struct fetch {
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
+    struct proxy *proxy;   /* NULL: none */
     uint8_t method;        /* enum http_method */
     bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
-    bool wants_close; /* the request says Connection: close */
+    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
+    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
+    bool wants_close;  /* the request says Connection: close */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
     bool is_raw;        /* the body is wanted as it comes */
@@ -132,6 +137,9 @@ struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
 
+/* Before fetch_request: goes through the proxy at `text` (proxy_new), which does nothing for a Unix
+ * socket. False with the reason. */
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
 /* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);

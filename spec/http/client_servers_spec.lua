@@ -76,6 +76,9 @@ describe("the client", function()
             for _ = 1, 7 do -- nginx ends the connection after each third request
                 assert.equal("hello from nginx\n", client:get("/hello.txt"):body())
             end
+            assert.equal("hello from nginx\n", http.get("http://unix:" .. socket .. ":/hello.txt?a=b"):body())
+            local written = http.client({ base_url = "http://unix:" .. socket .. ":/" })
+            assert.equal(base .. "/hello.txt", written:get("away").url)
             assert.equal(3000000, #client:get("/large"):body())
             assert.equal("hello from nginx\n", client:get("/away"):body())
             assert.equal("for Ann\n", client:get("/private", { auth = { "Ann", "secret" } }):body())
@@ -131,6 +134,20 @@ describe("the client", function()
         assert.is_false(ok)
         assert.equal("closed", err.code)
         input:close()
+    end)
+
+    it("says how a Unix socket is written", function()
+        for _, url in ipairs({ "http://unix:/run/app.sock", "unix:/run/app.sock:/", "unix:///run/app.sock",
+            "http+unix:///run/app.sock/", "https://unix:/run/app.sock:/" }) do
+            local ok, err = pcall(http.get, url)
+            assert.is_false(ok)
+            assert.matches("a Unix socket is written http://unix:/run/app.sock:/path or "
+                .. "http+unix://%2Frun%2Fapp.sock/path", err, 1, true)
+        end
+        local ok, err = pcall(http.get, "http://unix:/nonexistent/a+b%c.sock:/x")
+        assert.is_false(ok)
+        assert.equal("http+unix://%2Fnonexistent%2Fa%2Bb%25c.sock/x", err.url)
+        assert.equal("refused", err.code)
     end)
 
     it("talks to Python's HTTP/1.0 server", function()
