@@ -9,6 +9,7 @@
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
+#include "net/dial.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -19,6 +20,11 @@ static void on_idle_due(struct deadline *deadline)
 {
     client_conn_close(LIST_ENTRY(deadline, struct client_conn, idle_deadline));
 }
+
+enum {
+    FLOOD_BYTES = 64 * 1024, /* in one read: as many as a stream's own buffer holds */
+    READ_BYTES = 256 * 1024, /* so many at a time are read in a flood */
+};
 
 /* ---- as a carrier ---- */
 
@@ -97,7 +103,7 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     conn->is_idle = false;
     conn->head.len = 0;
     fetch->body_sent = 0;
-    conn->has_bytes = conn->has_sent = false;
+    conn->has_bytes = conn->has_sent = conn->is_flooding = false;
     /* Speaking before it was asked. With TLS that may be a session ticket. */
     conn->is_doubtful =
         conn->nserved == 0 && conn->origin->scheme != URL_HTTPS && !stream_is_quiet(conn->stream);
@@ -314,6 +320,32 @@ static void on_end(struct client_conn *conn, bool is_orderly)
     }
 }
 
+/* The body of a fast server is read to where it is wanted. */
+static void on_alloc(void *owner, char **ptr, size_t *len)
+{
+    struct client_conn *conn = owner;
+    if (conn->fetch == NULL || !conn->is_flooding)
+        return;
+    uint64_t sure = framing_sure_bytes(&conn->framing);
+    if (sure < FLOOD_BYTES)
+        return;
+    *len = sure < READ_BYTES ? (size_t)sure : READ_BYTES;
+    *ptr = fetch_body_room(conn->fetch, *len);
+    if (*ptr == NULL)
+        *len = 0;
+}
+
+/* `bytes` bytes lie in the body already. True: the fetch has been told. */
+static bool take_flood(struct client_conn *conn, size_t bytes)
+{
+    struct str nothing = {0};
+    framing_skip(&conn->framing, bytes);
+    if (fetch_filled_body(conn->fetch, bytes))
+        return consume_body(conn, &nothing);
+    fail(conn, conn->fetch->error, conn->fetch->reason);
+    return true;
+}
+
 static void on_read(void *owner, char *bytes, ssize_t nread)
 {
     struct client_conn *conn = owner;
@@ -336,7 +368,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         buf_add_str(&conn->head, all);
         all = buf_str(&conn->head);
     }
-    if (consume(conn, all))
+    bool is_in_place = conn->is_flooding && fetch->answer_body.ptr != NULL &&
+                       bytes == fetch->answer_body.ptr + fetch->answer_body.len;
+    conn->is_flooding = nread >= FLOOD_BYTES && fetch->message.is_head_done;
+    if (is_in_place ? take_flood(conn, (size_t)nread) : consume(conn, all))
         return;
     if (!fetch_has_room(fetch))
         stream_read_stop(conn->stream);
@@ -357,6 +392,7 @@ static void on_closed(void *owner)
 }
 
 static const struct stream_events stream_events = {
+    .on_alloc = on_alloc,
     .on_read = on_read,
     .on_drain = client_conn_on_drain,
     .on_close = on_closed,

@@ -55,6 +55,7 @@ void fetch_free(struct fetch *fetch)
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->tls);
     buf_deinit(&fetch->trailers);
     coded_body_free(fetch);
     free(fetch);
@@ -392,6 +393,22 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     if (buf_try_reserve(&fetch->answer_body, len) != 0)
         return refuse_body(fetch, "there is no memory for the body");
     buf_add(&fetch->answer_body, bytes, len);
+    return true;
+}
+
+char *fetch_body_room(struct fetch *fetch, size_t bytes)
+{
+    if (fetch->coded != NULL || buf_try_reserve(&fetch->answer_body, bytes) != 0)
+        return NULL;
+    return fetch->answer_body.ptr + fetch->answer_body.len;
+}
+
+bool fetch_filled_body(struct fetch *fetch, size_t bytes)
+{
+    fetch->came_bytes += bytes;
+    if (is_too_large(fetch, bytes))
+        return refuse_body(fetch, "the body is larger than max_body");
+    fetch->answer_body.len += bytes;
     return true;
 }
 

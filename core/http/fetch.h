@@ -117,7 +117,9 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    struct buf trailers;    /* lines "name: value\n" */
+    struct buf trailers; /* lines "name: value\n" */
+    struct buf tls; /* lines "version: TLSv1.3", if wanted and its connection was made for it */
+    bool wants_tls;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
@@ -181,6 +183,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base);
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
+/* Room of so many bytes behind what answer_body has, for a carrier to read into; NULL: bytes have
+ * to be given. Then the same as fetch_got_body for bytes that lie there. */
+char *fetch_body_room(struct fetch *fetch, size_t bytes);
+bool fetch_filled_body(struct fetch *fetch, size_t bytes);
 /* The next three call on_change: the last thing a carrier does. */
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);

@@ -68,6 +68,7 @@ struct client_conn {
     bool has_bytes;   /* of the answer */
     bool has_sent;    /* some of the request */
     bool is_doubtful; /* the present answer is the last that is taken from it */
+    bool is_flooding; /* the last read was a large one: the next goes where the body is wanted */
     bool is_lost;     /* a write failed: what the server still says is read */
     bool is_dialed_again;
 };

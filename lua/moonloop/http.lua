@@ -105,8 +105,8 @@ local function exchange(client, wanted, deadline)
     if observer then
         observer.sending(wanted, proxy)
     end
-    if wanted.source or wanted.expect or wanted.decoding then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
+    if wanted.source or wanted.expect or wanted.decoding or observer then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy, observer ~= nil)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
             tell ~= nil, proxy)

@@ -327,6 +327,8 @@ describe("moonloop fetch", function()
         assert.matches("certificate.*; %-k does not look, %-%-cacert FILE trusts another authority", result.err)
         assert.equal("xxx", fetch("-k", url).out)
         assert.equal("xxx", fetch("--cacert", authority .. "/ca.pem", url).out)
+        assert.matches("\n%* TLSv1%.%d, [%u%d_]+\n%* certificate CN=good, for localhost, 127.0.0.1\n%* issued by CN=spec CA, "
+            .. "good until %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d UTC\n< HTTP/1.1 200 OK\n", fetch("-vk", url).err)
         assert.matches("tls +[%d.]+ m?s", fetch("--timing", "-k", url).err)
         secure:stop()
         command.remove(authority)

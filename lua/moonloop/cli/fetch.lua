@@ -73,6 +73,9 @@ local function make_observer(is_verbose, has_timing, is_coloured, request_head)
                     note(("%s %s"):format(stage[1], show.duration(stage[3])))
                 end
             end
+            for _, line in ipairs(show.tls(response.tls(res))) do
+                note(line)
+            end
             for line in show.head(show.lines(response.head(res)), res.status, is_coloured):gmatch("([^\n]*)\n") do
                 write_error(line == "" and "<" or "< ", line, "\n")
             end

@@ -74,6 +74,23 @@ function M.head(lines, status, is_coloured)
     return table.concat(out, "\n") .. "\n\n"
 end
 
+---What -v says of a TLS session; nothing when there is none.
+---@param session table<string, string>
+---@return string[]
+function M.tls(session)
+    local lines = {}
+    if session.version then
+        lines[1] = ("%s, %s%s"):format(session.version, session.cipher or "no cipher",
+            session.resumed == "true" and ", resumed" or "")
+    end
+    if session.subject then
+        lines[#lines + 1] = ("certificate %s, for %s"):format(session.subject, session.name or "no name")
+        lines[#lines + 1] = ("issued by %s, good until %s"):format(session.issuer or "nobody",
+            session.not_after and os.date("!%Y-%m-%d %H:%M:%S UTC", tonumber(session.not_after)) or "?")
+    end
+    return lines
+end
+
 ---"1.25 ms", "3.1 s"
 ---@param seconds number
 ---@return string
