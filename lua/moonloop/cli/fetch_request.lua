@@ -315,7 +315,8 @@ function M.client(flags)
         end
     end
     return {
-        verify = not flags.insecure, ca_file = flags.cacert, cert_file = flags.cert, key_file = flags.key, proxy = proxy,
+        verify = not flags.insecure, ca_file = flags.cacert, cert_file = flags.cert, key_file = flags.key,
+        proxy = proxy,
     }
 end
 

@@ -36,7 +36,8 @@ end
 function M.request_head(wanted, proxy)
     local scheme, place, target = wanted.url:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
     local is_forwarded = proxy and scheme:lower() == "http" and not proxy:lower():match("^socks")
-    local host = scheme == "http+unix" and "localhost" or place:gsub(scheme:lower() == "https" and ":443$" or ":80$", "")
+    local default_port = scheme:lower() == "https" and ":443$" or ":80$"
+    local host = scheme == "http+unix" and "localhost" or place:gsub(default_port, "")
     target = target:match("^/") and target or "/" .. target
     local lines = { ("%s %s HTTP/1.1"):format(wanted.method, is_forwarded and "http://" .. host .. target or target) }
     local defaults = { { "host", "Host: " .. host }, { "user-agent", USER_AGENT }, { "accept", "Accept: */*" } }
