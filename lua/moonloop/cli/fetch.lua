@@ -189,7 +189,8 @@ end
 
 ---What to do about a failure, where that is not plain.
 local function advice(err)
-    if err.code == "tls" and err.message:find("certificate", 1, true) then
+    local is_handshake = err.code == "tls" and err.stage == "in the TLS handshake"
+    if is_handshake and err.message:find("certificate", 1, true) then
         return "; -k does not look, --cacert FILE trusts another authority"
     end
     return ""
