@@ -9,6 +9,7 @@
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
+#include "net/dial.h"
 #include "net/stream.h"
 
 #include <errno.h>
