@@ -332,8 +332,9 @@ describe("moonloop fetch", function()
         local result = fetch("-v", "-x", "http://Ann:secret@127.0.0.1:" .. port, "http://example.invalid:99/a?b")
         assert.equal("yes", result.out)
         assert.is_nil(result.err:find("secret", 1, true))
-        assert.matches("* Through the proxy " .. url .. "\n> GET http://example.invalid:99/a?b HTTP/1.1\n"
-            .. "> Host: example.invalid:99\n", result.err, 1, true)
+        assert.matches("* Through the proxy " .. url .. "\n> GET http://example.invalid:99/a?b HTTP/1.1\n",
+            result.err, 1, true)
+        assert.matches("\n> Host: example.invalid:99\n", result.err, 1, true)
         assert.equal("request GET http://example.invalid:99/a?b HTTP/1.1", plain:log(port, 2)[2])
         local socket = dir .. "/site.sock"
         local local_site = servers.start({ apps = { ["index.lua"] = APP },

@@ -62,9 +62,11 @@ describe("the client", function()
                     keepalive_requests 3; absolute_redirect off;
                     location = /away { return 302 /hello.txt; }
                     location = /private { auth_basic x; auth_basic_user_file DIR/users; }
+                    location /kept/ { client_max_body_size 100m; dav_methods PUT; }
                     location = /small { client_max_body_size 10; proxy_pass http://unix:/nonexistent; }
                 }
             }]]):gsub("DIR", directory))
+        command.run({ "mkdir", "-m", "777", directory .. "/www/kept" })
         command.write(directory .. "/users", "Ann:{PLAIN}secret\n")
         command.write(directory .. "/www/private", "for Ann\n")
         local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory
@@ -86,6 +88,15 @@ describe("the client", function()
             assert.equal(404, client:get("/missing").status)
             assert.equal("3000000", client:head("/large").headers["Content-Length"])
             assert.equal(413, client:post("/small", { body = ("x"):rep(2000000) }).status)
+            assert.equal(413, client:post("/small", { body = http.file(directory .. "/www/large") }).status)
+            assert.equal(413, client:post("/small", { body = http.file(directory .. "/www/large"),
+                expect = 600 }).status)
+            local chunks = client:get("/large"):chunks()
+            assert.equal(201, client:put("/kept/a", { body = chunks }).status)
+            assert.equal(201, client:put("/kept/b", { body = http.file(directory .. "/www/large"),
+                expect = 600 }).status)
+            assert.equal(3000000, #client:get("/kept/a"):body())
+            assert.is_true(client:get("/kept/b"):body() == client:get("/large"):body())
             assert.equal(304, client:get("/hello.txt",
                 { headers = { ["If-None-Match"] = client:head("/hello.txt").headers.etag } }).status)
         end)
@@ -128,6 +139,15 @@ describe("the client", function()
         assert.equal(1, client:stats().idle)
         local body = ("x"):rep(3000000)
         assert.is_true(client:put("/", { body = body }):body() == body)
+        local at = 0
+        local function pieces()
+            at = at + 1
+            return at <= 300 and body:sub(at * 10000 - 9999, at * 10000) or nil
+        end
+        assert.is_true(client:put("/", { body = pieces }):body() == body)
+        at = 0
+        assert.is_true(client:put("/", { body = pieces, length = #body, expect = 600 }):body() == body)
+        assert.equal(1, client:stats().connections)
         local ok, err = pcall(function()
             return client:get("/die"):body()
         end)
