@@ -116,19 +116,32 @@ static int l_progress(lua_State *L)
     return 2;
 }
 
-/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
+void http_push_timing(lua_State *L, const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    const struct {
+        const char *name;
+        uint64_t us;
+    } all[] = {{"dns", timing->dns},
+               {"connect", timing->connect},
+               {"tls", timing->tls},
+               {"first_byte", timing->first_byte},
+               {"total", timing->total}};
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i].us == 0)
+            continue;
+        lua_pushnumber(L, (lua_Number)all[i].us / 1e6);
+        lua_setfield(L, -2, all[i].name);
+    }
+}
+
+/* timing(fetch): { dns, connect, tls, first_byte, total }, in seconds; nil for what did not happen
+ */
 static int l_timing(lua_State *L)
 {
-    const struct fetch_timing *timing = &http_check_answer(L)->timing;
-    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
-                            timing->total};
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] != 0)
-            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
-        else
-            lua_pushnil(L);
-    }
-    return 5;
+    http_push_timing(L, http_check_answer(L));
+    return 1;
 }
 
 void http_add_answer_functions(lua_State *L)

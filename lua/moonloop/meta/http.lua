@@ -161,11 +161,7 @@ function core.raw(fetch) end
 
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
----@return number? dns
----@return number? connect
----@return number? tls
----@return number? first_byte
----@return number? total
+---@return { dns?: number, connect?: number, tls?: number, first_byte?: number, total?: number }
 function core.timing(fetch) end
 
 ---@param url string
