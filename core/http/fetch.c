@@ -5,6 +5,7 @@
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "http/upload.h"
 #include "loop/loop.h"
 
@@ -48,6 +49,7 @@ void fetch_free(struct fetch *fetch)
     let_go(fetch);
     upload_free(fetch);
     message_deinit(&fetch->message);
+    proxy_free(fetch->proxy);
     buf_deinit(&fetch->url_text);
     buf_deinit(&fetch->head);
     buf_deinit(&fetch->answer_head);
@@ -77,6 +79,22 @@ static bool refuse(const char **reason, const char *text)
     return false;
 }
 
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason)
+{
+    fetch->proxy = proxy_new(text, reason);
+    return fetch->proxy != NULL;
+}
+
+static void settle_proxy(struct fetch *fetch)
+{
+    if (fetch->url.scheme == URL_HTTP_UNIX) {
+        proxy_free(fetch->proxy);
+        fetch->proxy = NULL;
+        return;
+    }
+    fetch->is_forwarded = fetch->url.scheme == URL_HTTP && fetch->proxy->kind == PROXY_HTTP;
+}
+
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason)
 {
     struct url_error error;
@@ -92,6 +110,12 @@ bool fetch_request(struct fetch *fetch, struct str method, struct str url, const
                            number == METHOD_TRACE;
     buf_add_str(&fetch->head, method);
     buf_add_char(&fetch->head, ' ');
+    if (fetch->proxy != NULL)
+        settle_proxy(fetch);
+    if (fetch->is_forwarded) { /* RFC 9112, 3.2.2 */
+        buf_add_text(&fetch->head, "http://");
+        url_add_host(&fetch->head, &fetch->url);
+    }
     url_add_target(&fetch->head, &fetch->url);
     buf_add_text(&fetch->head, " HTTP/1.1\r\n");
     fetch->line_bytes = fetch->head.len;
@@ -137,6 +161,11 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
         return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "connection")) {
         fetch->wants_close = holds_close(value);
+    } else if (is_name(name, "proxy-authorization")) {
+        if (fetch->proxy != NULL && !fetch->is_forwarded)
+            return refuse(reason, "Proxy-Authorization would go through the proxy to the server; "
+                                  "write user and password into the proxy's URL");
+        fetch->has_proxy_authorization = true;
     }
     buf_add_str(&fetch->head, name);
     buf_add_text(&fetch->head, ": ");
@@ -174,6 +203,8 @@ static void finish_head(struct fetch *fetch)
         url_add_host(head, &fetch->url);
         buf_add_text(head, "\r\n");
     }
+    if (fetch->is_forwarded && !fetch->has_proxy_authorization)
+        proxy_add_authorization(head, fetch->proxy);
     if (!fetch->has_user_agent)
         buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
     if (!fetch->has_accept)
@@ -361,6 +392,22 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     if (buf_try_reserve(&fetch->answer_body, len) != 0)
         return refuse_body(fetch, "there is no memory for the body");
     buf_add(&fetch->answer_body, bytes, len);
+    return true;
+}
+
+char *fetch_body_room(struct fetch *fetch, size_t bytes)
+{
+    if (fetch->coded != NULL || buf_try_reserve(&fetch->answer_body, bytes) != 0)
+        return NULL;
+    return fetch->answer_body.ptr + fetch->answer_body.len;
+}
+
+bool fetch_filled_body(struct fetch *fetch, size_t bytes)
+{
+    fetch->came_bytes += bytes;
+    if (is_too_large(fetch, bytes))
+        return refuse_body(fetch, "the body is larger than max_body");
+    fetch->answer_body.len += bytes;
     return true;
 }
 

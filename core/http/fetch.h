@@ -18,6 +18,7 @@
 struct coded_body;
 struct fetch;
 struct pool;
+struct proxy;
 struct upload;
 
 enum {
@@ -100,10 +101,12 @@ struct fetch {
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
+    struct proxy *proxy;   /* NULL: none */
     uint8_t method;        /* enum http_method */
     bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
-    bool wants_close; /* the request says Connection: close */
+    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
+    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
+    bool wants_close;  /* the request says Connection: close */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
     bool is_raw;        /* the body is wanted as it comes */
@@ -134,6 +137,9 @@ struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
 
+/* Before fetch_request: goes through the proxy at `text` (proxy_new), which does nothing for a Unix
+ * socket. False with the reason. */
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
 /* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
@@ -175,6 +181,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base);
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
+/* Room of so many bytes behind what answer_body has, for a carrier to read into; NULL: bytes have
+ * to be given. Then the same as fetch_got_body for bytes that lie there. */
+char *fetch_body_room(struct fetch *fetch, size_t bytes);
+bool fetch_filled_body(struct fetch *fetch, size_t bytes);
 /* The next three call on_change: the last thing a carrier does. */
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);

@@ -8,6 +8,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
 #include "script/task.h"
@@ -76,6 +77,10 @@ void http_push_failure(lua_State *L, const struct handle *handle)
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    if (fetch->proxy != NULL) {
+        lua_pushstring(L, fetch->proxy->name);
+        lua_setfield(L, -2, "proxy");
+    }
 }
 
 static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
@@ -261,19 +266,23 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
     return is_good;
 }
 
-/* The arguments of fetch at 1 to 4 and 7 as a fetch that can be started, its handle on top; NULL,
- * and nil and the reason on top, when it cannot be sent. */
-static struct handle *prepare(lua_State *L, struct vm *vm)
+/* The arguments of fetch at 1 to 4, 7 and `proxy_index` as a fetch that can be started, its handle
+ * on top; NULL, and nil and the reason on top, when it cannot be sent. */
+static struct handle *prepare(lua_State *L, struct vm *vm, int proxy_index)
 {
     const char *reason = NULL;
+    struct str proxy = {0};
     struct pool *pool = http_check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
     bool wants_interim = lua_toboolean(L, 7);
+    if (!lua_isnil(L, proxy_index))
+        proxy = check_str(L, proxy_index);
     struct handle *handle = push_handle(L);
     handle->fetch = fetch_new(pool, on_change, handle);
     handle->fetch->wants_interim = wants_interim;
-    if (!fetch_request(handle->fetch, method, url, &reason) ||
+    if ((proxy.ptr != NULL && !fetch_use_proxy(handle->fetch, proxy, &reason)) ||
+        !fetch_request(handle->fetch, method, url, &reason) ||
         !add_headers(L, 4, handle->fetch, &reason)) {
         lua_pushnil(L);
         lua_pushstring(L, reason);
@@ -291,7 +300,7 @@ static uint64_t check_timeout_ms(lua_State *L, int index)
 }
 
 /* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
- * interim answers are wanted)
+ * interim answers are wanted, URL of a proxy or nil)
  * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
  * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
  */
@@ -302,18 +311,18 @@ static int l_fetch(lua_State *L)
     if (!lua_isnil(L, 5))
         body = check_str(L, 5);
     uint64_t timeout_ms = check_timeout_ms(L, 6);
-    lua_settop(L, 7);
-    struct handle *handle = prepare(L, vm);
+    lua_settop(L, 8);
+    struct handle *handle = prepare(L, vm, 8);
     if (handle == NULL)
         return 2;
     fetch_start(handle->fetch, body, timeout_ms);
-    return wait_for(L, 8, handle, WANTS_HEAD);
+    return wait_for(L, 9, handle, WANTS_HEAD);
 }
 
-/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds)
- * Begins as fetch does and waits for nothing: the fetch, or nil and why. A number for a body: so
- * many bytes come in pieces, see feed; -1 for as many as there are. The body waits so many seconds
- * for the server to ask for it; 0: not at all. */
+/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds, URL
+ * of a proxy or nil) Begins as fetch does and waits for nothing: the fetch, or nil and why. A
+ * number for a body: so many bytes come in pieces, see feed; -1 for as many as there are. The body
+ * waits so many seconds for the server to ask for it; 0: not at all. */
 static int l_open(lua_State *L)
 {
     struct str body = {0};
@@ -324,8 +333,8 @@ static int l_open(lua_State *L)
         body = check_str(L, 5);
     luaL_argcheck(L, !is_stream || (length >= -1 && length <= 9e15), 5, "expected bytes");
     uint64_t timeout_ms = check_timeout_ms(L, 6), expect_ms = check_timeout_ms(L, 8);
-    lua_settop(L, 8);
-    struct handle *handle = prepare(L, vm);
+    lua_settop(L, 9);
+    struct handle *handle = prepare(L, vm, 9);
     if (handle == NULL)
         return 2;
     if (is_stream)

@@ -9,6 +9,7 @@ local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
@@ -43,6 +44,9 @@ local misuse = options_of.misuse
 ---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
 ---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
 ---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
+---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -64,6 +68,7 @@ local misuse = options_of.misuse
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -95,11 +100,16 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    local observer = client.options.observer
+    if observer then
+        observer.sending(wanted, proxy)
+    end
     if wanted.source or wanted.expect or wanted.decoding then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
-            tell ~= nil)
+            tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -112,7 +122,11 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    return response.new(handle, wanted, status, body)
+    local res = response.new(handle, wanted, status, body)
+    if observer then
+        observer.answered(res)
+    end
+    return res
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -230,6 +244,12 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
+---@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+function Client:observe(observer)
+    self.options.observer = observer
+end
+
 ---@class moonloop.http.Stats
 ---@field connections integer open, or being opened
 ---@field idle integer of those
@@ -250,7 +270,7 @@ local CLIENT_OPTIONS = {
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
-    nameservers = "table",
+    nameservers = "table", proxy = { string = true, boolean = true },
 }
 
 handles.finish(Client, "client", function(self)
@@ -297,6 +317,7 @@ function M.client(options)
         timeout = options.timeout == nil and 30 or options.timeout,
         credentials = auth.of(options), redirects = request.redirects(options.redirects),
         jar = request.jar(options.cookies), retries = retry.policy(options.retries),
+        proxies = proxies.of_option(options.proxy, proxies.environment()),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
