@@ -91,6 +91,22 @@ static int l_raw(lua_State *L)
     return 1;
 }
 
+/* want_tls(fetch): before its head has come */
+static int l_want_tls(lua_State *L)
+{
+    http_check_handle(L)->fetch->wants_tls = true;
+    return 0;
+}
+
+/* tls(fetch): what TLS with the server is, if it was wanted: lines "version: TLSv1.3\n"; "" for a
+ * connection that was there */
+static int l_tls(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->tls);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
 /* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
  * head has come */
 static int l_decoding(lua_State *L)
@@ -146,9 +162,16 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
-        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
-        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},
+                                         {"headers", l_headers},
+                                         {"timing", l_timing},
+                                         {"coding", l_coding},
+                                         {"trailers", l_trailers},
+                                         {"decoding", l_decoding},
+                                         {"progress", l_progress},
+                                         {"raw", l_raw},
+                                         {"want_tls", l_want_tls},
+                                         {"tls", l_tls},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -90,6 +90,17 @@ function M.head(res)
     return core.raw(rawget(res, "handle"))
 end
 
+---What TLS with the server is, for `moonloop fetch`.
+---@param res moonloop.http.Response
+---@return table<string, string>
+function M.tls(res)
+    local session = {}
+    for what, value in core.tls(rawget(res, "handle")):gmatch("([%l_]+): ([^\n]*)\n") do
+        session[what] = session[what] and session[what] .. ", " .. value or value
+    end
+    return session
+end
+
 ---Raises what went wrong with a request.
 ---@param code string
 ---@param wanted moonloop.http.Wanted
