@@ -7,6 +7,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
+#include "http/tunnel.h"
 #include "loop/deadline.h"
 #include "net/dial.h"
 #include "net/stream.h"
@@ -232,12 +233,15 @@ static bool take_head(struct client_conn *conn, char *base, const char *end)
         fail(conn, FETCH_PROTOCOL, reason);
         return false;
     }
-    if (message->status == 101) {
-        fail(conn, FETCH_PROTOCOL, "the server switches protocols without being asked");
+    wrong = message->status == 101 ? fetch_check_switch(fetch, base) : NULL;
+    if (wrong == NULL && message->status == 101 && conn->body_sent != fetch->body.len)
+        wrong = "the server switches protocols before it has the whole request";
+    if (wrong != NULL) {
+        fail(conn, FETCH_PROTOCOL, wrong);
         return false;
     }
     answer_unfold(message, base);
-    if (message->status >= 200) {
+    if (message->status >= 200 || message->status == 101) {
         conn->is_doubtful |= answer_is_doubtful(message);
         fetch_got_head(fetch, base);
     } else if (!fetch_got_interim(fetch, base)) {
@@ -262,6 +266,19 @@ static bool is_end_good(const struct client_conn *conn, const char *end, size_t 
     bool has_chunks = message->is_chunked && message->status >= 200 && message->status != 204 &&
                       message->status != 304 && conn->fetch->method != METHOD_HEAD;
     return !has_chunks || (used >= 2 ? end[-2] : conn->last_byte) == '\r';
+}
+
+/* Answered 101: the connection leaves HTTP and the pool; `rest` came behind the head. */
+static void switch_protocols(struct client_conn *conn, struct str rest)
+{
+    struct fetch *fetch = conn->fetch;
+    struct stream *stream = conn->stream;
+    fetch->tunnel = pool_open_tunnel(fetch->pool, stream);
+    tunnel_feed(fetch->tunnel, rest);
+    conn->stream = NULL;
+    detach(conn);
+    client_conn_close(conn);
+    fetch_end(fetch);
 }
 
 /* What the bytes of one read bring. True: the fetch has been told, nothing may be touched. */
@@ -304,6 +321,10 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
             return true;
         }
         conn->last_byte = used != 0 ? bytes[-1] : conn->last_byte;
+        if (result == PARSER_END && message->status == 101) {
+            switch_protocols(conn, (struct str){bytes, len});
+            return true;
+        }
         if (result == PARSER_END && message->status >= 200) {
             finish(conn, len == 0);
             return true;

@@ -4,6 +4,7 @@
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/tunnel.h"
 #include "loop/loop.h"
 
 #include <stdio.h>
@@ -44,6 +45,7 @@ void fetch_free(struct fetch *fetch)
     if (fetch == NULL)
         return;
     let_go(fetch);
+    tunnel_release(fetch->tunnel);
     message_deinit(&fetch->message);
     buf_deinit(&fetch->url_text);
     buf_deinit(&fetch->head);
@@ -137,6 +139,42 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
     if (fetch->head.len > FETCH_HEAD_MAX)
         return refuse(reason, "the header fields are too long");
     return true;
+}
+
+bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason)
+{
+    struct buf *head = &fetch->head;
+    if (!field_is_protocol(protocol))
+        return refuse(reason, "the protocol of an upgrade is a name such as websocket");
+    buf_add_text(head, "Connection: Upgrade\r\nUpgrade: ");
+    fetch->upgrade = (struct slice){(uint32_t)head->len, (uint32_t)protocol.len};
+    buf_add_str(head, protocol);
+    buf_add_text(head, "\r\n");
+    return true;
+}
+
+/* RFC 9110, 7.8: the server names what it switches to, and that is what was offered. */
+const char *fetch_check_switch(const struct fetch *fetch, const char *base)
+{
+    const struct message *message = &fetch->message;
+    struct str offered = {fetch->head.ptr + fetch->upgrade.at, fetch->upgrade.len};
+    if (fetch->upgrade.len == 0)
+        return "the server switches protocols without being asked";
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct header_slice *header = &message->headers[i];
+        struct str name = {base + header->name.at, header->name.len};
+        struct str value = {base + header->value.at, header->value.len};
+        if (is_name(name, "upgrade") && str_equal_nocase(value, offered))
+            return NULL;
+    }
+    return "the server switches to a protocol that was not offered";
+}
+
+struct tunnel *fetch_take_tunnel(struct fetch *fetch)
+{
+    struct tunnel *tunnel = fetch->tunnel;
+    fetch->tunnel = NULL;
+    return tunnel;
 }
 
 static void finish_head(struct fetch *fetch)

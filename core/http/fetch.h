@@ -17,6 +17,7 @@
 
 struct fetch;
 struct pool;
+struct tunnel;
 
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
@@ -91,7 +92,9 @@ struct fetch {
     bool has_host, has_user_agent, has_accept;
     bool wants_close; /* the request says Connection: close */
     bool is_retried;
-    bool wants_interim; /* on_change is called for interim answers as well */
+    struct slice upgrade;  /* of `head`: the protocol that the request offers; len 0: none */
+    struct tunnel *tunnel; /* answered 101: it is to be taken out or goes with the fetch */
+    bool wants_interim;    /* on_change is called for interim answers as well */
 
     struct message message; /* the answer's; slices of answer_head */
     struct buf answer_head;
@@ -116,6 +119,8 @@ void fetch_free(struct fetch *fetch);
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
 bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
+/* Offers to leave HTTP for this protocol: a 101 ends the fetch, and `tunnel` is there. */
+bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason);
 /* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
  * may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
@@ -129,6 +134,9 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* The connection of a 101, once; the caller's to release. NULL: there is none. */
+struct tunnel *fetch_take_tunnel(struct fetch *fetch);
+
 /* Whether there are interim answers to be told. */
 bool fetch_has_interim(const struct fetch *fetch);
 /* Those, once. */
@@ -138,6 +146,8 @@ struct str fetch_take_interim(struct fetch *fetch);
  * an interim one; of those no more than FETCH_HEAD_MAX bytes come, then it is false. */
 void fetch_got_head(struct fetch *fetch, const char *base);
 bool fetch_got_interim(struct fetch *fetch, const char *base);
+/* NULL: the 101 in fetch->message is what was asked for, else what is wrong with it. */
+const char *fetch_check_switch(const struct fetch *fetch, const char *base);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 /* The next three call on_change: the last thing a carrier does. */

@@ -33,6 +33,7 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     pool->options.ca_file = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
+    link_init(&pool->tunnels);
     if (options->ca_file != NULL) {
         struct tls_client_options tls = {options->verify, options->ca_file};
         pool->tls = tls_context_new_client(&tls, fault);
@@ -337,6 +338,7 @@ void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
+    pool_cut_tunnels(pool);
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);

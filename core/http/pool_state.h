@@ -13,6 +13,7 @@
 struct dial;
 struct stream;
 struct tls_context;
+struct tunnel;
 
 struct pool {
     struct loop *loop;
@@ -20,6 +21,7 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for a ca_file */
     struct deadline_queue *idle_deadlines;
     struct link origins;
+    struct link tunnels; /* struct pool_tunnel: connections that left HTTP */
     uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
@@ -79,5 +81,8 @@ void pool_conn_free(struct client_conn *conn);
 /* Takes the server's hints about how long it keeps the connection. False: it does not. */
 bool pool_conn_set_life(struct client_conn *conn, struct keep_alive hints);
 void pool_conn_gone(struct origin *origin);
+/* Its stream leaves the pool: answered 101. */
+struct tunnel *pool_open_tunnel(struct pool *pool, struct stream *stream);
+void pool_cut_tunnels(struct pool *pool);
 void pool_submit_again(struct pool *pool, struct fetch *fetch);
 struct tls_context *pool_tls(struct pool *pool);

@@ -9,6 +9,7 @@
 #include "http/method.h"
 #include "http/pool.h"
 #include "script/http_parts.h"
+#include "script/lib_tunnel.h"
 #include "script/task.h"
 
 #include <math.h>
@@ -185,20 +186,23 @@ static int on_fetch_gc(lua_State *L)
 static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
-    if (handle->op != NULL || handle->fetch == NULL || fetch_is_over(handle->fetch))
+    if (handle->op != NULL || handle->fetch == NULL ||
+        (fetch_is_over(handle->fetch) && handle->fetch->tunnel == NULL))
         return;
     fetch_free(handle->fetch);
     handle->fetch = NULL;
 }
 
-/* A task that works for no request may well hand the answer on: the collector closes those. */
-static void hold(struct vm *vm, struct handle *handle)
+/* The scope that an answer ends with. NULL for a task that works for no request, which may well
+ * hand the answer on: the collector closes those. */
+static struct scope *scope_of(struct vm *vm)
 {
-    struct scope *scope = vm->current->scope;
-    while (scope->parent != NULL)
+    struct scope *scope = vm->current != NULL ? vm->current->scope : NULL;
+    while (scope != NULL && scope->parent != NULL)
         scope = scope->parent;
-    if (scope->owner->owner != NULL && scope->owner->exchange != NULL)
-        scope_hold(scope, &handle->holding);
+    bool is_for_request =
+        scope != NULL && scope->owner->owner != NULL && scope->owner->exchange != NULL;
+    return is_for_request ? scope : NULL;
 }
 
 /* A handle at the top of the stack, keeping the pool at 1 and the body at 5 alive. */
@@ -235,7 +239,9 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
             *reason = "a header field is not a string";
             return false;
         }
-        is_good = fetch_header(fetch, name, value, reason);
+        is_good = str_equal_nocase(name, str_of("upgrade"))
+                      ? fetch_upgrade(fetch, value, reason)
+                      : fetch_header(fetch, name, value, reason);
         lua_pop(L, 2);
     }
     return is_good;
@@ -269,7 +275,9 @@ static int l_fetch(lua_State *L)
         lua_pushstring(L, reason);
         return 2;
     }
-    hold(vm, handle);
+    struct scope *scope = scope_of(vm);
+    if (scope != NULL)
+        scope_hold(scope, &handle->holding);
     fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
     return wait_for(L, 7, handle, WANTS_HEAD);
 }
@@ -324,6 +332,19 @@ static int l_body(lua_State *L)
     return wait_for(L, 1, handle, WANTS_WHOLE);
 }
 
+/* connection(fetch): that of a 101, at the first call; else nil */
+static int l_connection(lua_State *L)
+{
+    struct fetch *fetch = check_handle(L)->fetch;
+    struct tunnel *tunnel = fetch_take_tunnel(fetch);
+    if (tunnel == NULL)
+        return 0;
+    lua_getfenv(L, 1);
+    lua_rawgeti(L, -1, POOL_PLACE);
+    tunnel_push(L, tunnel, scope_of(VM_UPVALUE(L)), pool_is_local(fetch->pool), lua_gettop(L));
+    return 1;
+}
+
 /* close(fetch): gives it up */
 static int l_close(lua_State *L)
 {
@@ -335,8 +356,10 @@ static int l_close(lua_State *L)
 
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"head", l_head},   {"chunk", l_chunk},
-                                         {"body", l_body},   {"close", l_close}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"head", l_head},
+                                         {"chunk", l_chunk}, {"body", l_body},
+                                         {"close", l_close}, {"connection", l_connection},
+                                         {NULL, NULL}};
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);

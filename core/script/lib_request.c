@@ -11,7 +11,7 @@
 #include "http/server.h"
 #include "http/query.h"
 #include "http/conn.h"
-#include "script/answer.h"
+#include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/task.h"
 
@@ -357,7 +357,7 @@ static void release(struct op *op)
     free(wait);
 }
 
-static int wait_on(lua_State *L, struct exchange *exchange)
+int exchange_wait(lua_State *L, struct exchange *exchange)
 {
     if (exchange->waiting != NULL) {
         vm_push_error(L, "misuse", "another task waits for this request's body or client already");
@@ -381,51 +381,7 @@ static int l_wait_body(lua_State *L)
         return 1;
     }
     request_want_body(exchange->request);
-    return wait_on(L, exchange);
-}
-
-/* ---- streamed answers ---- */
-
-static void begin(lua_State *L, struct exchange *exchange)
-{
-    struct generations *all = exchange->generation->all;
-    struct answer_buffers buffers = {&all->scratch, &all->fields};
-    struct answer answer;
-    lua_settop(L, 3);
-    if (!answer_read(L, 4, 2, buffers, &answer))
-        lua_error(L);
-    if (answer.status == 204)
-        answer.status = 200; /* nothing was returned yet, but something is written */
-    if (answer.content_type.len == 0)
-        answer.content_type = str_of("text/plain; charset=utf-8");
-    request_begin(exchange->request, &answer, -1);
-    lua_settop(L, 3);
-}
-
-/* write(token, res, chunk): sends a part of the answer; waits while the client is slow */
-static int l_write(lua_State *L)
-{
-    struct exchange *exchange = exchange_check(L, 1);
-    struct str chunk;
-    task_check(L);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    chunk.ptr = luaL_checklstring(L, 3, &chunk.len);
-    if (!exchange->request->is_answer_begun)
-        begin(L, exchange);
-    if (request_write(exchange->request, chunk) != 0) {
-        vm_push_error(L, "closed", "the client has gone");
-        return lua_error(L);
-    }
-    if (request_must_wait(exchange->request))
-        return wait_on(L, exchange);
-    lua_pushboolean(L, true);
-    return 1;
-}
-
-static int l_is_begun(lua_State *L)
-{
-    lua_pushboolean(L, exchange_check(L, 1)->request->is_answer_begun);
-    return 1;
+    return exchange_wait(L, exchange);
 }
 
 int luaopen_moonloop_core_request(lua_State *L)
@@ -451,9 +407,8 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {"take_body", l_take_body},
                                          {"body_length", l_body_length},
                                          {"wait_body", l_wait_body},
-                                         {"write", l_write},
-                                         {"is_begun", l_is_begun},
                                          {NULL, NULL}};
     vm_library(L, functions);
+    exchange_add_stream_functions(L);
     return 1;
 }

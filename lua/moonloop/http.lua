@@ -21,6 +21,8 @@ local handles = require("moonloop.util.handle")
 ---@field redirects? integer how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field upgrade? string a protocol, such as "websocket": when the server switches to it (101), the answer has a
+---  `connection`
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 

@@ -31,11 +31,12 @@ local misuse = M.misuse
 ---@field body? string
 ---@field max_body integer
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
+---@field upgrade? string
 
 local OPTIONS = {
     method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
     json = "any", form = "table", body = "string", redirects = "number", auth = "table", max_body = "number",
-    on_informational = "function",
+    on_informational = "function", upgrade = "string",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 
@@ -177,9 +178,15 @@ function M.new(options, client)
         end
         add_fields(fields, { Authorization = "Basic " .. base64.encode(auth[1] .. ":" .. auth[2]) }, seen)
     end
+    if seen.upgrade then
+        misuse("http: the header Upgrade cannot be set; the option upgrade offers a protocol")
+    elseif options.upgrade then
+        add_fields(fields, { Upgrade = options.upgrade }, seen)
+    end
     return {
         method = (options.method or "GET"):upper(), url = url, fields = fields, body = body,
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        upgrade = options.upgrade,
     }
 end
 
@@ -233,6 +240,7 @@ function M.redirected(wanted, res)
         method = is_dropped and "GET" or wanted.method, url = url, body = not is_dropped and wanted.body or nil,
         fields = fields_without(wanted.fields, is_dropped and OF_BODY or {}, is_away and SECRETS or {}),
         max_body = wanted.max_body, on_informational = wanted.on_informational,
+        upgrade = wanted.upgrade,
     }
 end
 

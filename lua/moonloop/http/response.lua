@@ -24,6 +24,7 @@ local M = {}
 ---  names in lower case
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
+---@field connection? moonloop.http.Connection of a 101: what the option `upgrade` asked for
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }
@@ -93,6 +94,11 @@ function Response.__index(self, key)
             rawset(self, key, timing)
         end
         return timing
+    elseif key == "connection" then
+        local tunnel = rawget(self, "status") == 101 and core.connection(rawget(self, "handle"))
+        local made = tunnel and require("moonloop.http.connection").new(tunnel, rawget(self, "wanted").upgrade)
+        rawset(self, key, made or nil)
+        return made or nil
     end
     return Response[key]
 end
@@ -164,6 +170,9 @@ end
 
 ---Gives the rest of the body up; what was not read whole cannot be read any more.
 function Response:close()
+    if self.connection then
+        self.connection:close()
+    end
     if not rawget(self, "whole") then
         -- Made while they can be.
         self.headers, self.timing, self.informational = self.headers, self.timing, self.informational

@@ -31,7 +31,7 @@ function core.origins(pool) end
 ---@param pool userdata
 ---@param method string
 ---@param url string
----@param fields string[] name, value, name, value, ...
+---@param fields string[] name, value, name, value, ...; Upgrade among them offers to leave HTTP
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
@@ -66,6 +66,11 @@ function core.chunk(fetch) end
 ---@return boolean ok
 ---@return string|table body
 function core.body(fetch, most) end
+
+---The connection of a 101, at the first call; else nil.
+---@param fetch userdata
+---@return userdata? tunnel for moonloop.core.tunnel
+function core.connection(fetch) end
 
 ---Gives an answer up; its connection is closed unless the answer was whole.
 ---@param fetch userdata
