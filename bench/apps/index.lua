@@ -1,6 +1,7 @@
 --- The works of bench/load on moonloop, as a user writes them.
 
 local moonloop = require("moonloop")
+local http = require("moonloop.http")
 
 local app = moonloop.app()
 
@@ -24,6 +25,24 @@ end)
 app:get("/sleep", function()
     moonloop.sleep(0.05)
     return "Hello, world!\n"
+end)
+
+-- What bench/load has set up for `fetch` and `fanout`; as many connections as all requests at once can use.
+local origin = os.getenv("BENCH_ORIGIN") or "http://127.0.0.1:9"
+local client = http.client({ base_url = origin, connections = 512 })
+
+local function fetch(path)
+    return client:get(path):body()
+end
+
+app:get("/fetch", function()
+    return fetch("/")
+end)
+
+local PATHS = { "/1", "/2", "/3", "/4", "/5" }
+
+app:get("/fanout", function()
+    return table.concat(moonloop.map(PATHS, fetch))
 end)
 
 local SPAWNS = 5000

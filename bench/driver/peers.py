@@ -9,6 +9,7 @@ BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
 PEERS = BENCH / "peers"
 LIMITS = ROOT / "build" / "bench-limits"
+NODE_MODULES = ROOT / "build" / "bench-node" / "node_modules"  # where bench/run puts undici
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's Tornado
 
 
@@ -20,6 +21,11 @@ class Launch:
     port: int
     tmp: Path
     moonloop: Path
+    origin: str = ""  # URL of the server that handlers ask, "" for none
+
+    def environment(self):
+        """What the server's own environment has."""
+        return {"BENCH_ORIGIN": self.origin, "NODE_PATH": str(NODE_MODULES)} if self.origin else {}
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,20 @@ def moonloop_command(launch):
     return argv + ["--bind", f"127.0.0.1:{launch.port}", "--errorlog", "-"]
 
 
-def nginx_command(launch):
-    config = launch.tmp / "nginx.conf"
+def nginx_command(launch, client="cosockets"):
+    config = launch.tmp / f"nginx-{client}.conf"
     text = (PEERS / "nginx" / "nginx.conf").read_text()
     user = "user root;" if os.geteuid() == 0 else ""
-    for key, value in {"PORT": launch.port, "DIR": PEERS / "nginx", "TMP": launch.tmp, "USER": user}.items():
+    filled = {"PORT": launch.port, "DIR": PEERS / "nginx", "TMP": launch.tmp, "USER": user}
+    filled |= {"ORIGIN": launch.origin.removeprefix("http://") or "127.0.0.1:9", "CLIENT": client}
+    for key, value in filled.items():
         text = text.replace(f"@{key}@", str(value))
     config.write_text(text)
     return ["nginx", "-p", str(launch.tmp), "-c", str(config), "-e", str(launch.tmp / "nginx-error.log")]
+
+
+def nginx_subrequests_command(launch):
+    return nginx_command(launch, "subrequests")
 
 
 def node_command(launch):
@@ -66,6 +78,10 @@ def node_command(launch):
 
 def tornado_command(launch):
     return [PYTHON, str(PEERS / "tornado" / "app.py"), str(launch.port)]
+
+
+def aiohttp_command(launch):
+    return [PYTHON, str(PEERS / "aiohttp" / "app.py"), str(launch.port)]
 
 
 def gunicorn_command(launch, *options):
@@ -93,21 +109,25 @@ def fixed_limit_command(name):
 
 
 FIXED = ("hello", "pipelined")
+ASKING = ("fetch", "fanout")
+WITHOUT_CLIENT = tuple((work, "no client of its own that serves others meanwhile") for work in ASKING)
 
 ALL_PEERS = [
     Peer("moonloop", "moonloop", moonloop_command),
     Peer("limit-epoll", "bare epoll", fixed_limit_command("limit-epoll"), works=FIXED),
     Peer("limit-uv", "bare libuv + llhttp", fixed_limit_command("limit-uv"), "libuv1-dev", FIXED),
-    Peer("limit-lua", "libuv + llhttp + a Lua call", lua_limit_command, "libluajit2-5.1-dev"),
+    Peer("limit-lua", "libuv + llhttp + a Lua call", lua_limit_command, "libluajit2-5.1-dev", cannot=WITHOUT_CLIENT),
     Peer("nginx", "nginx + lua-nginx-module", nginx_command, "libnginx-mod-http-lua"),
+    Peer("nginx-subrequests", "nginx, its subrequests", nginx_subrequests_command, "libnginx-mod-http-lua", ASKING),
     Peer("node", "Node, node:http", node_command, "nodejs"),
     Peer("tornado", "Tornado", tornado_command, "python3-tornado"),
+    Peer("aiohttp", "aiohttp", aiohttp_command, "python3-aiohttp", ASKING),
     Peer(
         "flask-gthread",
         "gunicorn gthread + Flask",
         gthread_command,
         "gunicorn",
-        cannot=(("pipelined", "gthread leaves pipelined requests unanswered"),),
+        cannot=(("pipelined", "gthread leaves pipelined requests unanswered"), *WITHOUT_CLIENT),
     ),
-    Peer("flask-gevent", "gunicorn gevent + Flask", gevent_command, "python3-gevent"),
+    Peer("flask-gevent", "gunicorn gevent + Flask", gevent_command, "python3-gevent", cannot=WITHOUT_CLIENT),
 ]

@@ -42,9 +42,9 @@ def resident_bytes(pid):
 
 
 class Server:
-    """`argv` running on `core`, its output in `log_path`."""
+    """`argv` running on `core`, its output in `log_path`, `environment` added to its own."""
 
-    def __init__(self, argv, core, log_path):
+    def __init__(self, argv, core, log_path, environment=None):
         self.log_path = log_path
         with open(log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -52,7 +52,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches the driver alone, which then stops it
             )
 

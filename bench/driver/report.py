@@ -118,7 +118,7 @@ def commit():
         return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
 
     # What this run writes itself is not a change of what it measures.
-    sources = [".", ":!bench/RESULTS.md", ":!bench/micro/hello_instructions.txt"]
+    sources = [".", ":!bench/RESULTS.md", ":!bench/micro/*_instructions.txt"]
     is_changed = git("status", "--porcelain", "--untracked-files=no", "--", *sources)
     changed = " with uncommitted changes" if is_changed else ""
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + changed

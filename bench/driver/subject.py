@@ -6,6 +6,7 @@ import socket
 import sys
 from pathlib import Path
 
+from driver.origin import Origin, build_limits
 from driver.peers import ALL_PEERS, ROOT, Launch
 from driver.probe import probe, read_answer
 from driver.process import Server, ServerError, process_tree
@@ -13,14 +14,15 @@ from driver.works import WORKS
 
 WORKS_BY_NAME = {work.name: work for work in WORKS if work.pipeline == 1}
 FIRST_PORT = 21250
+ORIGIN_PORT = 21299
 
 
-def option_parser(name, description):
-    """--peer and --moonloop, which every measurement has."""
+def option_parser(name, description, work="hello"):
+    """--peer, --work and --moonloop, which every measurement has."""
     names = [peer.name for peer in ALL_PEERS]
     parser = argparse.ArgumentParser(prog=f"bench/micro/{name}", description=description)
     parser.add_argument("--peer", choices=names, default="moonloop", help="measure another server (moonloop)")
-    parser.add_argument("--work", choices=WORKS_BY_NAME, default="hello", help="ask for something else (hello)")
+    parser.add_argument("--work", choices=WORKS_BY_NAME, default=work, help="ask for something else")
     parser.add_argument("--moonloop", type=Path, default=ROOT / "build" / "moonloop", metavar="BINARY")
     return parser
 
@@ -32,24 +34,37 @@ class Subject:
         peer = next(peer for peer in ALL_PEERS if peer.name == options.peer)
         self.work = WORKS_BY_NAME[options.work]
         self.port = FIRST_PORT + ALL_PEERS.index(peer)
-        launch = Launch(self.work.name, self.port, Path(tmp), options.moonloop.absolute())
+        self.origin = self.start_origin(tmp) if self.work.needs_origin else None
+        url = self.origin.url if self.origin else ""
+        launch = Launch(self.work.name, self.port, Path(tmp), options.moonloop.absolute(), url)
         reason = peer.skip_reason(launch)
         if reason:
             sys.exit(f"bench/micro: {peer.name}: {reason}")
         core = min(os.sched_getaffinity(0))
         argv = [*prefix, *peer.command(launch)]
-        self.server = Server(argv, core, Path(tmp) / "server.log")
+        self.server = Server(argv, core, Path(tmp) / "server.log", launch.environment())
         try:
             self.server.wait_until(lambda: probe(self.port, self.work), start_seconds)
         except ServerError as error:
-            self.server.stop()
+            self.stop()
             sys.exit(f"bench/micro: {peer.name}: {error}")
+
+    def start_origin(self, tmp):
+        reason = build_limits()
+        if reason:
+            sys.exit(f"bench/micro: the origin was not built: {reason}")
+        return Origin(ORIGIN_PORT, max(os.sched_getaffinity(0)), Path(tmp))
+
+    def stop(self):
+        self.server.stop(30)
+        if self.origin:
+            self.origin.stop()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.server.stop(30)
+        self.stop()
 
     def workers(self):
         """The processes below the first one, or that one when it works alone."""

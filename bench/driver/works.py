@@ -52,6 +52,8 @@ class Work:
     # Shorter rounds would count the start as slowness: the first answers come after the first sleep,
     # and what the last ones waited for is lost.
     min_seconds: int = 1
+    # Whether its handlers ask another server: limit-epoll, on the load generator's core.
+    needs_origin: bool = False
 
     def request(self):
         """The bytes of one request."""
@@ -121,6 +123,26 @@ WORKS = [
         targets=(
             Target("cpu_us", 0.7, "nginx"),
             Target("rps", 0.97, value=512 / 0.05, reference="the 10,240 that 512 connections can ask for"),
+        ),
+    ),
+    Work(
+        "fetch",
+        "one GET of a pooled origin",
+        "/fetch",
+        HELLO,
+        needs_origin=True,
+        targets=(Target("cpu_us", 1, value=9, reference="the 9 µs of one GET"),),
+    ),
+    Work(
+        "fanout",
+        "five GETs at once, answered with the five bodies",
+        "/fanout",
+        HELLO * 5,
+        needs_origin=True,
+        targets=(
+            Target("cpu_us", 1, value=36, reference="the 36 µs of a fan-out"),
+            Target("cpu_us", 0.526, "nginx"),
+            Target("cpu_us", 0.714, "nginx-subrequests"),
         ),
     ),
 ]

@@ -5,6 +5,7 @@
 #include "http/method.h"
 #include "http/pool.h"
 #include "http/tunnel.h"
+#include "http/upload.h"
 #include "loop/loop.h"
 
 #include <stdio.h>
@@ -46,6 +47,7 @@ void fetch_free(struct fetch *fetch)
         return;
     let_go(fetch);
     tunnel_release(fetch->tunnel);
+    upload_free(fetch);
     message_deinit(&fetch->message);
     buf_deinit(&fetch->url_text);
     buf_deinit(&fetch->head);
@@ -129,6 +131,8 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
         fetch->has_user_agent = true;
     } else if (is_name(name, "accept")) {
         fetch->has_accept = true;
+    } else if (is_name(name, "expect")) {
+        return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "connection")) {
         fetch->wants_close = holds_close(value);
     }
@@ -177,10 +181,28 @@ struct tunnel *fetch_take_tunnel(struct fetch *fetch)
     return tunnel;
 }
 
+static void add_framing(struct fetch *fetch)
+{
+    struct buf *head = &fetch->head;
+    const struct upload *upload = fetch->upload;
+    bool is_stream = upload != NULL && upload->is_stream;
+    /* RFC 9110, 8.6: these methods are expected to have a body. */
+    bool has_body = fetch->body.ptr != NULL || is_stream || fetch->method == METHOD_POST ||
+                    fetch->method == METHOD_PUT || fetch->method == METHOD_PATCH;
+    if (upload != NULL && upload->expect_ms != 0)
+        buf_add_text(head, "Expect: 100-continue\r\n");
+    if (is_stream && upload->length == UPLOAD_CHUNKED) {
+        buf_add_text(head, "Transfer-Encoding: chunked\r\n");
+    } else if (has_body) {
+        buf_add_text(head, "Content-Length: ");
+        buf_add_u64(head, is_stream ? upload->length : fetch->body.len);
+        buf_add_text(head, "\r\n");
+    }
+}
+
 static void finish_head(struct fetch *fetch)
 {
     struct buf *head = &fetch->head;
-    bool has_body = fetch->body.ptr != NULL;
     if (!fetch->has_host) {
         buf_add_text(head, "Host: ");
         url_add_host(head, &fetch->url);
@@ -190,13 +212,7 @@ static void finish_head(struct fetch *fetch)
         buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
     if (!fetch->has_accept)
         buf_add_text(head, "Accept: */*\r\n");
-    /* RFC 9110, 8.6: these methods are expected to have a body. */
-    if (has_body || fetch->method == METHOD_POST || fetch->method == METHOD_PUT ||
-        fetch->method == METHOD_PATCH) {
-        buf_add_text(head, "Content-Length: ");
-        buf_add_u64(head, fetch->body.len);
-        buf_add_text(head, "\r\n");
-    }
+    add_framing(fetch);
     buf_add_text(head, "\r\n");
 }
 
@@ -250,8 +266,11 @@ const char *fetch_stage_text(enum fetch_stage stage)
 static void settle(struct fetch *fetch, enum fetch_stage stage)
 {
     timer_stop(fetch->loop, &fetch->deadline);
+    if (fetch->upload != NULL)
+        timer_stop(fetch->loop, &fetch->upload->timer);
     fetch->stage = stage;
     fetch->body = (struct str){0};
+    fetch->body_sent = 0;
     buf_deinit(&fetch->head);
     fetch->timing.total = fetch_now_us() - fetch->timing.began;
 }
@@ -283,6 +302,11 @@ void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason)
     fetch->on_change(fetch);
 }
 
+void fetch_break(struct fetch *fetch, enum fetch_error error, const char *reason)
+{
+    set_failure(fetch, error, reason);
+}
+
 void fetch_orphan(struct fetch *fetch)
 {
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
@@ -292,6 +316,7 @@ void fetch_got_head(struct fetch *fetch, const char *base)
 {
     buf_add(&fetch->answer_head, base, fetch->message.head_len);
     fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+    upload_answered(fetch);
 }
 
 bool fetch_got_interim(struct fetch *fetch, const char *base)
@@ -300,8 +325,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base)
     fetch->interim_bytes += message->head_len;
     if (fetch->interim_bytes > FETCH_HEAD_MAX)
         return false;
-    if (message->status == 100)
+    if (message->status == 100) {
+        upload_asked(fetch);
         return true;
+    }
     buf_printf(&fetch->interim, "%u\n", message->status);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];

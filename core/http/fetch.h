@@ -18,6 +18,7 @@
 struct fetch;
 struct pool;
 struct tunnel;
+struct upload;
 
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
@@ -48,12 +49,15 @@ enum fetch_error {
     FETCH_PROTOCOL,
     FETCH_TOO_LARGE,
     FETCH_TIMEOUT,
+    FETCH_BAD_BODY, /* the request's: of another length than was said */
 };
 
 struct fetch_carrier {
     enum fetch_stage (*stage)(const struct fetch *fetch);
     /* Some of the body was taken. */
     void (*go_on)(struct fetch *fetch);
+    /* There is more of the request's body, or it may be sent now. */
+    void (*send)(struct fetch *fetch);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };
@@ -81,13 +85,15 @@ struct fetch {
     enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[192]; /* for people */
+    char reason[320]; /* for people */
 
     struct buf url_text;
-    struct url url;  /* slices of url_text */
-    struct buf head; /* of the request */
-    struct str body; /* of the request; borrowed until it is done */
-    uint8_t method;  /* enum http_method */
+    struct url url;        /* slices of url_text */
+    struct buf head;       /* of the request */
+    struct str body;       /* of the request, or a piece of it; borrowed until it is done */
+    size_t body_sent;      /* bytes of those that the carrier has taken */
+    struct upload *upload; /* NULL: the body is those bytes, or there is none */
+    uint8_t method;        /* enum http_method */
     bool is_idempotent;
     bool has_host, has_user_agent, has_accept;
     bool wants_close; /* the request says Connection: close */
@@ -154,6 +160,8 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);
 void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason);
+/* The same without a word: the owner's own call has to see it. */
+void fetch_break(struct fetch *fetch, enum fetch_error error, const char *reason);
 /* The pool goes away; nobody is told. */
 void fetch_orphan(struct fetch *fetch);
 uint64_t fetch_now_us(void);

@@ -3,10 +3,27 @@
  */
 #pragma once
 
-#include <lua.h>
+#include "script/task.h"
 
+#include <lua.h>
+#include <stdbool.h>
+
+#define HTTP_FETCH_META "moonloop.core.http.fetch"
+
+enum { HTTP_BODY_PLACE = 1, HTTP_POOL_PLACE }; /* in a fetch's environment */
+
+struct feeding;
 struct fetch;
+struct fetch_op;
 struct pool;
+
+/* A fetch as Lua has it. */
+struct handle {
+    struct fetch *fetch;          /* NULL: given up */
+    struct fetch_op *op;          /* who waits */
+    struct feeding *feeding;      /* NULL: its body does not come in pieces */
+    struct scope_holding holding; /* in the scope of the request of ours that it was made for */
+};
 
 /* The pool at `index`; raises for anything else. */
 struct pool *http_check_pool(lua_State *L, int index);
@@ -14,8 +31,22 @@ struct pool *http_check_pool(lua_State *L, int index);
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
 
+/* Ends the wait of whoever reads the answer, when there is what it waits for. */
+void http_tell_reader(struct handle *handle);
+
+/* http_upload.c: nobody wants the rest of the body. Harmless when there is none to come. */
+void http_upload_stop(struct handle *handle);
+/* There may be room for more, or no use for it. May run other tasks. */
+void http_upload_changed(struct handle *handle);
+/* Pushes the handle on the stack that is returned, so that the collector does not take it. */
+lua_State *http_upload_hold(struct handle *handle);
+/* Pushes why the body could not be made; false when that is not why it failed. */
+bool http_upload_push_failure(lua_State *L, const struct handle *handle);
+void http_upload_free(lua_State *L, struct handle *handle);
+
 /* Each adds functions to the table on top: pool, counts and origins; interim, headers and timing;
- * parse, resolve, same_origin, encode and decode. */
+ * feed, room, send and break_off; parse, resolve, same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
+void http_add_upload_functions(lua_State *L);
 void http_add_url_functions(lua_State *L);

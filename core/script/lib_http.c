@@ -8,6 +8,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/upload.h"
 #include "script/http_parts.h"
 #include "script/lib_tunnel.h"
 #include "script/task.h"
@@ -16,17 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char fetch_meta[] = "moonloop.core.http.fetch";
-
-enum { BODY_PLACE = 1, POOL_PLACE }; /* in a fetch's environment */
-
 enum wanted { WANTS_HEAD, WANTS_CHUNK, WANTS_WHOLE };
-
-struct handle {
-    struct fetch *fetch;          /* NULL: given up */
-    struct fetch_op *op;          /* who waits */
-    struct scope_holding holding; /* in the scope of the request of ours that it was made for */
-};
 
 struct fetch_op {
     struct op op;
@@ -68,10 +59,13 @@ static void push_shown_url(lua_State *L, const struct fetch *fetch)
     lua_concat(L, 2);
 }
 
-static void push_failure(lua_State *L, const struct fetch *fetch)
+static void push_failure(lua_State *L, const struct handle *handle)
 {
+    const struct fetch *fetch = handle->fetch;
+    if (http_upload_push_failure(L, handle))
+        return;
     static const char *const codes[] = {"error",  "full",     "dns",       "refused", "tls",
-                                        "closed", "protocol", "too_large", "timeout"};
+                                        "closed", "protocol", "too_large", "timeout", "body"};
     struct str method = method_name(fetch->method);
     const char *stage = fetch_stage_text(fetch->failed_stage);
     push_shown_url(L, fetch);
@@ -108,7 +102,7 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
     }
     lua_pushboolean(L, !is_failed);
     if (is_failed) {
-        push_failure(L, fetch);
+        push_failure(L, handle);
         return 2;
     }
     if (wanted == WANTS_HEAD) {
@@ -127,28 +121,45 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
 
 /* ---- waiting ---- */
 
+static void give_up(struct handle *handle)
+{
+    http_upload_stop(handle);
+    fetch_free(handle->fetch);
+    handle->fetch = NULL;
+}
+
 static void release(struct op *op)
 {
     struct fetch_op *wait = (struct fetch_op *)op;
     struct handle *handle = wait->handle;
     handle->op = NULL;
-    if (!wait->is_complete) { /* cancelled: its socket closes now */
-        fetch_free(handle->fetch);
-        handle->fetch = NULL;
-    }
+    if (!wait->is_complete) /* cancelled: its socket closes now */
+        give_up(handle);
     luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
+}
+
+void http_tell_reader(struct handle *handle)
+{
+    struct fetch_op *wait = handle->op;
+    if (wait == NULL || !is_satisfied(handle->fetch, wait->wanted))
+        return;
+    int count = push_results(op_state(&wait->op), handle, wait->wanted, wait->handle_ref);
+    wait->is_complete = true;
+    op_complete(&wait->op, count);
 }
 
 static void on_change(struct fetch *fetch)
 {
     struct handle *handle = fetch->owner;
-    struct fetch_op *wait = handle->op;
-    if (wait == NULL || !is_satisfied(fetch, wait->wanted))
+    if (handle->feeding == NULL) {
+        http_tell_reader(handle);
         return;
-    int count = push_results(op_state(&wait->op), handle, wait->wanted, wait->handle_ref);
-    wait->is_complete = true;
-    op_complete(&wait->op, count);
+    }
+    lua_State *L = http_upload_hold(handle);
+    http_upload_changed(handle);
+    http_tell_reader(handle);
+    lua_pop(L, 1);
 }
 
 /* The fetch is at `index`. */
@@ -157,6 +168,8 @@ static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted 
     lua_pushvalue(L, index);
     int handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (is_satisfied(handle->fetch, wanted)) {
+        if (handle->feeding != NULL && upload_is_unwanted(handle->fetch))
+            http_upload_stop(handle);
         int count = push_results(L, handle, wanted, handle_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, handle_ref);
         return count;
@@ -175,10 +188,11 @@ static int wait_for(lua_State *L, int index, struct handle *handle, enum wanted 
 
 static int on_fetch_gc(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     link_remove(&handle->holding.link);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
+    http_upload_free(L, handle);
     return 0;
 }
 
@@ -189,8 +203,7 @@ static void on_scope_end(struct scope_holding *holding)
     if (handle->op != NULL || handle->fetch == NULL ||
         (fetch_is_over(handle->fetch) && handle->fetch->tunnel == NULL))
         return;
-    fetch_free(handle->fetch);
-    handle->fetch = NULL;
+    give_up(handle);
 }
 
 /* The scope that an answer ends with. NULL for a task that works for no request, which may well
@@ -211,16 +224,16 @@ static struct handle *push_handle(lua_State *L)
     struct handle *handle = lua_newuserdata(L, sizeof(*handle));
     *handle = (struct handle){.holding = {.on_scope_end = on_scope_end}};
     link_init(&handle->holding.link);
-    if (luaL_newmetatable(L, fetch_meta) != 0) {
+    if (luaL_newmetatable(L, HTTP_FETCH_META) != 0) {
         lua_pushcfunction(L, on_fetch_gc);
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
     lua_createtable(L, 2, 0);
     lua_pushvalue(L, 5);
-    lua_rawseti(L, -2, BODY_PLACE);
+    lua_rawseti(L, -2, HTTP_BODY_PLACE);
     lua_pushvalue(L, 1);
-    lua_rawseti(L, -2, POOL_PLACE);
+    lua_rawseti(L, -2, HTTP_POOL_PLACE);
     lua_setfenv(L, -2);
     return handle;
 }
@@ -247,25 +260,15 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
     return is_good;
 }
 
-/* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
- * interim answers are wanted)
- * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
- * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
- */
-static int l_fetch(lua_State *L)
+/* The arguments of fetch at 1 to 4 and 7 as a fetch that can be started, its handle on top; NULL,
+ * and nil and the reason on top, when it cannot be sent. */
+static struct handle *prepare(lua_State *L, struct vm *vm)
 {
     const char *reason = NULL;
-    struct str body = {0};
-    struct vm *vm = task_check(L);
     struct pool *pool = http_check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
-    if (!lua_isnil(L, 5))
-        body = check_str(L, 5);
-    lua_Number timeout = luaL_checknumber(L, 6);
-    luaL_argcheck(L, timeout >= 0 && timeout < 1e9, 6, "expected seconds");
     bool wants_interim = lua_toboolean(L, 7);
-    lua_settop(L, 6);
     struct handle *handle = push_handle(L);
     handle->fetch = fetch_new(pool, on_change, handle);
     handle->fetch->wants_interim = wants_interim;
@@ -273,19 +276,71 @@ static int l_fetch(lua_State *L)
         !add_headers(L, 4, handle->fetch, &reason)) {
         lua_pushnil(L);
         lua_pushstring(L, reason);
-        return 2;
+        return NULL;
     }
     struct scope *scope = scope_of(vm);
     if (scope != NULL)
         scope_hold(scope, &handle->holding);
-    fetch_start(handle->fetch, body, (uint64_t)ceil(timeout * 1000));
-    return wait_for(L, 7, handle, WANTS_HEAD);
+    return handle;
+}
+
+static uint64_t check_timeout_ms(lua_State *L, int index)
+{
+    lua_Number timeout = luaL_checknumber(L, index);
+    luaL_argcheck(L, timeout >= 0 && timeout < 1e9, index, "expected seconds");
+    return (uint64_t)ceil(timeout * 1000);
+}
+
+/* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
+ * interim answers are wanted)
+ * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
+ * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
+ */
+static int l_fetch(lua_State *L)
+{
+    struct str body = {0};
+    struct vm *vm = task_check(L);
+    if (!lua_isnil(L, 5))
+        body = check_str(L, 5);
+    uint64_t timeout_ms = check_timeout_ms(L, 6);
+    lua_settop(L, 7);
+    struct handle *handle = prepare(L, vm);
+    if (handle == NULL)
+        return 2;
+    fetch_start(handle->fetch, body, timeout_ms);
+    return wait_for(L, 8, handle, WANTS_HEAD);
+}
+
+/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds)
+ * Begins as fetch does and waits for nothing: the fetch, or nil and why. A number for a body: so
+ * many bytes come in pieces, see feed; -1 for as many as there are. The body waits so many seconds
+ * for the server to ask for it; 0: not at all. */
+static int l_open(lua_State *L)
+{
+    struct str body = {0};
+    struct vm *vm = task_check(L);
+    bool is_stream = lua_type(L, 5) == LUA_TNUMBER;
+    lua_Number length = lua_tonumber(L, 5);
+    if (!is_stream && !lua_isnil(L, 5))
+        body = check_str(L, 5);
+    luaL_argcheck(L, !is_stream || (length >= -1 && length <= 9e15), 5, "expected bytes");
+    uint64_t timeout_ms = check_timeout_ms(L, 6), expect_ms = check_timeout_ms(L, 8);
+    lua_settop(L, 8);
+    struct handle *handle = prepare(L, vm);
+    if (handle == NULL)
+        return 2;
+    if (is_stream)
+        upload_stream(handle->fetch, length < 0 ? UPLOAD_CHUNKED : (uint64_t)length);
+    if (expect_ms != 0)
+        upload_expect(handle->fetch, expect_ms);
+    fetch_start(handle->fetch, body, timeout_ms);
+    return 1;
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */
 static struct handle *check_handle(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
+    struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     if (handle->fetch == NULL) {
         vm_push_error(L, "closed", "the answer was given up and cannot be read any more");
         lua_error(L);
@@ -340,7 +395,7 @@ static int l_connection(lua_State *L)
     if (tunnel == NULL)
         return 0;
     lua_getfenv(L, 1);
-    lua_rawgeti(L, -1, POOL_PLACE);
+    lua_rawgeti(L, -1, HTTP_POOL_PLACE);
     tunnel_push(L, tunnel, scope_of(VM_UPVALUE(L)), pool_is_local(fetch->pool), lua_gettop(L));
     return 1;
 }
@@ -348,21 +403,24 @@ static int l_connection(lua_State *L)
 /* close(fetch): gives it up */
 static int l_close(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, fetch_meta);
-    if (handle->op == NULL)
-        on_fetch_gc(L);
+    struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
+    if (handle->op != NULL)
+        return 0;
+    link_remove(&handle->holding.link);
+    give_up(handle);
     return 0;
 }
 
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"head", l_head},
-                                         {"chunk", l_chunk}, {"body", l_body},
-                                         {"close", l_close}, {"connection", l_connection},
+    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"open", l_open}, {"head", l_head},
+                                         {"chunk", l_chunk}, {"body", l_body}, {"close", l_close},
+                                         {"connection", l_connection},
                                          {NULL, NULL}};
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);
+    http_add_upload_functions(L);
     http_add_url_functions(L);
     return 1;
 }

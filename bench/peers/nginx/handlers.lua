@@ -16,6 +16,8 @@ local function respond(body, content_type)
     ngx.print(body)
 end
 
+handlers.respond = respond
+
 local function respond_json(value)
     respond(cjson.encode(value), "application/json")
 end

@@ -5,6 +5,10 @@
 
 const http = require("node:http");
 
+// For fetch and fanout: undici, which bench/run installs.
+const origin = process.env.BENCH_ORIGIN;
+const pool = origin ? new (require("undici").Pool)(origin, { connections: 512 }) : null;
+
 const USER_POST = /^\/users\/(\d+)\/posts\/([^/]+)$/;
 
 function respond(res, body, type) {
@@ -41,6 +45,23 @@ function userPost(req, res) {
   });
 }
 
+async function get(path) {
+  const { statusCode, body } = await pool.request({ path, method: "GET" });
+  if (statusCode !== 200) throw new Error(`status ${statusCode}`);
+  return body.text();
+}
+
+const PATHS = ["/1", "/2", "/3", "/4", "/5"];
+
+async function fetchOne(res) {
+  respond(res, await get("/"), "text/plain; charset=utf-8");
+}
+
+async function fanOut(res) {
+  const bodies = await Promise.all(PATHS.map(get));
+  respond(res, bodies.join(""), "text/plain; charset=utf-8");
+}
+
 const server = http.createServer((req, res) => {
   switch (req.url) {
     case "/":
@@ -51,6 +72,10 @@ const server = http.createServer((req, res) => {
       return echo(req, res);
     case "/sleep":
       return setTimeout(hello, 50, res);
+    case "/fetch":
+      return fetchOne(res);
+    case "/fanout":
+      return fanOut(res);
     default:
       return userPost(req, res);
   }

@@ -6,9 +6,13 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 
 from tornado import web
+from tornado.httpclient import AsyncHTTPClient
+
+ORIGIN = os.environ.get("BENCH_ORIGIN", "")
 
 
 class Hello(web.RequestHandler):
@@ -45,6 +49,22 @@ class Sleep(Hello):
         super().get()
 
 
+async def get(path):
+    return (await AsyncHTTPClient(max_clients=512).fetch(ORIGIN + path)).body
+
+
+class Fetch(web.RequestHandler):
+    async def get(self):
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write(await get("/"))
+
+
+class FanOut(web.RequestHandler):
+    async def get(self):
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write(b"".join(await asyncio.gather(*(get(f"/{i}") for i in range(1, 6)))))
+
+
 async def main(port):
     logging.getLogger("tornado.access").disabled = True
     app = web.Application(
@@ -54,6 +74,8 @@ async def main(port):
             (r"/users/(\d+)/posts/([^/]+)", UserPost),
             (r"/echo", Echo),
             (r"/sleep", Sleep),
+            (r"/fetch", Fetch),
+            (r"/fanout", FanOut),
         ]
     )
     app.listen(port, address="127.0.0.1", backlog=1024)
