@@ -131,6 +131,9 @@ bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason
  * may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
 
+/* The time that is left from now on; 0: no limit. */
+void fetch_limit(struct fetch *fetch, uint64_t timeout_ms);
+
 enum fetch_stage fetch_stage(const struct fetch *fetch);
 /* "while connecting", for messages. */
 const char *fetch_stage_text(enum fetch_stage stage);

@@ -5,11 +5,11 @@
 
 #include <lua.h>
 
-struct exchange;
+struct op;
 
-/* Waits until exchange.c wakes it: more of the body is there, or the client has taken what was
- * queued. Raises when another task waits already. */
-int exchange_wait(lua_State *L, struct exchange *exchange);
+/* Waits at `place`, the body_wait or the client_wait of an exchange, until exchange.c wakes it.
+ * Raises when another task waits there already. */
+int exchange_wait(lua_State *L, struct op **place);
 /* Adds what answers before the handler returns to the table on top: begin, write, is_begun,
  * interim, upgrade. */
 void exchange_add_stream_functions(lua_State *L);

@@ -25,15 +25,21 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case */
+/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
+ * lower case */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
+    bool is_raw = lua_toboolean(L, 2);
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];
-        push_lower(L, (struct str){fetch->answer_head.ptr + header->name.at, header->name.len});
+        struct str name = {fetch->answer_head.ptr + header->name.at, header->name.len};
+        if (is_raw)
+            lua_pushlstring(L, name.ptr, name.len);
+        else
+            push_lower(L, name);
         lua_rawseti(L, -2, (int)i * 2 + 1);
         lua_pushlstring(L, fetch->answer_head.ptr + header->value.at, header->value.len);
         lua_rawseti(L, -2, (int)i * 2 + 2);

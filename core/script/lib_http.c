@@ -387,6 +387,13 @@ static int l_body(lua_State *L)
     return wait_for(L, 1, handle, WANTS_WHOLE);
 }
 
+/* limit(fetch, seconds): what is left of its time from now on; 0: no limit */
+static int l_limit(lua_State *L)
+{
+    fetch_limit(check_handle(L)->fetch, check_timeout_ms(L, 2));
+    return 0;
+}
+
 /* connection(fetch): that of a 101, at the first call; else nil */
 static int l_connection(lua_State *L)
 {
@@ -415,7 +422,7 @@ int luaopen_moonloop_core_http(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"open", l_open}, {"head", l_head},
                                          {"chunk", l_chunk}, {"body", l_body}, {"close", l_close},
-                                         {"connection", l_connection},
+                                         {"connection", l_connection}, {"limit", l_limit},
                                          {NULL, NULL}};
     vm_library(L, functions);
     http_add_pool_functions(L);

@@ -63,7 +63,7 @@ static int end_write(lua_State *L, struct exchange *exchange, int status)
     if (status != 0)
         return lua_error(L);
     if (request_must_wait(exchange->request))
-        return exchange_wait(L, exchange);
+        return exchange_wait(L, &exchange->client_wait);
     lua_pushboolean(L, true);
     return 1;
 }

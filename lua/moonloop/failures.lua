@@ -10,7 +10,7 @@ local function default_answer(err, is_overdue)
         if err.code == "abort" then
             return err.body, err.status, err.headers
         end
-        return errors.message(err) .. "\n", err.status
+        return errors.message(err) .. "\n", err.status, type(err.headers) == "table" and err.headers or nil
     elseif is_overdue then
         return "the request took too long\n", 504
     end
@@ -39,7 +39,8 @@ function M.handler(apps, is_dev)
             return body, status or rawget(res, "status") or default_status, headers
         end
         if is_dev and not is_expected(err) then
-            return require("moonloop.error_page").render(err, req, is_overdue and 504 or 500)
+            local _, status = default_answer(err, is_overdue)
+            return require("moonloop.error_page").render(err, req, status)
         end
         return default_answer(err, is_overdue)
     end

@@ -94,6 +94,14 @@ local function exchange(client, wanted, deadline)
     return response.new(handle, wanted, status, body)
 end
 
+---For moonloop.proxy: one exchange as it is given, nothing added, nothing followed.
+---@param wanted moonloop.http.Wanted
+---@param deadline? number on the clock of moonloop.now
+---@return moonloop.http.Response
+function Client:exchange(wanted, deadline)
+    return exchange(self, wanted, deadline)
+end
+
 ---Sends a request and waits for the head of its answer.
 ---@param options moonloop.http.Request
 ---@return moonloop.http.Response

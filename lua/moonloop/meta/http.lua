@@ -104,6 +104,11 @@ function core.chunk(fetch) end
 ---@return string|table body
 function core.body(fetch, most) end
 
+---Gives it so much time from now on.
+---@param fetch userdata
+---@param seconds number 0: no limit
+function core.limit(fetch, seconds) end
+
 ---The connection of a 101, at the first call; else nil.
 ---@param fetch userdata
 ---@return userdata? tunnel for moonloop.core.tunnel
@@ -114,8 +119,9 @@ function core.connection(fetch) end
 function core.close(fetch) end
 
 ---@param fetch userdata
+---@param is_raw? boolean names stay as they came
 ---@return string[] fields name, value, ...; names in lower case
-function core.headers(fetch) end
+function core.headers(fetch, is_raw) end
 
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
