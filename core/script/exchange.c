@@ -7,6 +7,7 @@
 #include "http/upgrade.h"
 #include "loop/loop.h"
 #include "script/answer.h"
+#include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/job.h"
 #include "script/overlay.h"
@@ -92,13 +93,6 @@ static void show_waiting(struct exchange *exchange, bool is_waiting)
     exchange->is_waiting_shown = is_waiting;
 }
 
-/* Somebody beside the handler: whoever sends the body on, say. */
-static void let_go_waiting(struct op *op)
-{
-    if (op != NULL)
-        op_fail(op, "finished", "the request is finished: its req and res cannot be used any more");
-}
-
 /* After the answer is whole or nobody wants it. */
 static void end_exchange(struct exchange *exchange)
 {
@@ -108,8 +102,7 @@ static void end_exchange(struct exchange *exchange)
     }
     if (exchange->after != NULL)
         jobs_release(exchange);
-    let_go_waiting(exchange->body_wait);
-    let_go_waiting(exchange->client_wait);
+    exchange_end_waits(exchange);
     generation_put_exchange(exchange);
 }
 

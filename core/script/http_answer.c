@@ -25,8 +25,8 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
-/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
- * lower case */
+/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names
+ * in lower case */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);

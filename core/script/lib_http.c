@@ -420,10 +420,10 @@ static int l_close(lua_State *L)
 
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"open", l_open}, {"head", l_head},
-                                         {"chunk", l_chunk}, {"body", l_body}, {"close", l_close},
-                                         {"connection", l_connection}, {"limit", l_limit},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"fetch", l_fetch},           {"open", l_open},   {"head", l_head},
+        {"chunk", l_chunk},           {"body", l_body},   {"close", l_close},
+        {"connection", l_connection}, {"limit", l_limit}, {NULL, NULL}};
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);

@@ -416,6 +416,18 @@ int exchange_wait(lua_State *L, struct op **place)
     return task_wait(L, &wait->op);
 }
 
+static void end_wait(struct op *op)
+{
+    if (op != NULL)
+        op_fail(op, "finished", "the request is finished: its req and res cannot be used any more");
+}
+
+void exchange_end_waits(struct exchange *exchange)
+{
+    end_wait(exchange->body_wait);
+    end_wait(exchange->client_wait);
+}
+
 /* wait_body(token): until more of it is there, or its end, or its failure */
 static int l_wait_body(lua_State *L)
 {
