@@ -6,6 +6,7 @@
  */
 #include "http/conn.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/conn_parts.h"
 #include "http/request.h"
@@ -13,9 +14,8 @@
 #include "http/tunnel.h"
 #include "net/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
-
-enum { HEAD_READ_BYTES = 8 * 1024 };
 
 static void go_on(struct conn *conn);
 
@@ -195,28 +195,19 @@ void conn_read_body(struct conn *conn)
 
 /* ---- events of the stream ---- */
 
-/* Half a head goes on where it lies; everything else is read into the shared buffer. */
-static void on_alloc(void *owner, char **ptr, size_t *len)
-{
-    struct conn *conn = owner;
-    struct buf *pending = &conn->pending;
-    if (conn->request == NULL || conn->request->message.is_head_done || conn->is_lingering)
-        return;
-    if (buf_try_reserve(pending, HEAD_READ_BYTES) != 0)
-        return;
-    *ptr = pending->ptr + pending->len;
-    *len = pending->cap - pending->len;
-}
-
+/* Half a head goes on behind what came of it before: the parser wants it in one piece. Not read in
+ * place, as room for more would be held by every client that never sends it. */
 static void read_head(struct conn *conn, char *bytes, size_t len)
 {
     struct buf head = conn->pending;
-    if (bytes != head.ptr + head.len) { /* memory was short: not read in place */
-        buf_add(&head, bytes, len);
-        bytes = head.ptr + head.len - len;
-    }
     conn->pending = (struct buf){0};
-    conn_consume(conn, bytes, len);
+    if (buf_try_reserve(&head, len) != 0) {
+        buf_deinit(&head);
+        conn_close(conn);
+        return;
+    }
+    buf_add(&head, bytes, len);
+    conn_consume(conn, head.ptr + head.len - len, len);
     buf_deinit(&head);
 }
 
@@ -290,8 +281,22 @@ static void on_closed(void *owner)
     conn_closed(owner);
 }
 
+/* The end of a TLS handshake, for which there was as much time as there is now for a head. */
+static void on_secured(void *owner, int status)
+{
+    struct conn *conn = owner;
+    if (status != 0 && status != -EPROTONOSUPPORT) {
+        log_debug("a TLS handshake failed: %s", stream_tls_reason(conn->stream));
+        conn_close(conn);
+        return;
+    }
+    conn->is_misplaced = status != 0;
+    conn_wait_for(conn, CONN_WAITS_HEAD);
+    stream_read_start(conn->stream);
+}
+
 static const struct stream_events stream_events = {
-    .on_alloc = on_alloc,
+    .on_connect = on_secured,
     .on_read = on_read,
     .on_drain = on_drain,
     .on_close = on_closed,
@@ -337,7 +342,7 @@ static void on_deadline(struct deadline *deadline)
 
 /* ---- life ---- */
 
-void conn_open(struct http_server *server, int fd)
+void conn_open(struct http_server *server, int fd, uint8_t service)
 {
     struct conn *conn = MEM_NEW(struct conn);
     conn->stream = stream_open(server->loop, fd, &stream_events, conn);
@@ -352,8 +357,12 @@ void conn_open(struct http_server *server, int fd)
     conn->parser.on_chunk = conn_on_chunk;
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
+    conn->service = service;
     conn_wait_for(conn, CONN_WAITS_HEAD);
-    stream_read_start(conn->stream);
+    if (service == HTTP_SERVES_TLS)
+        stream_accept_tls(conn->stream, server->tls);
+    else
+        stream_read_start(conn->stream);
 }
 
 /* The last answer is on its way: close once it has left, reading what the client still sends,

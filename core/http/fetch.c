@@ -1,6 +1,7 @@
 #include "http/fetch.h"
 
 #include "base/mem.h"
+#include "http/coded_body.h"
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
@@ -54,6 +55,8 @@ void fetch_free(struct fetch *fetch)
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->trailers);
+    coded_body_free(fetch);
     free(fetch);
 }
 
@@ -134,7 +137,7 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
     } else if (is_name(name, "expect")) {
         return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "via")) { /* a gateway adds nothing of its own */
-        fetch->has_user_agent = fetch->has_accept = true;
+        fetch->has_user_agent = fetch->has_accept = fetch->is_raw = true;
     } else if (is_name(name, "connection")) {
         fetch->wants_close = holds_close(value);
     }
@@ -277,6 +280,7 @@ static void settle(struct fetch *fetch, enum fetch_stage stage)
     timer_stop(fetch->loop, &fetch->deadline);
     if (fetch->upload != NULL)
         timer_stop(fetch->loop, &fetch->upload->timer);
+    coded_body_free(fetch);
     fetch->stage = stage;
     fetch->body = (struct str){0};
     fetch->body_sent = 0;
@@ -301,7 +305,11 @@ void fetch_changed(struct fetch *fetch)
 
 void fetch_end(struct fetch *fetch)
 {
-    settle(fetch, FETCH_DONE);
+    fetch->stage = FETCH_READING;
+    if (fetch->coded != NULL && !coded_body_end(fetch))
+        set_failure(fetch, fetch->error, fetch->reason);
+    else if (fetch->coded == NULL)
+        settle(fetch, FETCH_DONE);
     fetch->on_change(fetch);
 }
 
@@ -376,8 +384,17 @@ static bool is_too_large(const struct fetch *fetch, uint64_t more)
            fetch->taken_bytes + fetch->answer_body.len + more > fetch->max_body;
 }
 
+void fetch_begin_body(struct fetch *fetch)
+{
+    if (fetch->message.has_content_coding && !fetch->is_raw)
+        coded_body_begin(fetch);
+}
+
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
 {
+    fetch->came_bytes += len;
+    if (fetch->coded != NULL)
+        return coded_body_add(fetch, (struct str){bytes, len});
     if (is_too_large(fetch, len))
         return refuse_body(fetch, "the body is larger than max_body");
     if (buf_try_reserve(&fetch->answer_body, len) != 0)
@@ -386,21 +403,45 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     return true;
 }
 
+/* There is room for more. */
+static void go_on(struct fetch *fetch)
+{
+    bool was_coded = fetch->coded != NULL;
+    if (was_coded && !coded_body_go_on(fetch))
+        set_failure(fetch, fetch->error, fetch->reason);
+    else if (was_coded && fetch->coded == NULL)
+        settle(fetch, FETCH_DONE);
+    else if (fetch->carrier != NULL)
+        fetch->carrier->go_on(fetch);
+}
+
 void fetch_want_whole(struct fetch *fetch, uint64_t max_body)
 {
     fetch->max_body = max_body;
     bool is_known = fetch->message.has_length && fetch->message.content_length > max_body &&
-                    !fetch_is_over(fetch);
+                    !fetch_is_over(fetch) && !fetch->is_decoded;
     if (is_known || is_too_large(fetch, 0))
         set_failure(fetch, FETCH_TOO_LARGE, "the body is larger than max_body");
-    else if (fetch->carrier != NULL)
-        fetch->carrier->go_on(fetch);
+    else
+        go_on(fetch);
 }
 
 void fetch_take_body(struct fetch *fetch, size_t bytes)
 {
     fetch->taken_bytes += bytes;
     buf_consume(&fetch->answer_body, bytes);
-    if (fetch->carrier != NULL)
-        fetch->carrier->go_on(fetch);
+    go_on(fetch);
+}
+
+bool fetch_has_room(const struct fetch *fetch)
+{
+    if (fetch->coded != NULL && !coded_body_has_room(fetch))
+        return false;
+    return fetch->max_body != 0 || fetch->answer_body.len <= FETCH_AHEAD_MAX;
+}
+
+void fetch_decode_more(struct fetch *fetch)
+{
+    go_on(fetch);
+    fetch->on_change(fetch);
 }

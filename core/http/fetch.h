@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct coded_body;
 struct fetch;
 struct pool;
 struct tunnel;
@@ -81,11 +82,13 @@ struct fetch {
     void *carrier_data;
     struct link link; /* in a queue */
     struct timer deadline;
-    struct timer queue_deadline;   /* while it waits for a connection */
-    enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
+    struct timer queue_deadline; /* while it waits for a connection */
+    /* PREPARING, DONE or FAILED; between them the carrier knows. READING: all has come, but is not
+     * decoded. */
+    enum fetch_stage stage;
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[320]; /* for people */
+    char reason[512]; /* for people */
 
     struct buf url_text;
     struct url url;        /* slices of url_text */
@@ -100,15 +103,21 @@ struct fetch {
     bool is_retried;
     struct slice upgrade;  /* of `head`: the protocol that the request offers; len 0: none */
     struct tunnel *tunnel; /* answered 101: it is to be taken out or goes with the fetch */
-    bool wants_interim;    /* on_change is called for interim answers as well */
+    bool wants_interim; /* on_change is called for interim answers as well */
+    bool is_raw;        /* the body is wanted as it comes */
+    bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
 
     struct message message; /* the answer's; slices of answer_head */
     struct buf answer_head;
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    size_t interim_told;    /* bytes of them that whoever wants them has */
-    uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
+    struct buf trailers;      /* lines "name: value\n" */
+    struct coded_body *coded; /* while there is something to decode */
+    uint64_t came_bytes;      /* of the body, before it was decoded */
+    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
+    size_t interim_told;      /* bytes of them that whoever wants them has */
+    uint64_t interim_bytes;   /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
@@ -145,6 +154,10 @@ void fetch_take_body(struct fetch *fetch, size_t bytes);
 
 /* The connection of a 101, once; the caller's to release. NULL: there is none. */
 struct tunnel *fetch_take_tunnel(struct fetch *fetch);
+/* Whether the server may send more of the body. */
+bool fetch_has_room(const struct fetch *fetch);
+/* For coded_body.c: the next turn of the loop has come. */
+void fetch_decode_more(struct fetch *fetch);
 
 /* Whether there are interim answers to be told. */
 bool fetch_has_interim(const struct fetch *fetch);
@@ -157,6 +170,8 @@ void fetch_got_head(struct fetch *fetch, const char *base);
 bool fetch_got_interim(struct fetch *fetch, const char *base);
 /* NULL: the 101 in fetch->message is what was asked for, else what is wrong with it. */
 const char *fetch_check_switch(const struct fetch *fetch, const char *base);
+/* The head has come, and a body will follow it. */
+void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 /* The next three call on_change: the last thing a carrier does. */

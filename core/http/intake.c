@@ -144,6 +144,10 @@ static void dispatch(struct conn *conn)
     struct request *request = conn->request;
     if (!check_head_size(conn) || !check_head(conn))
         return;
+    if (conn->service == HTTP_REDIRECTS || conn->is_misplaced) {
+        conn_point_to_tls(conn);
+        return;
+    }
     server_begin_request(server, request);
     if (!conn->is_parsing && request->body_state == BODY_COMING)
         request->body_state = BODY_DONE;
@@ -203,9 +207,19 @@ static size_t consume_message(struct conn *conn, char *bytes, size_t len)
 {
     size_t used = 0;
     if (conn->request == NULL) {
-        if (*bytes == '\r' || *bytes == '\n') /* RFC 9112, 2.2: an empty line before a request */
+        if (*bytes == '\r' && !conn->is_in_empty_line) { /* RFC 9112, 2.2: before a request */
+            conn->is_in_empty_line = true;
             return 1;
+        }
+        if (*bytes == '\n' && conn->is_in_empty_line) {
+            conn->is_in_empty_line = false;
+            return 1;
+        }
         begin_request(conn);
+        if (conn->is_in_empty_line || *bytes == '\n') {
+            conn_refuse(conn, 400, str_of("an empty line that is not CR LF"));
+            return len;
+        }
     }
     struct request *request = conn->request;
     bool was_head_done = request->message.is_head_done;

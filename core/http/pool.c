@@ -7,6 +7,7 @@
 #include "http/pool_state.h"
 #include "http/query.h"
 #include "loop/loop.h"
+#include "net/resolve.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/tls_client.h"
@@ -47,9 +48,18 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     pool->tls = tls;
     pool->options = *options;
     pool->options.ca_file = pool->options.cert_file = pool->options.key_file = NULL;
+    pool->options.nameservers = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
     link_init(&pool->tunnels);
+    if (options->open_socket == NULL) {
+        pool->resolver = resolver_get(loop, options->nameservers, fault);
+        if (pool->resolver == NULL) {
+            tls_context_free(pool->tls);
+            free(pool);
+            return NULL;
+        }
+    }
     return pool;
 }
 
@@ -352,5 +362,6 @@ void pool_free(struct pool *pool)
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);
+    resolver_put(pool->resolver);
     free(pool);
 }

@@ -14,6 +14,7 @@
 #include "net/stream.h"
 #include "script/exchange_parts.h"
 #include "script/generation_state.h"
+#include "script/request_tls.h"
 #include "script/task.h"
 
 #include <stdlib.h>
@@ -338,7 +339,7 @@ static int l_scheme(lua_State *L)
 {
     struct request *request = exchange_check(L, 1)->request;
     bool is_https =
-        http_server_config(request->conn->server)->certfile != NULL || forwarded_is_https(request);
+        stream_has_tls(request->conn->stream) || forwarded_is_https(request);
     lua_pushstring(L, is_https ? "https" : "http");
     return 1;
 }
@@ -471,5 +472,6 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {NULL, NULL}};
     vm_library(L, functions);
     exchange_add_stream_functions(L);
+    request_add_tls_functions(L);
     return 1;
 }

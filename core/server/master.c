@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/server.h"
 #include "server/config_load.h"
 #include "server/handover.h"
 #include "server/shared_dict.h"
@@ -32,12 +33,15 @@ static void on_fork(void *data)
     control_close(master->control);
     background_leave(master->background);
     upgrade_leave(master->upgrade);
+    notify_leave(master->notify);
     close(master->start_dir);
 }
 
 static void fill_boot(void *data, struct worker_boot *boot)
 {
-    reload_fill_boot(((struct master *)data)->reload, boot);
+    struct master *master = data;
+    reload_fill_boot(master->reload, boot);
+    certificates_fill_boot(master->certificates, boot);
 }
 
 static void on_prepared(void *data, struct child *child, uint64_t number, struct report *report)
@@ -60,6 +64,7 @@ static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
     listing_on_gone(((struct master *)data)->listing, child);
+    requests_look_at_restart(data);
 }
 
 static void on_empty(void *data)
@@ -82,6 +87,16 @@ static void print_routes(const struct report *report)
     buf_deinit(&text);
 }
 
+void master_tell_ready(struct master *master)
+{
+    char status[256];
+    snprintf(status, sizeof(status), "%s at %s, %u worker%s, generation %llu",
+             master->config->apps_dir, listen_sockets_url(master->sockets, 0),
+             slots_wanted(master->slots), slots_wanted(master->slots) == 1 ? "" : "s",
+             (unsigned long long)reload_generation(master->reload));
+    notify_ready(master->notify, status);
+}
+
 /* Once, when every worker serves for the first time. */
 static void announce(struct master *master)
 {
@@ -91,6 +106,7 @@ static void announce(struct master *master)
     if (master->is_announced || nserving < slots_wanted(master->slots))
         return;
     master->is_announced = true;
+    master_tell_ready(master);
     if (master->is_succeeding) {
         succession_end(master);
         return;
@@ -101,6 +117,8 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
+        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+            printf("  leads to https\n");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
@@ -117,6 +135,7 @@ static void on_serving(void *data, struct child *child)
     struct master *master = data;
     reload_on_serving(master->reload, child);
     announce(master);
+    requests_look_at_restart(master);
 }
 
 static const struct slots_events slots_events = {
@@ -162,6 +181,7 @@ static void on_force_due(struct master_timer *timer)
 void master_stop(struct master *master)
 {
     master->is_stopping = true;
+    notify_stopping(master->notify);
     master_timer_start(master->loop, &master->force,
                        master->config->graceful_timeout_ms + FORCE_EXTRA_MS, on_force_due);
     slots_stop(master->slots);
@@ -207,8 +227,11 @@ static void on_hup(struct master *master)
     if (master->is_stopping)
         return;
     log_info("SIGHUP: reading configuration and apps anew");
+    notify_reloading(master->notify);
     if (master_reload_config(master, &fault))
-        reload_start(master->reload, RELOAD_ASKED);
+        reload_start(master->reload, RELOAD_ASKED); /* see requests_reload_done */
+    else
+        master_tell_ready(master);
 }
 
 static void on_signal(struct master_watch *watch)
@@ -340,9 +363,12 @@ static bool boot(struct master *master, struct fault *fault)
         fault_set(fault, "cannot start: %s", strerror(errno));
         return false;
     }
+    master->notify = notify_new(master->loop);
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
+    if ((master->certificates = certificates_new(master->loop, config, fault)) == NULL)
+        return false;
     if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
         (master->sockets = listen_sockets_open(config, nworkers, master->handover, fault)) == NULL)
         return false;
@@ -357,6 +383,7 @@ static bool boot(struct master *master, struct fault *fault)
     };
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
+    certificates_use_slots(master->certificates, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
     succession_begin(master);
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
@@ -379,8 +406,10 @@ static void master_free(struct master *master)
     control_unlink(master->control);
     listing_free(master->listing);
     upgrade_free(master->upgrade);
+    notify_free(master->notify);
     handover_free(master->handover);
     slots_free(master->slots);
+    certificates_free(master->certificates);
     watch_free(master->watch);
     reload_free(master->reload);
     listen_sockets_close(master->sockets);

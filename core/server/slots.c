@@ -258,6 +258,14 @@ void slots_roll(struct slots *slots)
     continue_roll(slots);
 }
 
+bool slots_is_rolling(const struct slots *slots)
+{
+    for (uint32_t i = 0; i < slots->wanted; i++)
+        if (slots->slot[i].is_rolling)
+            return true;
+    return false;
+}
+
 void slots_forgive(struct slots *slots)
 {
     for (uint32_t i = 0; i < slots->wanted; i++) {
@@ -271,6 +279,12 @@ void slots_reopen_logs(struct slots *slots)
 {
     for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
         child_tell(child, NOTE_REOPEN_LOGS, 0, -1);
+}
+
+void slots_use_certificates(struct slots *slots, int fd)
+{
+    for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+        child_tell(child, NOTE_CERTIFICATES, 0, fd);
 }
 
 void slots_stop(struct slots *slots)

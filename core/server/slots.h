@@ -68,11 +68,14 @@ uint32_t slots_wanted(const struct slots *slots);
 void slots_use_config(struct slots *slots, const struct config *config);
 /* Replaces every worker, one slot after the other. */
 void slots_roll(struct slots *slots);
+bool slots_is_rolling(const struct slots *slots);
 /* Tells a worker to switch to a generation; the first time it begins to serve. */
 void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */
 void slots_forgive(struct slots *slots);
 void slots_reopen_logs(struct slots *slots);
+/* `fd`: a payload, borrowed. Workers to come take it from on fill_boot. */
+void slots_use_certificates(struct slots *slots, int fd);
 void slots_stop(struct slots *slots);
 void slots_kill(struct slots *slots);
 

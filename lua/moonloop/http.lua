@@ -4,14 +4,23 @@
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
 local activity = require("moonloop.activity")
+local auth = require("moonloop.http.auth")
+local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
+local options_of = require("moonloop.http.options")
+local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
+local retry = require("moonloop.http.retry")
 local errors = require("moonloop.util.errors")
+local file = require("moonloop.http.file")
 local handles = require("moonloop.util.handle")
+local multipart = require("moonloop.http.multipart")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
+
+local misuse = options_of.misuse
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -19,12 +28,16 @@ local upload = require("moonloop.http.upload")
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
+---@field multipart? table<string, any>|{ [1]: string, [2]: any }[] texts, http.file(...) and http.part(...) by name
 ---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
 ---  takes them; or a source that can be sent again
 ---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
 ---@field expect? boolean|number seconds that the body waits for the server's 100 Continue; true: 1
----@field redirects? integer how many are followed; 5
+---@field redirects? integer|false how many are followed; 5
 ---@field auth? string[] { user, password }
+---@field bearer? string a token
+---@field cookies? moonloop.http.Jar|false false: not the client's
+---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
 ---@field upgrade? string a protocol, such as "websocket": when the server switches to it (101), the answer has a
 ---  `connection`
@@ -39,12 +52,18 @@ local upload = require("moonloop.http.upload")
 ---@field base_url? string what URLs without a scheme are appended to
 ---@field headers? table<string, string|number> for each request; its own win
 ---@field timeout? number|false seconds; 30
+---@field auth? string[] { user, password } for each request, only at base_url's origin when there is one
+---@field bearer? string a token, in the same way
+---@field cookies? moonloop.http.Jar
+---@field retries? integer|false|moonloop.http.RetryOptions how often a request is sent again after a failure; 0
+---@field redirects? integer|false how many are followed; 5
 ---@field connections? integer at most so many per origin; 32
 ---@field queue? integer requests per origin that may wait for a connection; 1000
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
+---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
 ---@field key_file? string PEM file with its key, when that is not in cert_file
 
@@ -87,11 +106,51 @@ local function exchange(client, wanted, deadline)
         ok, handle, status, body = core.head(handle)
     end
     if ok == nil then
-        request.misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
+        misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
     elseif not ok then
         error(handle, 0)
     end
     return response.new(handle, wanted, status, body)
+end
+
+---The same with what goes around an exchange: cookies, and further attempts.
+local function send(client, wanted, deadline)
+    local jar, policy = wanted.jar, wanted.retries
+    if not jar and not policy then
+        return exchange(client, wanted, deadline)
+    end
+    local fields = wanted.fields
+    local function once()
+        if not jar then
+            return exchange(client, wanted, deadline)
+        end
+        wanted.fields = cookies.add(jar, wanted.url, fields)
+        local res = exchange(client, wanted, deadline)
+        wanted.fields = fields
+        cookies.take(jar, res)
+        return res
+    end
+    return policy and retry.run(policy, wanted, deadline, once) or once()
+end
+
+---Follows the redirects of an answer that may be one.
+local function follow(client, wanted, deadline, res)
+    local most, history = wanted.redirects, {}
+    while true do
+        local following = redirect.follow(wanted, res)
+        if not following then
+            break
+        end
+        res:close()
+        if #history == most then
+            response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
+        end
+        history[#history + 1] = { status = res.status, url = res.url }
+        wanted = following
+        res = send(client, wanted, deadline)
+    end
+    res.history = history
+    return res
 end
 
 ---For moonloop.proxy: one exchange as it is given, nothing added, nothing followed.
@@ -112,30 +171,22 @@ function Client:request(options)
         timeout = self.options.timeout
     end
     local deadline = timeout and now() + timeout
-    local most, hops = options.redirects or 5, 0
-    while true do
-        local res = exchange(self, wanted, deadline)
-        local following = most > 0 and request.redirected(wanted, res)
-        if not following then
-            return res
-        end
-        res:close()
-        hops = hops + 1
-        if hops > most then
-            response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
-        end
-        wanted = following
+    local res = send(self, wanted, deadline)
+    local status = res.status
+    if status < 301 or status > 308 or wanted.redirects == 0 then
+        return res
     end
+    return follow(self, wanted, deadline, res)
 end
 
 local function with(method, url, options)
     if options ~= nil and type(options) ~= "table" then
-        request.misuse("http: expected a table of options, got a %s", type(options))
+        misuse("http: expected a table of options, got a %s", type(options))
     end
     local all = { method = method, url = url }
     for name, value in pairs(options or {}) do
         if name == "method" or name == "url" then
-            request.misuse("http: option %q is for request{} alone", name)
+            misuse("http: option %q is for request{} alone", name)
         end
         all[name] = value
     end
@@ -201,38 +252,62 @@ end
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
+    auth = "table", bearer = "string", redirects = { number = true, boolean = true },
+    cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
+    nameservers = "table",
 }
 
 handles.finish(Client, "client", function(self)
     return handles.text("HTTP client", self.options.base_url)
 end)
 
+---The list as core.pool takes it; nil: none is given.
+local function nameservers_of(options)
+    local list = options.nameservers
+    if not list then
+        return nil
+    end
+    for _, server in ipairs(list) do
+        if type(server) ~= "string" then
+            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+        end
+    end
+    if #list == 0 then
+        request.misuse("http.client: option nameservers: the list is empty")
+    end
+    return table.concat(list, ",")
+end
+
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
 ---@param options? moonloop.http.ClientOptions
 ---@return moonloop.http.Client
 function M.client(options)
     options = options or {}
-    request.check_options(options, CLIENT_OPTIONS, "http.client")
+    options_of.check(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
     local is_good = connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6
     if not (is_good and idle > 0 and idle <= 1e6) then
-        request.misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
+        misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
     end
     local queue_timeout = options.queue_timeout or 0
     if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
-        request.misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
+        misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
     if options.key_file and not options.cert_file then
-        request.misuse("http.client: option key_file: goes with cert_file, which is missing")
+        misuse("http.client: option key_file: goes with cert_file, which is missing")
     end
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
+        credentials = auth.of(options), redirects = request.redirects(options.redirects),
+        jar = request.jar(options.cookies), retries = retry.policy(options.retries),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
-        queue_timeout, options.cert_file, options.key_file)
-    if not pool then
+        queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
+    if not pool and reason:find("^nameservers") then
+        request.misuse("http.client: option %s", reason)
+    elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
@@ -248,6 +323,20 @@ activity.register("http", function()
                 kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
                 detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
                     origin.waiting),
+            }
+        end
+    end
+    return rows
+end)
+
+activity.register("dns", function()
+    local rows = {}
+    for _, resolver in ipairs(core.resolvers()) do
+        if resolver.lookups > 0 then
+            rows[#rows + 1] = {
+                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
+                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
+                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
             }
         end
     end
@@ -276,15 +365,19 @@ function M.request(options)
     return shared:request(options)
 end
 
+M.cookies = cookies.new
+M.file = file.new
+M.part = multipart.part
+
 ---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
 ---@param make fun(): (fun(): string?) called for each time that it is sent
 ---@param length? integer bytes; without it the body is sent in chunks
 ---@return moonloop.http.Source
 function M.rewindable(make, length)
     if type(make) ~= "function" then
-        request.misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
+        misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
     elseif length ~= nil and not (type(length) == "number" and length >= 0 and length <= 9e15 and length % 1 == 0) then
-        request.misuse("http.rewindable: expected bytes, from 0, as the length")
+        misuse("http.rewindable: expected bytes, from 0, as the length")
     end
     return sources.rewindable(make, length)
 end

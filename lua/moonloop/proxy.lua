@@ -143,7 +143,7 @@ end
 ---Another server may have it when this one has seen nothing of it, or when it does no harm twice and this one did not
 ---just take too long.
 local function can_go_elsewhere(wanted, err)
-    if wanted.source and not wanted.source.can_reopen then
+    if wanted.source and not wanted.source:can_reopen() then
         return false
     end
     return UNSENT[err.code] or BEFORE_SENDING[err.stage] or (IDEMPOTENT[wanted.method] and err.code ~= "timeout")
@@ -161,7 +161,7 @@ local function fail(status, code, cause, group)
     if status == 503 then
         headers = { ["Retry-After"] = tostring(math.max(1, math.ceil(group:wait_time()))) }
     end
-    error(errors.new(code, ANSWERS[status], { status = status, is_logged = true, cause = cause, headers = headers }), 0)
+    error(errors.new(code, ANSWERS[status], { status = status, is_logged = true, cause = cause, answer_headers = headers }), 0)
 end
 
 local function status_of(err)

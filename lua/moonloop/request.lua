@@ -8,6 +8,23 @@ local serial = require("moonloop.util.serial")
 
 local settle = errors.settle
 
+---@class moonloop.TlsSession
+---@field version string "TLSv1.3"
+---@field cipher string
+---@field protocol? string "http/1.1", when the client has offered some
+---@field server_name? string the host that the client has named in its handshake
+---@field resumed boolean whether an earlier session was taken up again
+
+---@class moonloop.ClientCertificate
+---@field subject string "CN=Ann,O=Example"
+---@field common_name? string
+---@field issuer string
+---@field serial string hexadecimal
+---@field fingerprint string SHA-256, hexadecimal
+---@field not_before number seconds since 1970
+---@field not_after number
+---@field names string[] alternative names: hosts, addresses, mail addresses, URIs
+
 ---@class moonloop.Request
 ---@field method string "GET"
 ---@field path string percent-decoded, without the query
@@ -18,6 +35,8 @@ local settle = errors.settle
 ---@field cookies table<string, string>
 ---@field host string? the Host field
 ---@field scheme "http"|"https"
+---@field tls? moonloop.TlsSession nil: the connection has none, or a proxy in front has it
+---@field client_certificate? moonloop.ClientCertificate nil: the client has shown none
 ---@field remote_addr string the client's address, "unix" for a Unix socket
 ---@field id string what X-Request-Id says
 ---@field app string
@@ -38,6 +57,23 @@ for _, name in ipairs({ "method", "path", "target", "query", "params", "headers"
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
+
+function getters.tls(token)
+    local session = core.tls(token)
+    if session then
+        session.resumed = session.resumed == "true"
+    end
+    return session
+end
+
+function getters.client_certificate(token)
+    local certificate = core.client_certificate(token)
+    if certificate then
+        certificate.not_before = tonumber(certificate.not_before)
+        certificate.not_after = tonumber(certificate.not_after)
+    end
+    return certificate
+end
 
 function getters.context()
     return {}
@@ -148,9 +184,27 @@ local function bad_request(message)
     error(errors.new("bad_request", message, { status = 400 }), 0)
 end
 
----The body as JSON. Malformed JSON is answered 400 with the place unless caught.
+local function field_of(req, name)
+    local token = req[1]
+    if token then
+        return core.header(token, name)
+    end
+    return req.headers[name]
+end
+
+---Nobody here undoes a coding: what has to be understood must come without one (RFC 9110, 15.5.16).
+local function check_coding(req)
+    local coding = field_of(req, "content-encoding")
+    if coding and coding ~= "" and coding:lower() ~= "identity" then
+        error(errors.new("unsupported", ("the body is coded (%s), which is not undone here: send it without")
+            :format(coding), { status = 415, answer_headers = { ["Accept-Encoding"] = "identity" } }), 0)
+    end
+end
+
+---The body as JSON. Malformed JSON is answered 400 with the place, a body with a Content-Encoding 415, unless caught.
 ---@return any
 function methods:json()
+    check_coding(self)
     local ok, value = pcall(json.decode, self:body())
     if not ok then
         bad_request(errors.message(value))
@@ -158,18 +212,11 @@ function methods:json()
     return value
 end
 
-local function content_type(req)
-    local token = req[1]
-    if token then
-        return core.header(token, "content-type")
-    end
-    return req.headers["content-type"]
-end
-
----The body as an urlencoded form: the first value of each name.
+---The body as an urlencoded form: the first value of each name. Another type or a coded body is answered 415.
 ---@return table<string, string> fields
 function methods:form()
-    local kind = (content_type(self) or ""):match("^%s*([^;%s]*)"):lower()
+    check_coding(self)
+    local kind = (field_of(self, "content-type") or ""):match("^%s*([^;%s]*)"):lower()
     if kind ~= "application/x-www-form-urlencoded" then
         error(errors.new("unsupported", ("expected an urlencoded form, got content type %q"):format(kind),
             { status = 415 }), 0)

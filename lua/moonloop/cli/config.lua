@@ -1,5 +1,7 @@
 --- Settles every option: the command line beats the environment beats moonloop.conf.lua beats the default.
 
+local ffi = require("ffi")
+
 local fault = require("moonloop.cli.fault")
 local files = require("moonloop.cli.files")
 local foreign = require("moonloop.cli.foreign")
@@ -10,6 +12,9 @@ local values = require("moonloop.cli.values")
 local M = {}
 
 local CONFIG_NAME = "moonloop.conf.lua"
+local FIRST_INHERITED_FD = 3
+
+pcall(ffi.cdef, "int getpid(void);") -- others declare it too
 
 local option_names = {}
 for _, option in ipairs(options.list) do
@@ -152,13 +157,51 @@ local function settle_paths(settled, base)
             end
         end
     end
-    for i, address in ipairs(settled.bind) do
-        local path = address:match("^unix:(.+)$")
-        -- An abstract socket, unix:@NAME, has no place in the file system.
-        if path and path:sub(1, 1) ~= "@" then
-            settled.bind[i] = "unix:" .. files.absolute(path, base)
+    for _, name in ipairs({ "certfile", "keyfile" }) do
+        local paths = {}
+        for i, path in ipairs(settled[name] or {}) do
+            paths[i] = files.absolute(path, base)
+        end
+        settled[name] = settled[name] and paths
+    end
+    for _, list in ipairs({ settled.bind, settled.redirect_bind }) do
+        for i, address in ipairs(list) do
+            local path = address:match("^unix:(.+)$")
+            -- An abstract socket, unix:@NAME, has no place in the file system.
+            if path and path:sub(1, 1) ~= "@" then
+                list[i] = "unix:" .. files.absolute(path, base)
+            end
         end
     end
+end
+
+--- What goes with TLS makes no sense without a certificate.
+local function check_tls(settled)
+    local certfile, keyfile = settled.certfile or {}, settled.keyfile or {}
+    local lonely = #keyfile > 0 and "keyfile" or settled.ca_certs and settled.cert_reqs ~= "none" and "ca_certs"
+        or #settled.redirect_bind > 0 and "redirect_bind" or settled.hsts > 0 and "hsts"
+    if #certfile == 0 and lonely then
+        fault.raise(1, "%s: is for TLS, which needs certfile as well", lonely)
+    end
+    if #certfile > 0 and #keyfile > 0 and #keyfile ~= #certfile then
+        fault.raise(1, "keyfile: expected as many as certfile names (%d) in the same order, or none when each"
+            .. " certificate has its key in the same file, got %d", #certfile, #keyfile)
+    end
+end
+
+---The sockets that a service manager has opened for us (sd_listen_fds(3)), as addresses.
+---@param environment table<string, string>
+---@return string[]?
+local function inherited_sockets(environment)
+    local count = tonumber(environment.LISTEN_FDS)
+    if not count or count < 1 or tonumber(environment.LISTEN_PID) ~= ffi.C.getpid() then
+        return nil
+    end
+    local addresses = {}
+    for i = 1, count do
+        addresses[i] = ("fd://%d"):format(FIRST_INHERITED_FD + i - 1)
+    end
+    return addresses
 end
 
 ---One table from the layers, the last of which wins.
@@ -186,9 +229,10 @@ end
 
 ---@param flags { apps?: string }
 local function finish(settled, flags, environment)
-    settled.bind = { unpack(settled.bind) }
+    settled.bind, settled.redirect_bind = { unpack(settled.bind) }, { unpack(settled.redirect_bind) }
     settled.chdir = settled.chdir and files.absolute(settled.chdir)
     settle_paths(settled, settled.chdir)
+    check_tls(settled)
     settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
     return settled
 end
@@ -208,6 +252,13 @@ function M.settle(flags, environment)
     local settled = merge(layers)
     if settled.dev and not is_given(layers, "workers") then
         settled.workers = 1
+    end
+    local inherited = inherited_sockets(environment)
+    if inherited and is_given(layers, "bind") then
+        notes[#notes + 1] = ("bind is given, so the sockets that the service manager has opened (%s) are not used"):
+            format(table.concat(inherited, ", "))
+    elseif inherited then
+        settled.bind = inherited
     end
     settled.config_file = config_file
     table.sort(notes)

@@ -55,11 +55,6 @@ end
 
 function commands.serve(parsed)
     local settled = with_config(parsed)
-    if settled.certfile or settled.keyfile then
-        fault.raise(1, "%s: TLS is not served yet, and plain text in its place would be wrong;"
-            .. " put a proxy that speaks TLS in front and drop the option",
-            settled.certfile and "certfile" or "keyfile")
-    end
     need_apps(settled)
     return settled
 end
@@ -77,6 +72,10 @@ function commands.check(parsed)
         settled.command = "check"
     end
     need_apps(settled)
+    if settled.certfile then
+        faults[#faults + 1] = require("moonloop.core.tls").check(settled.certfile, settled.keyfile or {},
+            settled.ca_certs)
+    end
     settled.config_faults = faults
     settled.problems = require("moonloop.cli.check").scan(settled.apps_dir)
     return settled
@@ -93,11 +92,13 @@ end
 
 commands.status, commands.stop, commands.ps, commands.upgrade = with_config, with_config, with_config, with_config
 
-function commands.reload(parsed)
+local function with_wait(parsed)
     local settled = with_config(parsed)
     settled.wait = parsed.wait or false
     return settled
 end
+
+commands.reload, commands.restart = with_wait, with_wait
 
 function commands.scale(parsed)
     local count = parsed.count:match("^%d+$") and tonumber(parsed.count)
@@ -122,6 +123,14 @@ end
 function commands.test(parsed)
     parsed.given, parsed.ignored = nil, nil
     return parsed
+end
+
+function commands.unit(parsed)
+    return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
+end
+
+function commands.dockerfile(parsed)
+    return exit(require("moonloop.cli.dockerfile").run(parsed, (with_config(parsed)), M.lua_dir))
 end
 
 function commands.new(parsed)

@@ -13,9 +13,10 @@ local core = {}
 ---@param queue_timeout? number seconds that one may wait; 0: no limit
 ---@param cert_file? string PEM, our certificate with its chain
 ---@param key_file? string PEM; the key, when it is not in cert_file
+---@param nameservers? string "ADDRESS[:PORT], ..."; default: the machine's
 ---@return userdata? pool
----@return string? reason why there is none: a file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file) end
+---@return string? reason why there is none: a file cannot be used, or "nameservers: ..."
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file, nameservers) end
 
 ---@param pool userdata
 ---@return integer connections
@@ -28,6 +29,10 @@ function core.counts(pool) end
 ---@param pool userdata
 ---@return { name: string, connections: integer, idle: integer, waiting: integer }[]
 function core.origins(pool) end
+
+---The resolvers of this loop: what they have done so far and know now.
+---@return { servers: string, lookups: integer, remembered: integer, known: integer, asking: integer }[]
+function core.resolvers() end
 
 ---Sends a request and waits for the head of its answer, or for interim answers: status 100, and they in place of the
 ---body.
