@@ -4,6 +4,7 @@
 #include "http/request.h"
 #include "net/stream.h"
 #include "script/exchange.h"
+#include "script/vm.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -54,8 +55,7 @@ static int l_client_certificate(lua_State *L)
 
 void request_add_tls_functions(lua_State *L)
 {
-    lua_pushcfunction(L, l_tls);
-    lua_setfield(L, -2, "tls");
-    lua_pushcfunction(L, l_client_certificate);
-    lua_setfield(L, -2, "client_certificate");
+    static const luaL_Reg functions[] = {
+        {"tls", l_tls}, {"client_certificate", l_client_certificate}, {NULL, NULL}};
+    vm_add_functions(L, functions);
 }
