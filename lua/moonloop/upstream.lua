@@ -116,16 +116,16 @@ local function client_of(options)
 end
 
 local function make(options, level)
-    check(options, level + 1)
+    check(options, level + 2)
     local servers, fail_on = {}, {}
     for i, given in ipairs(options) do
-        servers[i] = server_of(given, level + 1)
+        servers[i] = server_of(given, level + 2)
     end
     for _, status in ipairs(options.fail_on or {}) do
         fail_on[status] = true
     end
     local self = setmetatable({
-        servers = servers, choose = choice_of(servers, options, level + 1), client = client_of(options),
+        servers = servers, choose = choice_of(servers, options, level + 2), client = client_of(options),
         max_fails = #servers > 1 and (options.max_fails or 3) or 0, fail_timeout = options.fail_timeout or 10,
         retries = math.min(options.retries or #servers - 1, #servers - 1), fail_on = fail_on,
     }, Upstream)
@@ -137,7 +137,8 @@ end
 ---@param options moonloop.UpstreamOptions
 ---@return moonloop.Upstream
 function M.upstream(options)
-    return make(options, 2)
+    local made = make(options, 2) -- no tail call: errors count this frame
+    return made
 end
 
 local MAX_KEPT = 256
