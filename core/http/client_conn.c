@@ -7,7 +7,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
 #include "net/dial.h"
@@ -224,8 +224,8 @@ static void switch_protocols(struct client_conn *conn, struct str rest)
 {
     struct fetch *fetch = conn->fetch;
     struct stream *stream = conn->stream;
-    fetch->tunnel = pool_open_tunnel(fetch->pool, stream);
-    tunnel_feed(fetch->tunnel, rest);
+    fetch->duplex = pool_open_duplex(fetch->pool, stream);
+    duplex_feed(fetch->duplex, rest);
     conn->stream = NULL;
     detach(conn);
     client_conn_close(conn);

@@ -11,7 +11,7 @@
 #include "http/conn_parts.h"
 #include "http/request.h"
 #include "http/server_state.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -407,8 +407,8 @@ void conn_close(struct conn *conn)
         server_end_request(conn->server, conn->request, 0);
         handler->on_abandon(handler->data, conn->request);
     }
-    if (conn->tunnel != NULL)
-        tunnel_cut(conn->tunnel);
+    if (conn->duplex != NULL)
+        duplex_cut(conn->duplex);
     else
         stream_close(conn->stream);
 }

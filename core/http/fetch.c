@@ -5,7 +5,7 @@
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 #include "http/upload.h"
 #include "loop/loop.h"
 
@@ -47,7 +47,7 @@ void fetch_free(struct fetch *fetch)
     if (fetch == NULL)
         return;
     let_go(fetch);
-    tunnel_release(fetch->tunnel);
+    duplex_release(fetch->duplex);
     upload_free(fetch);
     message_deinit(&fetch->message);
     buf_deinit(&fetch->url_text);
@@ -179,11 +179,11 @@ const char *fetch_check_switch(const struct fetch *fetch, const char *base)
     return "the server switches to a protocol that was not offered";
 }
 
-struct tunnel *fetch_take_tunnel(struct fetch *fetch)
+struct duplex *fetch_take_duplex(struct fetch *fetch)
 {
-    struct tunnel *tunnel = fetch->tunnel;
-    fetch->tunnel = NULL;
-    return tunnel;
+    struct duplex *duplex = fetch->duplex;
+    fetch->duplex = NULL;
+    return duplex;
 }
 
 static void add_framing(struct fetch *fetch)

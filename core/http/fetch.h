@@ -18,7 +18,7 @@
 struct coded_body;
 struct fetch;
 struct pool;
-struct tunnel;
+struct duplex;
 struct upload;
 
 enum {
@@ -102,7 +102,7 @@ struct fetch {
     bool wants_close; /* the request says Connection: close */
     bool is_retried;
     struct slice upgrade;  /* of `head`: the protocol that the request offers; len 0: none */
-    struct tunnel *tunnel; /* answered 101: it is to be taken out or goes with the fetch */
+    struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
     bool wants_interim; /* on_change is called for interim answers as well */
     bool is_raw;        /* the body is wanted as it comes */
     bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
@@ -134,7 +134,7 @@ void fetch_free(struct fetch *fetch);
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
 bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
-/* Offers to leave HTTP for this protocol: a 101 ends the fetch, and `tunnel` is there. */
+/* Offers to leave HTTP for this protocol: a 101 ends the fetch, and `duplex` is there. */
 bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason);
 /* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
  * may have failed already. */
@@ -153,7 +153,7 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
 /* The connection of a 101, once; the caller's to release. NULL: there is none. */
-struct tunnel *fetch_take_tunnel(struct fetch *fetch);
+struct duplex *fetch_take_duplex(struct fetch *fetch);
 /* Whether the server may send more of the body. */
 bool fetch_has_room(const struct fetch *fetch);
 /* For coded_body.c: the next turn of the loop has come. */

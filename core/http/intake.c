@@ -9,7 +9,7 @@
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 #include "loop/loop.h"
 #include "net/stream.h"
 
@@ -296,8 +296,8 @@ void conn_consume(struct conn *conn, char *bytes, size_t len)
             conn_flush(conn, (struct str){0});
         }
     }
-    if (conn->tunnel != NULL)
-        tunnel_feed(conn->tunnel, (struct str){bytes, len});
+    if (conn->duplex != NULL)
+        duplex_feed(conn->duplex, (struct str){bytes, len});
     else if (!conn->is_closing && !conn->is_lost && !conn->is_lingering)
         conn_keep_rest(conn, bytes, len);
     conn_settle(conn);

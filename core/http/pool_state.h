@@ -15,7 +15,7 @@ struct dial;
 struct resolver;
 struct stream;
 struct tls_context;
-struct tunnel;
+struct duplex;
 
 struct pool {
     struct loop *loop;
@@ -24,7 +24,7 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
-    struct link tunnels; /* struct pool_tunnel: connections that left HTTP */
+    struct link duplexes; /* struct pool_duplex: connections that left HTTP */
     uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
@@ -87,7 +87,7 @@ void pool_conn_free(struct client_conn *conn);
 bool pool_conn_set_life(struct client_conn *conn, struct keep_alive hints);
 void pool_conn_gone(struct origin *origin);
 /* Its stream leaves the pool: answered 101. */
-struct tunnel *pool_open_tunnel(struct pool *pool, struct stream *stream);
-void pool_cut_tunnels(struct pool *pool);
+struct duplex *pool_open_duplex(struct pool *pool, struct stream *stream);
+void pool_cut_duplexes(struct pool *pool);
 void pool_submit_again(struct pool *pool, struct fetch *fetch);
 struct tls_context *pool_tls(struct pool *pool);

@@ -234,7 +234,7 @@ int request_write(struct request *request, struct str bytes)
     struct conn *conn = request->conn;
     struct buf *out = conn_out(conn);
     ENSURE(request->is_answer_begun);
-    if (conn->is_lost || conn->tunnel != NULL)
+    if (conn->is_lost || conn->duplex != NULL)
         return -EPIPE;
     if (bytes.len == 0 || request->is_answer_silent) /* an empty chunk would end the body */
         return 0;
@@ -269,7 +269,7 @@ bool request_must_wait(const struct request *request)
 void request_end(struct request *request)
 {
     struct conn *conn = request->conn;
-    if (conn->tunnel != NULL) {
+    if (conn->duplex != NULL) {
         upgrade_end(request);
         return;
     }

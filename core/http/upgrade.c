@@ -5,7 +5,7 @@
 #include "http/field.h"
 #include "http/request.h"
 #include "http/server_state.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 
 static void on_lost(void *host)
 {
@@ -17,7 +17,7 @@ static void on_closed(void *host)
     conn_closed(host);
 }
 
-static const struct tunnel_host host = {.on_lost = on_lost, .on_closed = on_closed};
+static const struct duplex_host host = {.on_lost = on_lost, .on_closed = on_closed};
 
 static bool is_offered(const struct request *request, struct str protocol)
 {
@@ -44,7 +44,7 @@ const char *upgrade_refusal(const struct request *request, struct str protocol)
     return NULL;
 }
 
-struct tunnel *upgrade_take(struct request *request, struct str protocol, struct str fields)
+struct duplex *upgrade_take(struct request *request, struct str protocol, struct str fields)
 {
     struct conn *conn = request->conn;
     struct http_server *server = conn->server;
@@ -63,26 +63,26 @@ struct tunnel *upgrade_take(struct request *request, struct str protocol, struct
     buf_add_text(out, "\r\n");
     conn_send(conn, (struct str){0});
     conn_wait_for(conn, CONN_WAITS_NOT);
-    conn->tunnel = tunnel_open(server->loop, conn->stream, server->body_deadlines, &host, conn);
-    tunnel_hold(conn->tunnel, true);
-    tunnel_feed(conn->tunnel, buf_str(&conn->pending));
+    conn->duplex = duplex_open(server->loop, conn->stream, server->body_deadlines, &host, conn);
+    duplex_hold(conn->duplex, true);
+    duplex_feed(conn->duplex, buf_str(&conn->pending));
     buf_deinit(&conn->pending);
-    return conn->tunnel;
+    return conn->duplex;
 }
 
 bool upgrade_is_taken(const struct request *request)
 {
-    return request->conn->tunnel != NULL;
+    return request->conn->duplex != NULL;
 }
 
 void upgrade_end(struct request *request)
 {
     struct conn *conn = request->conn;
-    struct tunnel *tunnel = conn->tunnel;
-    request->answer_bytes = tunnel_sent_bytes(tunnel);
+    struct duplex *duplex = conn->duplex;
+    request->answer_bytes = duplex_sent_bytes(duplex);
     server_end_request(conn->server, request, request->status);
     conn->is_with_handler = false;
     conn->is_lingering = true;
     conn_release_request(conn);
-    tunnel_hold(tunnel, false);
+    duplex_hold(duplex, false);
 }

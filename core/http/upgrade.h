@@ -11,13 +11,13 @@
 #include <stdbool.h>
 
 struct request;
-struct tunnel;
+struct duplex;
 
 /* NULL when the client has asked for this protocol and its request is complete, else why not. */
 const char *upgrade_refusal(const struct request *request, struct str protocol);
 /* Answers 101 with these header lines more, each "Name: value\r\n", already checked. Only after
- * upgrade_refusal. The tunnel is the caller's, to be released. */
-struct tunnel *upgrade_take(struct request *request, struct str protocol, struct str fields);
+ * upgrade_refusal. The duplex is the caller's, to be released. */
+struct duplex *upgrade_take(struct request *request, struct str protocol, struct str fields);
 bool upgrade_is_taken(const struct request *request);
 /* For request.c: the handler is through with it. */
 void upgrade_end(struct request *request);

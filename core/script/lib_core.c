@@ -15,7 +15,7 @@
 #include "script/lib_shared.h"
 #include "script/lib_testing.h"
 #include "script/lib_topic.h"
-#include "script/lib_tunnel.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -39,6 +39,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
     vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
-    vm_preload(vm, "moonloop.core.tunnel", luaopen_moonloop_core_tunnel);
+    vm_preload(vm, "moonloop.core.duplex", luaopen_moonloop_core_duplex);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

@@ -10,7 +10,7 @@
 #include "http/pool.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
-#include "script/lib_tunnel.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 
 #include <math.h>
@@ -201,7 +201,7 @@ static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
     if (handle->op != NULL || handle->fetch == NULL ||
-        (fetch_is_over(handle->fetch) && handle->fetch->tunnel == NULL))
+        (fetch_is_over(handle->fetch) && handle->fetch->duplex == NULL))
         return;
     give_up(handle);
 }
@@ -398,12 +398,12 @@ static int l_limit(lua_State *L)
 static int l_connection(lua_State *L)
 {
     struct fetch *fetch = check_handle(L)->fetch;
-    struct tunnel *tunnel = fetch_take_tunnel(fetch);
-    if (tunnel == NULL)
+    struct duplex *duplex = fetch_take_duplex(fetch);
+    if (duplex == NULL)
         return 0;
     lua_getfenv(L, 1);
     lua_rawgeti(L, -1, HTTP_POOL_PLACE);
-    tunnel_push(L, tunnel, scope_of(VM_UPVALUE(L)), pool_is_local(fetch->pool), lua_gettop(L));
+    duplex_push(L, duplex, scope_of(VM_UPVALUE(L)), pool_is_local(fetch->pool), lua_gettop(L));
     return 1;
 }
 

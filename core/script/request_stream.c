@@ -9,7 +9,7 @@
 #include "script/exchange.h"
 #include "script/exchange_parts.h"
 #include "script/generation_state.h"
-#include "script/lib_tunnel.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 
 #include <errno.h>
@@ -141,8 +141,8 @@ static int l_upgrade(lua_State *L)
     }
     struct answer answer = read_fields(L, exchange, 3);
     deadline_stop(&exchange->deadline); /* that of the answer, which this is */
-    struct tunnel *tunnel = upgrade_take(exchange->request, protocol, answer.fields);
-    tunnel_push(L, tunnel, &exchange->task->root, true, 0);
+    struct duplex *duplex = upgrade_take(exchange->request, protocol, answer.fields);
+    duplex_push(L, duplex, &exchange->task->root, true, 0);
     return 1;
 }
 

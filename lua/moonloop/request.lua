@@ -245,14 +245,14 @@ function methods:upgrade(protocol, headers)
         self:body() -- RFC 9110, 7.8: the request comes whole first
     end
     self.remote_addr = self.remote_addr -- asked for while there is a peer
-    local tunnel, why = core.upgrade(self[1], protocol, headers)
-    if not tunnel then
+    local duplex, why = core.upgrade(self[1], protocol, headers)
+    if not duplex then
         error(errors.new("abort", "req:upgrade: " .. why, {
             status = 426, body = ("this needs an upgrade to %s: %s\n"):format(protocol, why),
             headers = { Upgrade = protocol },
         }), 0)
     end
-    return require("moonloop.http.connection").new(tunnel, protocol)
+    return require("moonloop.http.connection").new(duplex, protocol)
 end
 
 ---Runs `fn(...)` when the answer has left: as a task of its own, which neither the end of the request nor its timeout

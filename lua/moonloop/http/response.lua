@@ -97,8 +97,8 @@ function Response.__index(self, key)
         end
         return timing
     elseif key == "connection" then
-        local tunnel = rawget(self, "status") == 101 and core.connection(rawget(self, "handle"))
-        local made = tunnel and require("moonloop.http.connection").new(tunnel, rawget(self, "wanted").upgrade)
+        local duplex = rawget(self, "status") == 101 and core.connection(rawget(self, "handle"))
+        local made = duplex and require("moonloop.http.connection").new(duplex, rawget(self, "wanted").upgrade)
         rawset(self, key, made or nil)
         return made or nil
     end

@@ -116,7 +116,7 @@ function core.limit(fetch, seconds) end
 
 ---The connection of a 101, at the first call; else nil.
 ---@param fetch userdata
----@return userdata? tunnel for moonloop.core.tunnel
+---@return userdata? duplex for moonloop.core.duplex
 function core.connection(fetch) end
 
 ---Gives an answer up; its connection is closed unless the answer was whole.

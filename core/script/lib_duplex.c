@@ -1,20 +1,20 @@
 /*
- * moonloop.core.tunnel. One task may read while another writes. Functions that wait return
+ * moonloop.core.duplex. One task may read while another writes. Functions that wait return
  * `true, ...` or `false, error`; a wait that is cut short takes nothing with it.
  */
-#include "script/lib_tunnel.h"
+#include "script/lib_duplex.h"
 
 #include "base/mem.h"
-#include "http/tunnel.h"
+#include "http/duplex.h"
 #include "script/task.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
 
-static const char tunnel_meta[] = "moonloop.core.tunnel";
+static const char duplex_meta[] = "moonloop.core.duplex";
 
 struct handle {
-    struct tunnel *tunnel;  /* NULL: closed on our side */
+    struct duplex *duplex;  /* NULL: closed on our side */
     struct wait_op *reader; /* who waits for bytes */
     struct wait_op *writer; /* who waits for the peer to take some */
     struct scope_holding holding;
@@ -44,27 +44,27 @@ static int push_failure(lua_State *L, const char *why)
     return 2;
 }
 
-static bool can_read(const struct tunnel *tunnel)
+static bool can_read(const struct duplex *duplex)
 {
-    return tunnel_bytes(tunnel).len != 0 || tunnel_state(tunnel) != TUNNEL_OPEN;
+    return duplex_bytes(duplex).len != 0 || duplex_state(duplex) != DUPLEX_OPEN;
 }
 
-static int push_read(lua_State *L, struct tunnel *tunnel)
+static int push_read(lua_State *L, struct duplex *duplex)
 {
-    struct str bytes = tunnel_bytes(tunnel);
-    if (bytes.len == 0 && tunnel_state(tunnel) == TUNNEL_LOST)
+    struct str bytes = duplex_bytes(duplex);
+    if (bytes.len == 0 && duplex_state(duplex) == DUPLEX_LOST)
         return push_failure(L, "the connection was reset by its other side, or cut");
     lua_pushboolean(L, true);
     if (bytes.len == 0)
         return 1;
     lua_pushlstring(L, bytes.ptr, bytes.len);
-    tunnel_take(tunnel, bytes.len);
+    duplex_take(duplex, bytes.len);
     return 2;
 }
 
-static int push_written(lua_State *L, const struct tunnel *tunnel)
+static int push_written(lua_State *L, const struct duplex *duplex)
 {
-    if (tunnel_state(tunnel) == TUNNEL_LOST)
+    if (duplex_state(duplex) == DUPLEX_LOST)
         return push_failure(L, "the other side of the connection has gone");
     lua_pushboolean(L, true);
     return 1;
@@ -79,13 +79,13 @@ static void on_change(void *owner)
         return;
     lua_State *L = any->op.task->vm->L;
     lua_rawgeti(L, LUA_REGISTRYINDEX, any->handle_ref); /* stays until we are through */
-    if (handle->writer != NULL && !tunnel_must_wait(handle->tunnel)) {
+    if (handle->writer != NULL && !duplex_must_wait(handle->duplex)) {
         struct op *op = &handle->writer->op;
-        op_complete(op, push_written(op_state(op), handle->tunnel));
+        op_complete(op, push_written(op_state(op), handle->duplex));
     }
-    if (handle->reader != NULL && can_read(handle->tunnel)) {
+    if (handle->reader != NULL && can_read(handle->duplex)) {
         struct op *op = &handle->reader->op;
-        op_complete(op, push_read(op_state(op), handle->tunnel));
+        op_complete(op, push_read(op_state(op), handle->duplex));
     }
     lua_pop(L, 1);
 }
@@ -107,10 +107,10 @@ static int wait_at(lua_State *L, struct handle *handle, struct wait_op **place)
 static void let_go(struct handle *handle)
 {
     static const char why[] = "the connection was closed on this side";
-    struct tunnel *tunnel = handle->tunnel;
-    handle->tunnel = NULL;
+    struct duplex *duplex = handle->duplex;
+    handle->duplex = NULL;
     link_remove(&handle->holding.link);
-    tunnel_release(tunnel);
+    duplex_release(duplex);
     struct wait_op *reader = handle->reader, *writer = handle->writer;
     if (writer != NULL)
         op_fail(&writer->op, "closed", why);
@@ -120,7 +120,7 @@ static void let_go(struct handle *handle)
 
 static int on_gc(lua_State *L)
 {
-    let_go(luaL_checkudata(L, 1, tunnel_meta));
+    let_go(luaL_checkudata(L, 1, duplex_meta));
     return 0;
 }
 
@@ -129,19 +129,19 @@ static void on_scope_end(struct scope_holding *holding)
     let_go(LIST_ENTRY(holding, struct handle, holding));
 }
 
-void tunnel_push(lua_State *L, struct tunnel *tunnel, struct scope *scope, bool is_local, int kept)
+void duplex_push(lua_State *L, struct duplex *duplex, struct scope *scope, bool is_local, int kept)
 {
     struct handle *handle = lua_newuserdata(L, sizeof(*handle));
     *handle = (struct handle){
-        .tunnel = tunnel,
+        .duplex = duplex,
         .holding = {.on_scope_end = on_scope_end},
         .kind = is_local ? WAIT_LOCAL : WAIT_REAL,
     };
     link_init(&handle->holding.link);
-    tunnel_own(tunnel, on_change, handle);
+    duplex_own(duplex, on_change, handle);
     if (scope != NULL)
         scope_hold(scope, &handle->holding);
-    if (luaL_newmetatable(L, tunnel_meta) != 0) {
+    if (luaL_newmetatable(L, duplex_meta) != 0) {
         lua_pushcfunction(L, on_gc);
         lua_setfield(L, -2, "__gc");
     }
@@ -156,8 +156,8 @@ void tunnel_push(lua_State *L, struct tunnel *tunnel, struct scope *scope, bool 
 
 static struct handle *check_open(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, tunnel_meta);
-    if (handle->tunnel == NULL) {
+    struct handle *handle = luaL_checkudata(L, 1, duplex_meta);
+    if (handle->duplex == NULL) {
         vm_push_error(L, "closed", "the connection was closed on this side");
         lua_error(L);
     }
@@ -172,20 +172,20 @@ static int raise_busy(lua_State *L, const char *does)
 
 /* ---- bytes ---- */
 
-/* read(tunnel): waits; true and what has come, true alone at the end; or false, error */
+/* read(duplex): waits; true and what has come, true alone at the end; or false, error */
 static int l_read(lua_State *L)
 {
     struct handle *handle = check_open(L);
     task_check(L);
     if (handle->reader != NULL)
         return raise_busy(L, "reads from");
-    if (can_read(handle->tunnel))
-        return push_read(L, handle->tunnel);
+    if (can_read(handle->duplex))
+        return push_read(L, handle->duplex);
     lua_settop(L, 1);
     return wait_at(L, handle, &handle->reader);
 }
 
-/* write(tunnel, bytes): waits while the peer is slow; true; or false, error */
+/* write(duplex, bytes): waits while the peer is slow; true; or false, error */
 static int l_write(lua_State *L)
 {
     struct handle *handle = check_open(L);
@@ -194,38 +194,38 @@ static int l_write(lua_State *L)
     bytes.ptr = luaL_checklstring(L, 2, &bytes.len);
     if (handle->writer != NULL)
         return raise_busy(L, "writes to");
-    if (tunnel_write(handle->tunnel, bytes) != 0)
+    if (duplex_write(handle->duplex, bytes) != 0)
         return push_failure(
             L, "nothing can be sent any more: the other side has gone, or this one has ended");
-    if (!tunnel_must_wait(handle->tunnel))
-        return push_written(L, handle->tunnel);
+    if (!duplex_must_wait(handle->duplex))
+        return push_written(L, handle->duplex);
     lua_settop(L, 1);
     return wait_at(L, handle, &handle->writer);
 }
 
-/* finish(tunnel): nothing more is sent; the other side may go on */
+/* finish(duplex): nothing more is sent; the other side may go on */
 static int l_finish(lua_State *L)
 {
-    tunnel_end(check_open(L)->tunnel);
+    duplex_end(check_open(L)->duplex);
     return 0;
 }
 
-/* close(tunnel): also twice */
+/* close(duplex): also twice */
 static int l_close(lua_State *L)
 {
     return on_gc(L);
 }
 
-/* state(tunnel): "open", "ended" by the other side, "lost" or "closed" on ours */
+/* state(duplex): "open", "ended" by the other side, "lost" or "closed" on ours */
 static int l_state(lua_State *L)
 {
     static const char *const names[] = {"open", "ended", "lost"};
-    struct handle *handle = luaL_checkudata(L, 1, tunnel_meta);
-    lua_pushstring(L, handle->tunnel != NULL ? names[tunnel_state(handle->tunnel)] : "closed");
+    struct handle *handle = luaL_checkudata(L, 1, duplex_meta);
+    lua_pushstring(L, handle->duplex != NULL ? names[duplex_state(handle->duplex)] : "closed");
     return 1;
 }
 
-int luaopen_moonloop_core_tunnel(lua_State *L)
+int luaopen_moonloop_core_duplex(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"read", l_read},     {"write", l_write},
                                          {"finish", l_finish}, {"close", l_close},

@@ -1,31 +1,31 @@
----@meta moonloop.core.tunnel
+---@meta moonloop.core.duplex
 --- Connections after a 101, in C, for lua/moonloop/http/connection.lua alone. Functions that wait return `true, ...`
 --- or `false, error`, and raise `closed` for one that was closed on this side.
 
 local core = {}
 
 ---Waits for bytes; nil at the end. Raises `misuse` while another task reads.
----@param tunnel userdata
+---@param duplex userdata
 ---@return boolean ok
 ---@return string|table|nil bytes
-function core.read(tunnel) end
+function core.read(duplex) end
 
 ---Sends and waits while the peer is slow. Raises `misuse` while another task writes.
----@param tunnel userdata
+---@param duplex userdata
 ---@param bytes string
 ---@return boolean ok
 ---@return table? error
-function core.write(tunnel, bytes) end
+function core.write(duplex, bytes) end
 
 ---Nothing more is sent.
----@param tunnel userdata
-function core.finish(tunnel) end
+---@param duplex userdata
+function core.finish(duplex) end
 
----@param tunnel userdata
-function core.close(tunnel) end
+---@param duplex userdata
+function core.close(duplex) end
 
----@param tunnel userdata
+---@param duplex userdata
 ---@return "open"|"ended"|"lost"|"closed"
-function core.state(tunnel) end
+function core.state(duplex) end
 
 return core
