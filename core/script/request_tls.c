@@ -44,6 +44,8 @@ static void set_client_part(void *data, const char *what, struct str value)
 static int l_client_certificate(lua_State *L)
 {
     const struct stream *stream = exchange_check(L, 1)->request->conn->stream;
+    if (!stream_has_tls(stream))
+        return 0;
     lua_newtable(L);
     lua_newtable(L);
     if (!stream_describe_client(stream, set_client_part, L))

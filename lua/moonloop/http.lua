@@ -9,6 +9,7 @@ local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
@@ -38,9 +39,16 @@ local misuse = options_of.misuse
 ---@field bearer? string a token
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
 ---@field upgrade? string a protocol, such as "websocket": when the server switches to it (101), the answer has a
 ---  `connection`
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
+---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -62,6 +70,7 @@ local misuse = options_of.misuse
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -93,11 +102,16 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
-    if wanted.source or wanted.expect then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    local observer = client.options.observer
+    if observer then
+        observer.sending(wanted, proxy)
+    end
+    if wanted.source or wanted.expect or wanted.decoding then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
-            tell ~= nil)
+            tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -110,7 +124,11 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    return response.new(handle, wanted, status, body)
+    local res = response.new(handle, wanted, status, body)
+    if observer then
+        observer.answered(res)
+    end
+    return res
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -136,6 +154,7 @@ end
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -146,10 +165,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
+        wanted, before = following, now() - begun
         res = send(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
@@ -158,6 +177,7 @@ end
 ---@param deadline? number on the clock of moonloop.now
 ---@return moonloop.http.Response
 function Client:exchange(wanted, deadline)
+    wanted.proxies = self.options.proxies
     return exchange(self, wanted, deadline)
 end
 
@@ -235,6 +255,12 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
+---@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+function Client:observe(observer)
+    self.options.observer = observer
+end
+
 ---@class moonloop.http.Stats
 ---@field connections integer open, or being opened
 ---@field idle integer of those
@@ -255,7 +281,7 @@ local CLIENT_OPTIONS = {
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
-    nameservers = "table",
+    nameservers = "table", proxy = { string = true, boolean = true },
 }
 
 handles.finish(Client, "client", function(self)
@@ -270,11 +296,11 @@ local function nameservers_of(options)
     end
     for _, server in ipairs(list) do
         if type(server) ~= "string" then
-            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+            misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
         end
     end
     if #list == 0 then
-        request.misuse("http.client: option nameservers: the list is empty")
+        misuse("http.client: option nameservers: the list is empty")
     end
     return table.concat(list, ",")
 end
@@ -302,11 +328,12 @@ function M.client(options)
         timeout = options.timeout == nil and 30 or options.timeout,
         credentials = auth.of(options), redirects = request.redirects(options.redirects),
         jar = request.jar(options.cookies), retries = retry.policy(options.retries),
+        proxies = proxies.of_option(options.proxy, proxies.environment()),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
-    if not pool and reason:find("^nameservers") then
-        request.misuse("http.client: option %s", reason)
+    if not pool and (reason:find("^nameservers") or reason:find("^MOONLOOP_")) then
+        misuse("http.client: %s%s", reason:find("^n") and "option " or "", reason)
     elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end

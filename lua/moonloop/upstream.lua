@@ -107,11 +107,17 @@ end
 
 local shared_client
 
+---What stands in the environment is for those who go out, not for those who come in.
 local function client_of(options)
+    local http = require("moonloop.http")
     if options.client then
-        return require("moonloop.http").client(options.client)
+        local own = { proxy = false }
+        for name, value in pairs(options.client) do
+            own[name] = value
+        end
+        return http.client(own)
     end
-    shared_client = shared_client or require("moonloop.http").client({ connections = SHARED_CONNECTIONS })
+    shared_client = shared_client or http.client({ connections = SHARED_CONNECTIONS, proxy = false })
     return shared_client
 end
 

@@ -6,6 +6,7 @@ local bodies = require("moonloop.http.body")
 local cookies = require("moonloop.http.cookies")
 local form = require("moonloop.http.form")
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local retry = require("moonloop.http.retry")
 
 local misuse = options_of.misuse
@@ -20,9 +21,13 @@ local M = {}
 ---@field source? moonloop.http.Source in place of the body
 ---@field expect? number seconds that the body waits for the server to ask for it
 ---@field max_body integer
+---@field decoding? { is_wanted: boolean, max_ratio: number } when it is not as it is by default
+---@field on_progress? fun(done: integer, total?: integer)
+---@field proxies? moonloop.http.Proxies
 ---@field redirects integer
 ---@field jar? moonloop.http.Jar
 ---@field retries? moonloop.http.RetryPolicy
+---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 ---@field upgrade? string
 
@@ -33,9 +38,12 @@ local OPTIONS = {
     body = { string = true, ["function"] = true, table = true },
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
-    max_body = "number", on_informational = "function", upgrade = "string",
+    max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
+    on_progress = "function", on_upload = "function", upgrade = "string", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
+local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
+local CODINGS = "gzip, deflate, br, zstd" -- core/http/decoder.c
 
 local function full_url(options, base_url)
     local url = options.url
@@ -79,8 +87,22 @@ local function add_fields(fields, headers, seen)
     end
 end
 
+---nginx's way to write a Unix socket, http://unix:/run/app.sock:/path, as the one that a URL can have.
+local function from_nginx(url)
+    local socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):([/?#].*)$")
+    if not socket then
+        socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):()$"), ""
+    end
+    return socket and "http+unix://" .. core.encode(socket):gsub("+", "%%20") .. rest
+end
+
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
+    local rewritten = not parts and from_nginx(url)
+    if rewritten then
+        url = rewritten
+        parts, reason = core.parse(url)
+    end
     if not parts then
         misuse("http: %s: %s", url, reason)
     end
@@ -147,7 +169,23 @@ local function fields_of(options, client, url, url_auth, content_type)
     elseif options.upgrade then
         add_fields(fields, { Upgrade = options.upgrade }, seen)
     end
+    -- A part of what is coded cannot be decoded, and the length that HEAD asks for is that of the body as it is.
+    local is_as_it_is = seen.range or options.decode == false or (options.method or "GET"):upper() == "HEAD"
+    if not (seen["accept-encoding"] or is_as_it_is) then
+        fields[#fields + 1], fields[#fields + 2] = "Accept-Encoding", CODINGS
+    end
     return fields
+end
+
+---What is to be done with the codings of the answer; nil: as by default.
+local function decoding_of(options)
+    local ratio = options.max_ratio
+    if ratio == true or ratio and not (ratio >= 1 and ratio <= 1e15) then
+        misuse("http: option max_ratio: expected a number from 1, or false for no limit")
+    elseif options.decode == false or ratio ~= nil then
+        return { is_wanted = options.decode ~= false, max_ratio = ratio or ratio == false and NO_MAX_RATIO or DEFAULT_MAX_RATIO }
+    end
+    return nil
 end
 
 ---@param options moonloop.http.Request
@@ -169,6 +207,8 @@ function M.new(options, client)
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
         upgrade = options.upgrade,
+        decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
+        proxies = proxies.of_option(options.proxy, client.proxies),
     }
 end
 
