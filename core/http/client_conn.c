@@ -4,10 +4,10 @@
  */
 #include "base/mem.h"
 #include "http/answer_head.h"
+#include "http/duplex.h"
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
-#include "http/duplex.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
 #include "net/dial.h"

@@ -9,9 +9,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/conn_parts.h"
+#include "http/duplex.h"
 #include "http/request.h"
 #include "http/server_state.h"
-#include "http/duplex.h"
 #include "net/stream.h"
 
 #include <errno.h>

@@ -5,11 +5,11 @@
  */
 #include "http/conn_parts.h"
 
+#include "http/duplex.h"
 #include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
-#include "http/duplex.h"
 #include "loop/loop.h"
 #include "net/stream.h"
 

@@ -3,8 +3,8 @@
  * what is left of them when it goes.
  */
 #include "base/mem.h"
-#include "http/pool_state.h"
 #include "http/duplex.h"
+#include "http/pool_state.h"
 
 #include <stdlib.h>
 

@@ -2,10 +2,10 @@
 
 #include "base/mem.h"
 #include "http/conn_parts.h"
+#include "http/duplex.h"
 #include "http/field.h"
 #include "http/request.h"
 #include "http/server_state.h"
-#include "http/duplex.h"
 
 static void on_lost(void *host)
 {

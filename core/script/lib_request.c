@@ -6,11 +6,11 @@
 #include "script/exchange.h"
 
 #include "base/mem.h"
+#include "http/conn.h"
 #include "http/forwarded.h"
 #include "http/method.h"
-#include "http/server.h"
 #include "http/query.h"
-#include "http/conn.h"
+#include "http/server.h"
 #include "net/stream.h"
 #include "script/exchange_parts.h"
 #include "script/generation_state.h"
