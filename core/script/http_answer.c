@@ -32,12 +32,13 @@ static bool is_undone(const struct fetch *fetch, struct str name)
                                  str_equal_nocase(name, (struct str){"content-length", 14}));
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case; without Content-Encoding and
- * Content-Length when the body is decoded */
+/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
+ * lower case; without Content-Encoding and Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
+    bool is_raw = lua_toboolean(L, 2);
     const char *head = fetch->answer_head.ptr;
     int count = 0;
     lua_createtable(L, (int)message->nheaders * 2, 0);
@@ -46,7 +47,10 @@ static int l_headers(lua_State *L)
         struct str name = {head + header->name.at, header->name.len};
         if (is_undone(fetch, name))
             continue;
-        push_lower(L, name);
+        if (is_raw)
+            lua_pushlstring(L, name.ptr, name.len);
+        else
+            push_lower(L, name);
         lua_rawseti(L, -2, ++count);
         lua_pushlstring(L, head + header->value.at, header->value.len);
         lua_rawseti(L, -2, ++count);
