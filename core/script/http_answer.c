@@ -32,12 +32,13 @@ static bool is_undone(const struct fetch *fetch, struct str name)
                                  str_equal_nocase(name, (struct str){"content-length", 14}));
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case; without Content-Encoding and
- * Content-Length when the body is decoded */
+/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
+ * lower case; without Content-Encoding and Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
+    bool is_raw = lua_toboolean(L, 2);
     const char *head = fetch->answer_head.ptr;
     int count = 0;
     lua_createtable(L, (int)message->nheaders * 2, 0);
@@ -46,7 +47,10 @@ static int l_headers(lua_State *L)
         struct str name = {head + header->name.at, header->name.len};
         if (is_undone(fetch, name))
             continue;
-        push_lower(L, name);
+        if (is_raw)
+            lua_pushlstring(L, name.ptr, name.len);
+        else
+            push_lower(L, name);
         lua_rawseti(L, -2, ++count);
         lua_pushlstring(L, head + header->value.at, header->value.len);
         lua_rawseti(L, -2, ++count);
@@ -132,19 +136,32 @@ static int l_progress(lua_State *L)
     return 2;
 }
 
-/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
+void http_push_timing(lua_State *L, const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    const struct {
+        const char *name;
+        uint64_t us;
+    } all[] = {{"dns", timing->dns},
+               {"connect", timing->connect},
+               {"tls", timing->tls},
+               {"first_byte", timing->first_byte},
+               {"total", timing->total}};
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i].us == 0)
+            continue;
+        lua_pushnumber(L, (lua_Number)all[i].us / 1e6);
+        lua_setfield(L, -2, all[i].name);
+    }
+}
+
+/* timing(fetch): { dns, connect, tls, first_byte, total }, in seconds; nil for what did not happen
+ */
 static int l_timing(lua_State *L)
 {
-    const struct fetch_timing *timing = &http_check_answer(L)->timing;
-    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
-                            timing->total};
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] != 0)
-            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
-        else
-            lua_pushnil(L);
-    }
-    return 5;
+    http_push_timing(L, http_check_answer(L));
+    return 1;
 }
 
 void http_add_answer_functions(lua_State *L)

@@ -40,6 +40,8 @@ local misuse = options_of.misuse
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
 ---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field upgrade? string a protocol, such as "websocket": when the server switches to it (101), the answer has a
+---  `connection`
 ---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
 ---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
 ---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
@@ -169,6 +171,15 @@ local function follow(client, wanted, deadline, res)
     end
     res.history, res.before = history, before
     return res
+end
+
+---For moonloop.proxy: one exchange as it is given, nothing added, nothing followed.
+---@param wanted moonloop.http.Wanted
+---@param deadline? number on the clock of moonloop.now
+---@return moonloop.http.Response
+function Client:exchange(wanted, deadline)
+    wanted.proxies = self.options.proxies
+    return exchange(self, wanted, deadline)
 end
 
 ---Sends a request and waits for the head of its answer.
