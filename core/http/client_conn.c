@@ -6,6 +6,7 @@
 #include "http/answer_head.h"
 #include "http/fetch.h"
 #include "http/method.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "loop/deadline.h"
 #include "net/dial.h"
@@ -129,7 +130,7 @@ static void begin_answer(struct client_conn *conn)
     struct fetch *fetch = conn->fetch;
     message_reset(&fetch->message);
     parser_begin(&conn->parser, &fetch->message);
-    if (fetch->method == METHOD_HEAD)
+    if (fetch->request->method == METHOD_HEAD)
         parser_expect_no_body(&conn->parser);
 }
 
@@ -162,7 +163,7 @@ static void finish(struct client_conn *conn, bool is_clean)
 {
     struct fetch *fetch = conn->fetch;
     bool is_reusable =
-        is_clean && fetch->message.keeps_alive && !fetch->wants_close && !conn->is_lost &&
+        is_clean && fetch->message.keeps_alive && !fetch->request->wants_close && !conn->is_lost &&
         !conn->is_doubtful && conn->body_sent == fetch->body.len &&
         stream_queued_bytes(conn->stream) == 0 &&
         pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
@@ -260,7 +261,7 @@ static bool is_end_good(const struct client_conn *conn, const char *end, size_t 
 {
     const struct message *message = &conn->fetch->message;
     bool has_chunks = message->is_chunked && message->status >= 200 && message->status != 204 &&
-                      message->status != 304 && conn->fetch->method != METHOD_HEAD;
+                      message->status != 304 && conn->fetch->request->method != METHOD_HEAD;
     return !has_chunks || (used >= 2 ? end[-2] : conn->last_byte) == '\r';
 }
 
@@ -322,7 +323,7 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
 static bool can_retry(const struct client_conn *conn)
 {
     return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
-           (conn->fetch->is_idempotent || !conn->has_sent);
+           (conn->fetch->request->is_idempotent || !conn->has_sent);
 }
 
 static void on_end(struct client_conn *conn, bool is_orderly)

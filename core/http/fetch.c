@@ -1,15 +1,22 @@
 #include "http/fetch.h"
 
 #include "base/mem.h"
-#include "http/field.h"
 #include "http/method.h"
-#include "http/pool.h"
+#include "http/outgoing.h"
+#include "http/pool_state.h"
 #include "loop/loop.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum {
+    SPARE_BYTES_MAX = 16 * 1024, /* of each buf that is kept for the next exchange */
+    COARSE_MIN_MS = 5000,
+    COARSE_MAX_MS = 120000,
+};
 
 uint64_t fetch_now_us(void)
 {
@@ -18,34 +25,42 @@ uint64_t fetch_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner)
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request,
+                        void (*on_change)(struct fetch *fetch), void *owner)
 {
-    struct fetch *fetch = MEM_NEW(struct fetch);
+    struct fetch *fetch = pool_take_spare(pool);
+    if (fetch == NULL) {
+        fetch = MEM_NEW(struct fetch);
+        fetch->message.max_headers = FETCH_HEADERS_MAX;
+    }
     fetch->pool = pool;
     fetch->loop = pool_loop(pool);
     fetch->on_change = on_change;
     fetch->owner = owner;
+    fetch->request = outgoing_ref(request);
     link_init(&fetch->link);
-    fetch->message.max_headers = FETCH_HEADERS_MAX;
+    deadline_init(&fetch->coarse_deadline);
     message_reset(&fetch->message);
     return fetch;
 }
 
-static void let_go(struct fetch *fetch)
+static void stop_deadline(struct fetch *fetch)
 {
     timer_stop(fetch->loop, &fetch->deadline);
+    deadline_stop(&fetch->coarse_deadline);
+}
+
+static void let_go(struct fetch *fetch)
+{
+    stop_deadline(fetch);
     if (fetch->carrier != NULL)
         fetch->carrier->cancel(fetch);
     fetch->carrier = NULL;
 }
 
-void fetch_free(struct fetch *fetch)
+void fetch_free_spare(struct fetch *fetch)
 {
-    if (fetch == NULL)
-        return;
-    let_go(fetch);
     message_deinit(&fetch->message);
-    buf_deinit(&fetch->url_text);
     buf_deinit(&fetch->head);
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
@@ -53,108 +68,43 @@ void fetch_free(struct fetch *fetch)
     free(fetch);
 }
 
+static void empty(struct buf *buf)
+{
+    if (buf->cap > SPARE_BYTES_MAX)
+        buf_deinit(buf);
+    buf->len = 0;
+}
+
+void fetch_free(struct fetch *fetch)
+{
+    if (fetch == NULL)
+        return;
+    struct pool *pool = fetch->pool;
+    let_go(fetch);
+    outgoing_unref(fetch->request);
+    memset(fetch, 0, offsetof(struct fetch, head));
+    empty(&fetch->head);
+    empty(&fetch->answer_head);
+    empty(&fetch->answer_body);
+    empty(&fetch->interim);
+    fetch->reason[0] = '\0';
+    if (pool != NULL)
+        pool_give_spare(pool, fetch);
+    else
+        fetch_free_spare(fetch);
+}
+
 /* ---- the request ---- */
 
-/* RFC 9110, 5.5: no control character but the tab, no white space around it. */
-static bool is_field_value(struct str text)
+static void write_head(struct fetch *fetch)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-static bool refuse(const char **reason, const char *text)
-{
-    *reason = text;
-    return false;
-}
-
-bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason)
-{
-    struct url_error error;
-    int number = method_of(method);
-    if (number < 0 || number == METHOD_CONNECT)
-        return refuse(reason, "this method cannot be sent");
-    buf_add_str(&fetch->url_text, url);
-    if (url_parse(buf_str(&fetch->url_text), &fetch->url, &error) != 0)
-        return refuse(reason, error.reason);
-    fetch->method = (uint8_t)number;
-    fetch->is_idempotent = number == METHOD_GET || number == METHOD_HEAD || number == METHOD_PUT ||
-                           number == METHOD_DELETE || number == METHOD_OPTIONS ||
-                           number == METHOD_TRACE;
-    buf_add_str(&fetch->head, method);
-    buf_add_char(&fetch->head, ' ');
-    url_add_target(&fetch->head, &fetch->url);
-    buf_add_text(&fetch->head, " HTTP/1.1\r\n");
-    return true;
-}
-
-static bool is_name(struct str name, const char *expected)
-{
-    return str_equal_nocase(name, str_of(expected));
-}
-
-/* Whether a list of tokens (Connection) holds "close". */
-static bool holds_close(struct str list)
-{
-    static const char word[] = "close";
-    for (size_t i = 0; i + 5 <= list.len; i++)
-        if (str_equal_nocase((struct str){list.ptr + i, 5}, str_of(word)))
-            return true;
-    return false;
-}
-
-bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason)
-{
-    if (!field_is_name(name))
-        return refuse(reason, "the name of a header field holds a character that may not be there");
-    if (!is_field_value(value))
-        return refuse(reason, "the value of a header field holds a control character");
-    if (is_name(name, "content-length") || is_name(name, "transfer-encoding") ||
-        is_name(name, "trailer") || is_name(name, "upgrade"))
-        return refuse(reason, "this header field follows from the body and cannot be set");
-    if (is_name(name, "host")) {
-        if (fetch->has_host)
-            return refuse(reason, "there can be one Host field only");
-        if (!url_is_host(value))
-            return refuse(reason,
-                          "the Host field is no host name or address with an optional port");
-        fetch->has_host = true;
-    } else if (is_name(name, "user-agent")) {
-        fetch->has_user_agent = true;
-    } else if (is_name(name, "accept")) {
-        fetch->has_accept = true;
-    } else if (is_name(name, "connection")) {
-        fetch->wants_close = holds_close(value);
-    }
-    buf_add_str(&fetch->head, name);
-    buf_add_text(&fetch->head, ": ");
-    buf_add_str(&fetch->head, value);
-    buf_add_text(&fetch->head, "\r\n");
-    if (fetch->head.len > FETCH_HEAD_MAX)
-        return refuse(reason, "the header fields are too long");
-    return true;
-}
-
-static void finish_head(struct fetch *fetch)
-{
+    const struct outgoing *request = fetch->request;
     struct buf *head = &fetch->head;
     bool has_body = fetch->body.ptr != NULL;
-    if (!fetch->has_host) {
-        buf_add_text(head, "Host: ");
-        url_add_host(head, &fetch->url);
-        buf_add_text(head, "\r\n");
-    }
-    if (!fetch->has_user_agent)
-        buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
-    if (!fetch->has_accept)
-        buf_add_text(head, "Accept: */*\r\n");
+    buf_add_str(head, buf_str(&request->head));
     /* RFC 9110, 8.6: these methods are expected to have a body. */
-    if (has_body || fetch->method == METHOD_POST || fetch->method == METHOD_PUT ||
-        fetch->method == METHOD_PATCH) {
+    if (has_body || request->method == METHOD_POST || request->method == METHOD_PUT ||
+        request->method == METHOD_PATCH) {
         buf_add_text(head, "Content-Length: ");
         buf_add_u64(head, fetch->body.len);
         buf_add_text(head, "\r\n");
@@ -168,15 +118,31 @@ static void on_deadline(struct timer *timer)
     fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
 }
 
+static void on_coarse_deadline(struct deadline *deadline)
+{
+    struct fetch *fetch = LIST_ENTRY(deadline, struct fetch, coarse_deadline);
+    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+}
+
+/* Long ones that many share, such as the default, are no timers: there are few different ones, and
+ * they hardly ever strike. */
+static void start_deadline(struct fetch *fetch, uint64_t timeout_ms)
+{
+    if (timeout_ms % 1000 == 0 && timeout_ms >= COARSE_MIN_MS && timeout_ms <= COARSE_MAX_MS)
+        deadline_start(deadline_queue(fetch->loop, timeout_ms), &fetch->coarse_deadline,
+                       on_coarse_deadline);
+    else if (timeout_ms != 0)
+        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+}
+
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
 {
     fetch->body = body;
     fetch->timing.began = fetch_now_us();
-    finish_head(fetch);
-    loop_update_time(
-        fetch->loop); /* whoever calls may have computed for longer than the deadline */
-    if (timeout_ms != 0)
-        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+    write_head(fetch);
+    /* Whoever calls may have computed for longer than the deadline. */
+    loop_update_time(fetch->loop);
+    start_deadline(fetch, timeout_ms);
     pool_submit(fetch->pool, fetch);
 }
 
@@ -190,6 +156,13 @@ enum fetch_stage fetch_stage(const struct fetch *fetch)
 bool fetch_is_over(const struct fetch *fetch)
 {
     return fetch->stage == FETCH_DONE || fetch->stage == FETCH_FAILED;
+}
+
+bool fetch_is_all_in_head(const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    return fetch->stage == FETCH_DONE && fetch->interim.len == 0 &&
+           (timing->dns | timing->connect | timing->tls) == 0;
 }
 
 const char *fetch_stage_text(enum fetch_stage stage)
@@ -211,10 +184,9 @@ const char *fetch_stage_text(enum fetch_stage stage)
 
 static void settle(struct fetch *fetch, enum fetch_stage stage)
 {
-    timer_stop(fetch->loop, &fetch->deadline);
+    stop_deadline(fetch);
     fetch->stage = stage;
     fetch->body = (struct str){0};
-    buf_deinit(&fetch->head);
     fetch->timing.total = fetch_now_us() - fetch->timing.began;
 }
 
@@ -248,6 +220,7 @@ void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason)
 void fetch_orphan(struct fetch *fetch)
 {
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
+    fetch->pool = NULL;
 }
 
 void fetch_got_head(struct fetch *fetch, const char *base)

@@ -9,17 +9,18 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/parser.h"
-#include "http/url.h"
+#include "loop/deadline.h"
 #include "loop/timer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct fetch;
+struct outgoing;
 struct pool;
 
 enum {
-    FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
+    FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head */
     FETCH_HEADERS_MAX = 256,
     FETCH_AHEAD_MAX = 256 * 1024, /* body bytes read that nobody has taken; then the server waits */
 };
@@ -76,54 +77,53 @@ struct fetch {
     void *carrier_data;
     struct link link; /* in a queue */
     struct timer deadline;
-    struct timer queue_deadline;   /* while it waits for a connection */
-    enum fetch_stage stage;        /* PREPARING, DONE or FAILED; between them the carrier knows */
-    enum fetch_stage failed_stage; /* where it was when it failed */
+    struct deadline coarse_deadline; /* instead, for whole seconds */
+    struct timer queue_deadline;     /* while it waits for a connection */
+    enum fetch_stage stage;          /* PREPARING, DONE or FAILED; between them the carrier knows */
+    enum fetch_stage failed_stage;   /* where it was when it failed */
     enum fetch_error error;
-    char reason[192]; /* for people */
 
-    struct buf url_text;
-    struct url url;  /* slices of url_text */
-    struct buf head; /* of the request */
+    struct outgoing *request;
     struct str body; /* of the request; borrowed until it is done */
-    uint8_t method;  /* enum http_method */
-    bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
-    bool wants_close; /* the request says Connection: close */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
 
-    struct message message; /* the answer's; slices of answer_head */
-    struct buf answer_head;
-    struct buf answer_body; /* what came and was not taken */
-    /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
-    struct buf interim;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
     struct fetch_timing timing;
+
+    /* From here on memory is kept for the next exchange. */
+    struct buf head;        /* of the request, whole */
+    struct message message; /* the answer's; slices of answer_head */
+    struct buf answer_head;
+    struct buf answer_body; /* what came and was not taken */
+    /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
+    struct buf interim;
+    char reason[192]; /* of a failure, for people */
 };
 
 /* on_change: there is more of the answer, or its end, or the failure; called from the loop only,
  * never from within a function below. The fetch may be freed in it. */
-struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner);
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request,
+                        void (*on_change)(struct fetch *fetch), void *owner);
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
+/* Frees those that pool_take_spare gives. */
+void fetch_free_spare(struct fetch *fetch);
 
-/* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
- * fetch can only be freed. */
-bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
-bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
-/* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
- * may have failed already. */
+/* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline; one of whole seconds, from 5 to
+ * 120, strikes up to 250 ms late. Look at `stage` afterwards: it may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
 
 enum fetch_stage fetch_stage(const struct fetch *fetch);
 /* "while connecting", for messages. */
 const char *fetch_stage_text(enum fetch_stage stage);
 bool fetch_is_over(const struct fetch *fetch);
+/* Whether, now that it is done, there is nothing to tell of it but head, body and two times. */
+bool fetch_is_all_in_head(const struct fetch *fetch);
 /* Gathers all of the body. May fail it (FETCH_TOO_LARGE). */
 void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "http/answer_head.h"
 #include "http/fetch.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/query.h"
 #include "loop/loop.h"
@@ -14,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SPARE_FETCHES = 256 };
 
 struct tls_context *pool_tls(struct pool *pool)
 {
@@ -238,7 +241,7 @@ static void serve_queue(struct origin *origin)
 
 void pool_submit(struct pool *pool, struct fetch *fetch)
 {
-    struct origin *origin = find_origin(pool, &fetch->url);
+    struct origin *origin = find_origin(pool, &fetch->request->url);
     if (origin->nqueued == 0 && can_serve(origin)) {
         serve(origin, fetch);
     } else if (origin->nqueued >= pool->options.queue) {
@@ -247,6 +250,7 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
         fetch->error = FETCH_FULL;
         strcpy(fetch->reason, "too many requests to this origin wait already");
         timer_stop(fetch->loop, &fetch->deadline);
+        deadline_stop(&fetch->coarse_deadline);
     } else {
         enter_queue(origin, fetch);
     }
@@ -254,7 +258,7 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
 
 void pool_submit_again(struct pool *pool, struct fetch *fetch)
 {
-    struct origin *origin = find_origin(pool, &fetch->url);
+    struct origin *origin = find_origin(pool, &fetch->request->url);
     struct link *oldest = origin->idle.prev;
     if (origin->nconns < pool->options.connections || origin->nidle != 0) {
         client_conn_dial(origin, fetch); /* a new one: the other idle ones may be dead as well */
@@ -307,6 +311,30 @@ void pool_conn_gone(struct origin *origin)
     free_if_unused(origin);
 }
 
+/* ---- exchanges kept for the next one ---- */
+
+struct fetch *pool_take_spare(struct pool *pool)
+{
+    struct fetch *fetch = pool->spare_fetches;
+    if (fetch == NULL)
+        return NULL;
+    pool->spare_fetches = fetch->carrier_data;
+    pool->nspare_fetches--;
+    fetch->carrier_data = NULL;
+    return fetch;
+}
+
+void pool_give_spare(struct pool *pool, struct fetch *fetch)
+{
+    if (pool->nspare_fetches >= SPARE_FETCHES) {
+        fetch_free_spare(fetch);
+        return;
+    }
+    fetch->carrier_data = pool->spare_fetches;
+    pool->spare_fetches = fetch;
+    pool->nspare_fetches++;
+}
+
 /* ---- the end ---- */
 
 static void close_origin(struct origin *origin)
@@ -340,5 +368,7 @@ void pool_free(struct pool *pool)
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);
+    while (pool->nspare_fetches != 0)
+        fetch_free_spare(pool_take_spare(pool));
     free(pool);
 }

@@ -20,6 +20,8 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for a ca_file */
     struct deadline_queue *idle_deadlines;
     struct link origins;
+    struct fetch *spare_fetches; /* each is the next one's carrier_data */
+    uint32_t nspare_fetches;
     uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
@@ -72,6 +74,10 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch);
 void client_conn_carry(struct client_conn *conn, struct fetch *fetch);
 /* At once; it leaves its origin. */
 void client_conn_close(struct client_conn *conn);
+
+/* For fetch.c: an exchange that is over, zeroed but for the memory that it keeps; or NULL. */
+struct fetch *pool_take_spare(struct pool *pool);
+void pool_give_spare(struct pool *pool, struct fetch *fetch);
 
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */

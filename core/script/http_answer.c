@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <lauxlib.h>
+#include <string.h>
 
 /* interim(fetch): the interim answers that came, each as "103\n", lines "name: value\n", "\n" */
 static int l_interim(lua_State *L)
@@ -25,18 +26,53 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case */
+static void add_field(lua_State *L, int place, struct str name, struct str value)
+{
+    push_lower(L, name);
+    lua_rawseti(L, -2, place);
+    lua_pushlstring(L, value.ptr, value.len);
+    lua_rawseti(L, -2, place + 1);
+}
+
+/* The fields of a head that has been found good; it ends with the last of them. */
+static void push_fields_of(lua_State *L, const char *at, const char *end)
+{
+    int place = 1;
+    lua_newtable(L);
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        const char *name = ++at, *colon = memchr(at, ':', (size_t)(end - at));
+        if (colon == NULL)
+            return;
+        const char *value = colon + 1, *value_end = memchr(at, '\r', (size_t)(end - at));
+        if (value_end == NULL)
+            value_end = end;
+        while (value < value_end && (*value == ' ' || *value == '\t'))
+            value++;
+        while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
+            value_end--;
+        add_field(L, place, (struct str){name, (size_t)(colon - name)},
+                  (struct str){value, (size_t)(value_end - value)});
+        place += 2;
+    }
+}
+
+/* headers(fetch or head): { name, value, ... } in order, names in lower case */
 static int l_headers(lua_State *L)
 {
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *head = lua_tolstring(L, 1, &len);
+        push_fields_of(L, head, head + len);
+        return 1;
+    }
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
+    const char *head = fetch->answer_head.ptr;
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
-        const struct header_slice *header = &message->headers[i];
-        push_lower(L, (struct str){fetch->answer_head.ptr + header->name.at, header->name.len});
-        lua_rawseti(L, -2, (int)i * 2 + 1);
-        lua_pushlstring(L, fetch->answer_head.ptr + header->value.at, header->value.len);
-        lua_rawseti(L, -2, (int)i * 2 + 2);
+        struct slice name = message->headers[i].name, value = message->headers[i].value;
+        add_field(L, (int)i * 2 + 1, (struct str){head + name.at, name.len},
+                  (struct str){head + value.at, value.len});
     }
     return 1;
 }

@@ -41,11 +41,15 @@ local handles = require("moonloop.util.handle")
 
 local M = {}
 
+local DEFAULT_REDIRECTS = 5
+local PLAIN_MAX = 512 -- URLs of a client whose plain GET is kept ready
+
 local clients = setmetatable({}, { __mode = "k" })
 
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
+---@field private plain? table requests by URL; nil: they are not always the same
 ---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
@@ -55,45 +59,49 @@ function Client:__transfer()
     return "moonloop.http", "client", self.given
 end
 
-local function exchange(client, wanted, deadline)
-    local left = 0
-    if deadline then
-        left = deadline - now()
-        if left <= 0 then
-            response.fail("timeout", wanted, "the time is up", "after a redirect")
-        end
+local function raise_failure(ok, wanted, reason)
+    if ok == nil then
+        request.misuse("http: %s %s: %s", wanted.method, wanted.url, reason)
     end
-    local tell = wanted.on_informational
-    local ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields,
-        wanted.body, left, tell ~= nil)
+    error(reason, 0)
+end
+
+---Sends a request and waits for the head of its answer. `left`: seconds, 0 for no deadline.
+local function exchange(client, wanted, left)
+    local prepared, tell = wanted.prepared, wanted.on_informational
+    local ok, handle, status, body, head, first_byte, total
+    if prepared then
+        ok, handle, status, body, head, first_byte, total = core.send(client.pool, prepared, left)
+    else
+        ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
+            wanted.fields, wanted.body, left, tell ~= nil)
+    end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
             tell(interim.status, interim.headers)
         end
         ok, handle, status, body = core.head(handle)
     end
-    if ok == nil then
-        request.misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
-    elseif not ok then
-        error(handle, 0)
+    if not ok then
+        raise_failure(ok, wanted, handle)
     end
-    return response.new(handle, wanted, status, body)
+    return response.new(handle, wanted, status, body, head, first_byte, total)
 end
 
----Sends a request and waits for the head of its answer.
----@param options moonloop.http.Request
----@return moonloop.http.Response
-function Client:request(options)
-    local wanted = request.new(options, self.options)
-    local timeout = options.timeout
-    if timeout == nil then
-        timeout = self.options.timeout
+local function left_until(deadline, wanted)
+    local left = deadline and deadline - now() or 0
+    if deadline and left <= 0 then
+        response.fail("timeout", wanted, "the time is up", "after a redirect")
     end
-    local deadline = timeout and now() + timeout
-    local most, hops = options.redirects or 5, 0
+    return left
+end
+
+---Goes where the answer leads, at most `most` times.
+local function follow(client, wanted, res, timeout, most)
+    local deadline = timeout and now() - res.timing.first_byte + timeout
+    local hops = 0
     while true do
-        local res = exchange(self, wanted, deadline)
-        local following = most > 0 and request.redirected(wanted, res)
+        local following = request.redirected(wanted, res)
         if not following then
             return res
         end
@@ -103,7 +111,28 @@ function Client:request(options)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         wanted = following
+        res = exchange(client, wanted, left_until(deadline, wanted))
     end
+end
+
+local function send(client, wanted, timeout, most)
+    local res = exchange(client, wanted, timeout or 0)
+    local status = res.status
+    if status < 300 or status > 399 or most <= 0 then
+        return res
+    end
+    return follow(client, wanted, res, timeout, most)
+end
+
+---Sends a request and waits for the head of its answer.
+---@param options moonloop.http.Request
+---@return moonloop.http.Response
+function Client:request(options)
+    local timeout = options.timeout
+    if timeout == nil then
+        timeout = self.options.timeout
+    end
+    return send(self, request.new(options, self.options), timeout, options.redirects or DEFAULT_REDIRECTS)
 end
 
 local function with(method, url, options)
@@ -120,10 +149,32 @@ local function with(method, url, options)
     return all
 end
 
+---What a GET of this URL without options sends: made once and, when it is asked for again, prepared in C.
+local function plain_get(client, url)
+    local plain = client.plain
+    local wanted = plain[url]
+    if wanted then
+        wanted.prepared = wanted.prepared or core.request(wanted.method, wanted.url, wanted.fields)
+        return wanted
+    end
+    wanted = request.new({ url = url }, client.options)
+    if plain.count >= PLAIN_MAX then
+        plain = { count = 0 }
+        client.plain = plain
+    end
+    plain.count = plain.count + 1
+    plain[url] = wanted
+    return wanted
+end
+
 ---@param url string
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
+    if options == nil and self.plain then
+        local wanted = plain_get(self, url)
+        return (send(self, wanted, self.options.timeout, DEFAULT_REDIRECTS))
+    end
     return self:request(with("GET", url, options))
 end
 
@@ -210,6 +261,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
+    client.plain = not own.headers and { count = 0 } or nil
     clients[client] = true
     return client
 end
@@ -238,7 +290,15 @@ end
 
 local shared = M.client()
 
-for _, name in ipairs({ "get", "post", "put", "patch", "delete", "head" }) do
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function M.get(url, options)
+    local res = shared:get(url, options)
+    return res
+end
+
+for _, name in ipairs({ "post", "put", "patch", "delete", "head" }) do
     M[name] = function(url, options)
         return shared:request(with(name:upper(), url, options))
     end

@@ -41,8 +41,9 @@ local function add_field(headers, name, value)
     headers[name] = before and before .. ", " .. value or value
 end
 
-local function make_headers(handle)
-    local headers, fields = {}, core.headers(handle)
+---@param head userdata|string
+local function make_headers(head)
+    local headers, fields = {}, core.headers(head)
     for i = 1, #fields, 2 do
         add_field(headers, fields[i], fields[i + 1])
     end
@@ -77,19 +78,26 @@ function M.fail(code, wanted, reason, stage)
         { method = wanted.method, url = wanted.url, stage = stage }), 0)
 end
 
+local function make_timing(self)
+    if rawget(self, "head") then
+        return { first_byte = self.first_byte, total = self.total }
+    end
+    local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
+    return { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
+end
+
 function Response.__index(self, key)
     if key == "headers" then
-        local headers = make_headers(rawget(self, "handle"))
+        local headers = make_headers(rawget(self, "head") or rawget(self, "handle"))
         rawset(self, key, headers)
         return headers
     elseif key == "informational" then
-        local all = M.parse_interim(core.interim(rawget(self, "handle")))
+        local all = rawget(self, "head") and {} or M.parse_interim(core.interim(rawget(self, "handle")))
         rawset(self, key, all)
         return all
     elseif key == "timing" then
-        local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
-        local timing = { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
-        if total then
+        local timing = make_timing(self)
+        if timing.total then
             rawset(self, key, timing)
         end
         return timing
@@ -97,15 +105,18 @@ function Response.__index(self, key)
     return Response[key]
 end
 
----@param handle userdata
+---@param handle userdata? nil: all of it is here
 ---@param wanted moonloop.http.Wanted
 ---@param status integer
 ---@param whole? string the body, when all of it is here
+---@param head? string the head, when there is no handle
+---@param first_byte? number seconds, without a handle
+---@param total? number seconds, without a handle
 ---@return moonloop.http.Response
-function M.new(handle, wanted, status, whole)
+function M.new(handle, wanted, status, whole, head, first_byte, total)
     return setmetatable({
         handle = handle, status = status, ok = status >= 200 and status < 300, url = wanted.url, whole = whole,
-        wanted = wanted, max_body = wanted.max_body,
+        wanted = wanted, max_body = wanted.max_body, head = head, first_byte = first_byte, total = total,
     }, Response)
 end
 
@@ -113,7 +124,7 @@ end
 ---@param name string
 ---@return string[]
 function Response:header_all(name)
-    local values, fields = {}, core.headers(self.handle)
+    local values, fields = {}, core.headers(rawget(self, "head") or rawget(self, "handle"))
     for i = 1, #fields, 2 do
         if fields[i] == name:lower() then
             values[#values + 1] = fields[i + 1]

@@ -36,10 +36,34 @@ function core.origins(pool) end
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
 ---@return boolean? ok nil: it cannot be sent, and the next is why
----@return userdata|table|string fetch or error or reason
+---@return userdata|table|string|nil fetch or error or reason; nil: all that there is follows
 ---@return integer? status
 ---@return string? body when all of it is here
+---@return string? head for core.headers, when there is no fetch
+---@return number? first_byte seconds, when there is no fetch
+---@return number? total
 function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
+
+---What can be sent many times, without a body.
+---@param method string
+---@param url string
+---@param fields string[] name, value, name, value, ...
+---@return userdata? request
+---@return string? reason why it cannot be sent
+function core.request(method, url, fields) end
+
+---Sends what core.request has made, and waits as core.fetch does.
+---@param pool userdata
+---@param request userdata
+---@param timeout number seconds; 0: none
+---@return boolean ok
+---@return userdata|table|nil fetch or error
+---@return integer? status
+---@return string? body
+---@return string? head
+---@return number? first_byte
+---@return number? total
+function core.send(pool, request, timeout) end
 
 ---Waits as core.fetch does, after interim answers.
 ---@param fetch userdata
@@ -71,7 +95,7 @@ function core.body(fetch, most) end
 ---@param fetch userdata
 function core.close(fetch) end
 
----@param fetch userdata
+---@param fetch userdata|string or the head
 ---@return string[] fields name, value, ...; names in lower case
 function core.headers(fetch) end
 

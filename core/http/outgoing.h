@@ -1,0 +1,38 @@
+/*
+ * outgoing.h - a request of the client as far as it is the same each time that it is sent: method,
+ * URL, header fields; checked, and written as the bytes that leave.
+ *
+ * Counted: whoever prepares it may keep it, and every exchange that sends it holds it. Does not
+ * change once outgoing_end was called.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "http/url.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { OUTGOING_HEAD_MAX = 64 * 1024 }; /* bytes */
+
+struct outgoing {
+    uint32_t refs;
+    uint8_t method; /* enum http_method */
+    bool is_idempotent;
+    bool has_host, has_user_agent, has_accept;
+    bool wants_close; /* it says Connection: close */
+    struct buf url_text;
+    struct url url;  /* slices of url_text */
+    struct buf head; /* without what follows from the body, and without the empty line */
+};
+
+/* With one reference; NULL with the reason: nothing that could smuggle something into a request
+ * passes. */
+struct outgoing *outgoing_new(struct str method, struct str url, const char **reason);
+/* False with the reason; then it can only be given up. */
+bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value,
+                  const char **reason);
+/* Adds the fields that every request has. */
+void outgoing_end(struct outgoing *outgoing);
+struct outgoing *outgoing_ref(struct outgoing *outgoing);
+void outgoing_unref(struct outgoing *outgoing); /* NULL is fine */
