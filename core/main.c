@@ -11,6 +11,7 @@
 #include "script/process_child.h"
 #include "server/config_load.h"
 #include "server/serve.h"
+#include "server/upgrade.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -46,13 +47,14 @@ static int inspect(struct command_line *line)
 }
 
 /* Takes the command line over. */
-static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv)
+static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv,
+                    bool is_proof)
 {
     static const char *const tasks[] = {"run", "test", NULL};
     const char *command = command_line_command(line);
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)
-        return serve_run(line, lua_dir, argc, argv);
+        return is_proof ? serve_prove(line) : serve_run(line, lua_dir, argc, argv);
     if (serve_is_call(line))
         return serve_call(line);
     if (strcmp(command, "exit") == 0)
@@ -83,6 +85,12 @@ int main(int argc, char **argv)
     raise_stack_limit();
     if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
         return process_child_run(argc, argv);
+    bool is_proof = argc >= 2 && strcmp(argv[1], UPGRADE_PROOF_WORD) == 0;
+    if (is_proof) {
+        argv[1] = argv[0];
+        argv++;
+        argc--;
+    }
     struct fault fault = {0};
     struct command_line *line = NULL;
     int exit_code = 1;
@@ -96,7 +104,7 @@ int main(int argc, char **argv)
     if ((line = command_line_new(lua_dir, argc, argv, &fault)) == NULL)
         fprintf(stderr, "moonloop: %s\n", fault.text);
     else
-        exit_code = dispatch(line, lua_dir, argc, argv);
+        exit_code = dispatch(line, lua_dir, argc, argv, is_proof);
     free(lua_dir);
     return exit_code;
 }

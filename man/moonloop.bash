@@ -2,7 +2,7 @@
 _moonloop() {
     local word=${COMP_WORDS[COMP_CWORD]}
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test run new status reload stop scale ps version help' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test run new status reload upgrade stop scale ps version help' -- "$word")
     elif [[ $word == -* ]]; then
         local flags=
         case ${COMP_WORDS[1]} in
@@ -14,6 +14,7 @@ _moonloop() {
         new) flags='--help' ;;
         status) flags='--json --config --control --apps --help' ;;
         reload) flags='--wait --json --config --control --apps --help' ;;
+        upgrade) flags='--json --config --control --apps --help' ;;
         stop) flags='--json --config --control --apps --help' ;;
         scale) flags='--json --config --control --apps --help' ;;
         ps) flags='--json --config --control --apps --help' ;;

@@ -8,6 +8,7 @@
 #include "http/method.h"
 #include "http/outgoing.h"
 #include "http/pool_state.h"
+#include "http/upload.h"
 #include "loop/deadline.h"
 #include "net/dial.h"
 #include "net/stream.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 
 enum {
-    SEND_SLICE_BYTES = 256 * 1024,
     FRAMING_MAX = 64 * 1024, /* bytes of chunk sizes, extensions and trailers, and so many more */
     FRAMING_PER_BODY_BYTE = 16,
 };
@@ -48,9 +48,8 @@ static enum fetch_stage stage(const struct fetch *fetch)
         return conn->dialed_stage;
     if (fetch->answer_head.len != 0)
         return FETCH_READING;
-    return conn->body_sent < fetch->body.len || stream_queued_bytes(conn->stream) != 0
-               ? FETCH_SENDING
-               : FETCH_WAITING;
+    return !upload_is_sent(fetch) || stream_queued_bytes(conn->stream) != 0 ? FETCH_SENDING
+                                                                            : FETCH_WAITING;
 }
 
 static void go_on(struct fetch *fetch)
@@ -73,7 +72,19 @@ static void cancel(struct fetch *fetch)
     client_conn_close(conn);
 }
 
-static const struct fetch_carrier carrier = {.stage = stage, .go_on = go_on, .cancel = cancel};
+static void send_more(struct fetch *fetch)
+{
+    struct client_conn *conn = fetch->carrier_data;
+    if (conn->stream != NULL)
+        client_conn_send(conn, (struct str){0});
+}
+
+static const struct fetch_carrier carrier = {
+    .stage = stage,
+    .go_on = go_on,
+    .send = send_more,
+    .cancel = cancel,
+};
 
 static void attach(struct client_conn *conn, struct fetch *fetch)
 {
@@ -82,48 +93,7 @@ static void attach(struct client_conn *conn, struct fetch *fetch)
     fetch->carrier_data = conn;
 }
 
-/* ---- sending ---- */
-
-static struct str next_slice(const struct client_conn *conn)
-{
-    struct str body = conn->fetch->body;
-    size_t left = body.len - conn->body_sent;
-    return (struct str){body.ptr + conn->body_sent,
-                        left < SEND_SLICE_BYTES ? left : SEND_SLICE_BYTES};
-}
-
-/* The kernel refused all of a write, which TLS may have cut into several. */
-static bool is_nothing_sent(const struct client_conn *conn, int status)
-{
-    return conn->origin->scheme != URL_HTTPS && (status == -EPIPE || status == -ECONNRESET);
-}
-
-static void send_some(struct client_conn *conn, struct str head)
-{
-    while (!conn->is_lost &&
-           (head.len != 0 || (conn->body_sent < conn->fetch->body.len &&
-                              stream_queued_bytes(conn->stream) < SEND_SLICE_BYTES))) {
-        struct str pieces[2], body = next_slice(conn);
-        uint32_t npieces = 0;
-        if (head.len != 0)
-            pieces[npieces++] = head;
-        if (body.len != 0)
-            pieces[npieces++] = body;
-        int status = stream_write(conn->stream, pieces, npieces);
-        conn->has_sent |= !is_nothing_sent(conn, status);
-        if (status != 0)
-            conn->is_lost = true; /* the end comes as an event, perhaps behind an answer */
-        conn->body_sent += body.len;
-        head.len = 0;
-    }
-}
-
-static void on_drain(void *owner)
-{
-    struct client_conn *conn = owner;
-    if (conn->fetch != NULL)
-        send_some(conn, (struct str){0});
-}
+/* ---- the request ---- */
 
 static void begin_answer(struct client_conn *conn)
 {
@@ -140,15 +110,17 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     deadline_stop(&conn->idle_deadline);
     conn->is_idle = false;
     conn->head.len = 0;
-    conn->body_sent = 0;
+    fetch->body_sent = 0;
     conn->body_bytes = conn->framing_bytes = 0;
     conn->has_bytes = conn->has_sent = false;
     /* Speaking before it was asked. With TLS that may be a session ticket. */
     conn->is_doubtful =
         conn->nserved == 0 && conn->origin->scheme != URL_HTTPS && !stream_is_quiet(conn->stream);
     begin_answer(conn);
+    if (fetch->upload != NULL)
+        upload_begin(fetch);
     stream_read_start(conn->stream);
-    send_some(conn, buf_str(&fetch->head));
+    client_conn_send(conn, buf_str(&fetch->head));
 }
 
 /* ---- the answer ---- */
@@ -164,8 +136,7 @@ static void finish(struct client_conn *conn, bool is_clean)
     struct fetch *fetch = conn->fetch;
     bool is_reusable =
         is_clean && fetch->message.keeps_alive && !fetch->request->wants_close && !conn->is_lost &&
-        !conn->is_doubtful && conn->body_sent == fetch->body.len &&
-        stream_queued_bytes(conn->stream) == 0 &&
+        !conn->is_doubtful && upload_is_sent(fetch) && stream_queued_bytes(conn->stream) == 0 &&
         pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
     detach(conn);
     conn->nserved++;
@@ -323,7 +294,8 @@ static bool consume(struct client_conn *conn, char *bytes, size_t len)
 static bool can_retry(const struct client_conn *conn)
 {
     return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
-           (conn->fetch->request->is_idempotent || !conn->has_sent);
+           (conn->fetch->request->is_idempotent || !conn->has_sent) &&
+           (conn->fetch->upload == NULL || !conn->fetch->upload->is_begun);
 }
 
 static void on_end(struct client_conn *conn, bool is_orderly)
@@ -357,6 +329,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         client_conn_close(conn);
         return;
     }
+    if (nread == -EPROTO) {
+        fail(conn, FETCH_BAD_TLS, stream_tls_reason(conn->stream));
+        return;
+    }
     if (nread < 0) {
         on_end(conn, nread == STREAM_EOF);
         return;
@@ -371,7 +347,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         return;
     if (fetch->max_body == 0 && fetch->answer_body.len > FETCH_AHEAD_MAX)
         stream_read_stop(conn->stream);
-    if (fetch->answer_head.len != 0 || fetch_has_interim(fetch))
+    if (fetch->upload != NULL) /* it may have asked for the body */
+        client_conn_send(conn, (struct str){0});
+    if (fetch->answer_head.len != 0 || fetch_has_interim(fetch) ||
+        (fetch->upload != NULL && fetch->upload->has_room))
         fetch_changed(fetch);
 }
 
@@ -386,9 +365,11 @@ static void on_closed(void *owner)
 
 static const struct stream_events stream_events = {
     .on_read = on_read,
-    .on_drain = on_drain,
+    .on_drain = client_conn_on_drain,
     .on_close = on_closed,
 };
+
+static void dial(struct client_conn *conn);
 
 static void on_dialed(void *owner, const struct dial_result *result)
 {
@@ -404,6 +385,11 @@ static void on_dialed(void *owner, const struct dial_result *result)
     fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
     conn->dialed_stage = stage_of_dial(conn->dial);
     conn->dial = NULL; /* frees itself */
+    if (result->had_ticket && result->error == DIAL_BAD_TLS && !conn->is_dialed_again) {
+        conn->is_dialed_again = true; /* its ticket may have been what the server stumbled over */
+        dial(conn);
+        return;
+    }
     if (result->stream == NULL) {
         fetch_fail(fetch, errors[result->error], result->reason);
         return;
@@ -426,10 +412,15 @@ static struct dial_target target_of(struct origin *origin)
     };
 }
 
+static void dial(struct client_conn *conn)
+{
+    struct dial_target target = target_of(conn->origin);
+    conn->dial = dial_start(conn->origin->pool->loop, &target, on_dialed, conn);
+}
+
 void client_conn_dial(struct origin *origin, struct fetch *fetch)
 {
     struct client_conn *conn = MEM_NEW(struct client_conn);
-    struct dial_target target = target_of(origin);
     conn->origin = origin;
     origin->nconns++;
     link_append(&origin->busy, &conn->link);
@@ -437,7 +428,7 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     conn->idle_deadline.on_due = on_idle_due;
     parser_init(&conn->parser, PARSER_RESPONSE, on_body, conn);
     attach(conn, fetch);
-    conn->dial = dial_start(origin->pool->loop, &target, on_dialed, conn);
+    dial(conn);
 }
 
 void client_conn_close(struct client_conn *conn)

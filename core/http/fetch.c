@@ -4,6 +4,7 @@
 #include "http/method.h"
 #include "http/outgoing.h"
 #include "http/pool_state.h"
+#include "http/upload.h"
 #include "loop/loop.h"
 
 #include <stddef.h>
@@ -25,8 +26,7 @@ uint64_t fetch_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-struct fetch *fetch_new(struct pool *pool, struct outgoing *request,
-                        void (*on_change)(struct fetch *fetch), void *owner)
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request)
 {
     struct fetch *fetch = pool_take_spare(pool);
     if (fetch == NULL) {
@@ -35,8 +35,6 @@ struct fetch *fetch_new(struct pool *pool, struct outgoing *request,
     }
     fetch->pool = pool;
     fetch->loop = pool_loop(pool);
-    fetch->on_change = on_change;
-    fetch->owner = owner;
     fetch->request = outgoing_ref(request);
     link_init(&fetch->link);
     deadline_init(&fetch->coarse_deadline);
@@ -81,6 +79,7 @@ void fetch_free(struct fetch *fetch)
         return;
     struct pool *pool = fetch->pool;
     let_go(fetch);
+    upload_free(fetch);
     outgoing_unref(fetch->request);
     memset(fetch, 0, offsetof(struct fetch, head));
     empty(&fetch->head);
@@ -96,19 +95,31 @@ void fetch_free(struct fetch *fetch)
 
 /* ---- the request ---- */
 
-static void write_head(struct fetch *fetch)
+static void add_framing(struct fetch *fetch)
 {
-    const struct outgoing *request = fetch->request;
     struct buf *head = &fetch->head;
-    bool has_body = fetch->body.ptr != NULL;
-    buf_add_str(head, buf_str(&request->head));
+    const struct upload *upload = fetch->upload;
+    int method = fetch->request->method;
+    bool is_stream = upload != NULL && upload->is_stream;
     /* RFC 9110, 8.6: these methods are expected to have a body. */
-    if (has_body || request->method == METHOD_POST || request->method == METHOD_PUT ||
-        request->method == METHOD_PATCH) {
+    bool has_body = fetch->body.ptr != NULL || is_stream || method == METHOD_POST ||
+                    method == METHOD_PUT || method == METHOD_PATCH;
+    if (upload != NULL && upload->expect_ms != 0)
+        buf_add_text(head, "Expect: 100-continue\r\n");
+    if (is_stream && upload->length == UPLOAD_CHUNKED) {
+        buf_add_text(head, "Transfer-Encoding: chunked\r\n");
+    } else if (has_body) {
         buf_add_text(head, "Content-Length: ");
-        buf_add_u64(head, fetch->body.len);
+        buf_add_u64(head, is_stream ? upload->length : fetch->body.len);
         buf_add_text(head, "\r\n");
     }
+}
+
+static void write_head(struct fetch *fetch)
+{
+    struct buf *head = &fetch->head;
+    buf_add_str(head, buf_str(&fetch->request->head));
+    add_framing(fetch);
     buf_add_text(head, "\r\n");
 }
 
@@ -185,8 +196,11 @@ const char *fetch_stage_text(enum fetch_stage stage)
 static void settle(struct fetch *fetch, enum fetch_stage stage)
 {
     stop_deadline(fetch);
+    if (fetch->upload != NULL)
+        timer_stop(fetch->loop, &fetch->upload->timer);
     fetch->stage = stage;
     fetch->body = (struct str){0};
+    fetch->body_sent = 0;
     fetch->timing.total = fetch_now_us() - fetch->timing.began;
 }
 
@@ -217,6 +231,11 @@ void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason)
     fetch->on_change(fetch);
 }
 
+void fetch_break(struct fetch *fetch, enum fetch_error error, const char *reason)
+{
+    set_failure(fetch, error, reason);
+}
+
 void fetch_orphan(struct fetch *fetch)
 {
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
@@ -227,6 +246,7 @@ void fetch_got_head(struct fetch *fetch, const char *base)
 {
     buf_add(&fetch->answer_head, base, fetch->message.head_len);
     fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+    upload_answered(fetch);
 }
 
 bool fetch_got_interim(struct fetch *fetch, const char *base)
@@ -235,8 +255,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base)
     fetch->interim_bytes += message->head_len;
     if (fetch->interim_bytes > FETCH_HEAD_MAX)
         return false;
-    if (message->status == 100)
+    if (message->status == 100) {
+        upload_asked(fetch);
         return true;
+    }
     buf_printf(&fetch->interim, "%u\n", message->status);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];

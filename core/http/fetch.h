@@ -18,6 +18,7 @@
 struct fetch;
 struct outgoing;
 struct pool;
+struct upload;
 
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head */
@@ -48,12 +49,15 @@ enum fetch_error {
     FETCH_PROTOCOL,
     FETCH_TOO_LARGE,
     FETCH_TIMEOUT,
+    FETCH_BAD_BODY, /* the request's: of another length than was said */
 };
 
 struct fetch_carrier {
     enum fetch_stage (*stage)(const struct fetch *fetch);
     /* Some of the body was taken. */
     void (*go_on)(struct fetch *fetch);
+    /* There is more of the request's body, or it may be sent now. */
+    void (*send)(struct fetch *fetch);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };
@@ -84,7 +88,9 @@ struct fetch {
     enum fetch_error error;
 
     struct outgoing *request;
-    struct str body; /* of the request; borrowed until it is done */
+    struct str body;       /* of the request, or a piece of it; borrowed until it is done */
+    size_t body_sent;      /* bytes of those that the carrier has taken */
+    struct upload *upload; /* NULL: the body is those bytes, or there is none */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
 
@@ -102,13 +108,13 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    char reason[192]; /* of a failure, for people */
+    char reason[320]; /* of a failure, for people */
 };
 
-/* on_change: there is more of the answer, or its end, or the failure; called from the loop only,
- * never from within a function below. The fetch may be freed in it. */
-struct fetch *fetch_new(struct pool *pool, struct outgoing *request,
-                        void (*on_change)(struct fetch *fetch), void *owner);
+/* Before it is started it gets an owner and on_change: there is more of the answer, or its end, or
+ * the failure; called from the loop only, never from within a function below. The fetch may be
+ * freed in it. */
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request);
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
 /* Frees those that pool_take_spare gives. */
@@ -144,6 +150,8 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);
 void fetch_fail(struct fetch *fetch, enum fetch_error error, const char *reason);
+/* The same without a word: the owner's own call has to see it. */
+void fetch_break(struct fetch *fetch, enum fetch_error error, const char *reason);
 /* The pool goes away; nobody is told. */
 void fetch_orphan(struct fetch *fetch);
 uint64_t fetch_now_us(void);

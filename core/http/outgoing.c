@@ -90,6 +90,8 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
         outgoing->has_user_agent = true;
     } else if (is_name(name, "accept")) {
         outgoing->has_accept = true;
+    } else if (is_name(name, "expect")) {
+        return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "connection")) {
         outgoing->wants_close = holds_close(value);
     }

@@ -10,6 +10,7 @@
 #include "loop/loop.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -18,32 +19,39 @@
 
 enum { SPARE_FETCHES = 256 };
 
+static struct tls_context *make_tls(const struct pool_options *options, struct fault *fault)
+{
+    struct tls_client_options tls = {
+        .verify = options->verify,
+        .ca_file = options->ca_file,
+        .cert_file = options->cert_file,
+        .key_file = options->key_file,
+    };
+    return tls_context_new_client(&tls, fault);
+}
+
 struct tls_context *pool_tls(struct pool *pool)
 {
     struct fault fault = {0};
-    struct tls_client_options options = {.verify = pool->options.verify};
     if (pool->tls == NULL)
-        pool->tls = tls_context_new_client(&options, &fault);
-    ENSURE(pool->tls != NULL); /* without a file of the user's only memory can be at fault */
+        pool->tls = make_tls(&pool->options, &fault);
+    ENSURE(pool->tls != NULL); /* without files of the user's only memory can be at fault */
     return pool->tls;
 }
 
 struct pool *pool_new(struct loop *loop, const struct pool_options *options, struct fault *fault)
 {
+    struct tls_context *tls = NULL;
+    bool has_files = options->ca_file != NULL || options->cert_file != NULL;
+    if (has_files && (tls = make_tls(options, fault)) == NULL)
+        return NULL;
     struct pool *pool = MEM_NEW(struct pool);
     pool->loop = loop;
+    pool->tls = tls;
     pool->options = *options;
-    pool->options.ca_file = NULL;
+    pool->options.ca_file = pool->options.cert_file = pool->options.key_file = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
-    if (options->ca_file != NULL) {
-        struct tls_client_options tls = {options->verify, options->ca_file};
-        pool->tls = tls_context_new_client(&tls, fault);
-    }
-    if (options->ca_file != NULL && pool->tls == NULL) {
-        free(pool);
-        return NULL;
-    }
     return pool;
 }
 
@@ -60,6 +68,7 @@ struct loop *pool_loop(const struct pool *pool)
 struct pool_counts pool_count(const struct pool *pool)
 {
     struct pool_counts counts = {.reused = pool->nreused};
+    counts.resumed = pool->tls != NULL ? tls_context_resumed(pool->tls) : 0;
     for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
         struct origin *origin = LIST_ENTRY(at, struct origin, link);
         counts.connections += origin->nconns;
@@ -76,7 +85,7 @@ void pool_each(const struct pool *pool,
     static const char *const schemes[] = {"http", "https", "http+unix"};
     for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
         struct origin *origin = LIST_ENTRY(at, struct origin, link);
-        struct pool_counts counts = {origin->nconns, origin->nidle, origin->nqueued, 0};
+        struct pool_counts counts = {origin->nconns, origin->nidle, origin->nqueued, 0, 0};
         char name[320];
         bool is_ipv6 = origin->unix_path == NULL && strchr(origin->host, ':') != NULL;
         int len = snprintf(name, sizeof(name), is_ipv6 ? "%s://[%s]" : "%s://%s",
@@ -169,14 +178,15 @@ static void cancel_queued(struct fetch *fetch)
     free_if_unused(origin);
 }
 
-static void go_on_queued(struct fetch *fetch)
+static void do_nothing(struct fetch *fetch)
 {
     (void)fetch;
 }
 
 static const struct fetch_carrier queue_carrier = {
     .stage = stage_queued,
-    .go_on = go_on_queued,
+    .go_on = do_nothing,
+    .send = do_nothing,
     .cancel = cancel_queued,
 };
 

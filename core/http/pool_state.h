@@ -17,7 +17,7 @@ struct tls_context;
 struct pool {
     struct loop *loop;
     struct pool_options options;
-    struct tls_context *tls; /* made at the first https, or at once for a ca_file */
+    struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
     struct fetch *spare_fetches; /* each is the next one's carrier_data */
@@ -50,7 +50,6 @@ struct client_conn {
     struct dial *dial;     /* while it is being made */
     struct stream *stream;
     struct fetch *fetch; /* NULL: idle */
-    size_t body_sent;    /* bytes of the request's body */
     struct parser parser;
     struct buf head; /* the beginning of a head that did not come in one read */
     struct deadline idle_deadline;
@@ -66,12 +65,17 @@ struct client_conn {
     bool is_doubtful; /* the present answer is the last that is taken from it */
     char last_byte;   /* that was parsed */
     bool is_lost;     /* a write failed: what the server still says is read */
+    bool is_dialed_again;
 };
 
 /* Begins a connection for this exchange. */
 void client_conn_dial(struct origin *origin, struct fetch *fetch);
 /* Sends the exchange on an idle one. */
 void client_conn_carry(struct client_conn *conn, struct fetch *fetch);
+/* client_send.c: sends the head, and what there is of the exchange's body as far as it fits. */
+void client_conn_send(struct client_conn *conn, struct str head);
+/* Its stream has sent all that was queued. */
+void client_conn_on_drain(void *owner);
 /* At once; it leaves its origin. */
 void client_conn_close(struct client_conn *conn);
 

@@ -32,6 +32,7 @@ struct loop {
     struct virtual_time *virtual_time; /* NULL: the clock is the real one */
     uint32_t waits[WAIT_KINDS];
     struct link children;
+    uint32_t files;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
 };
@@ -201,6 +202,11 @@ struct offload **loop_offloads(struct loop *loop)
 struct link *loop_children(struct loop *loop)
 {
     return &loop->children;
+}
+
+uint32_t *loop_files(struct loop *loop)
+{
+    return &loop->files;
 }
 
 struct deadline_queue **loop_deadlines(struct loop *loop)

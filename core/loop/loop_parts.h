@@ -1,5 +1,6 @@
 /*
- * loop_parts.h - what a loop carries for timer.c, deadline.c, offload.c and child_process.c. Private to this room.
+ * loop_parts.h - what a loop carries for timer.c, deadline.c, offload.c, child_process.c and
+ * file.c. Private to this room.
  */
 #pragma once
 
@@ -33,6 +34,8 @@ struct deadline_queue **loop_deadlines(struct loop *loop);
 struct offload **loop_offloads(struct loop *loop);
 /* The processes that it runs: struct child_process. */
 struct link *loop_children(struct loop *loop);
+/* How many operations on files are under way. */
+uint32_t *loop_files(struct loop *loop);
 /* Sets the libuv timer under the heap; due_ms 0 stops it. */
 void loop_arm_timers(struct loop *loop, uint64_t due_ms);
 /* Starts or stops the tick that looks at the deadlines. */

@@ -28,7 +28,7 @@ struct dial {
     struct stream *stream;
     bool was_resolved;
     struct timer soon; /* what could be told at once is told from the loop */
-    char reason[160];
+    char reason[320];
 };
 
 static void try_next(struct dial *dial);
@@ -97,7 +97,7 @@ static void on_ready(struct dial *dial)
 static void start_tls(struct dial *dial)
 {
     enter(dial, DIAL_SHAKING_HANDS);
-    stream_start_tls(dial->stream, dial->target.tls, dial->target.host);
+    stream_start_tls(dial->stream, dial->target.tls, dial->target.host, dial->target.port);
 }
 
 static void on_connect(void *owner, int status)
@@ -106,6 +106,7 @@ static void on_connect(void *owner, int status)
     if (dial->stage == DIAL_SHAKING_HANDS) {
         if (status != 0) {
             fail(dial, DIAL_BAD_TLS, stream_tls_reason(dial->stream));
+            dial->result.had_ticket = stream_tls_had_ticket(dial->stream);
             give_up_stream(dial);
         }
         finish(dial);

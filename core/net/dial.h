@@ -31,6 +31,7 @@ struct dial_result {
     struct stream *stream; /* to be taken over with stream_set_owner; NULL: it failed */
     enum dial_error error;
     const char *reason;            /* for people */
+    bool had_ticket; /* of an earlier TLS session: it may have failed for that, the next has none */
     uint64_t took_us[DIAL_STAGES]; /* each stage that was gone through */
 };
 

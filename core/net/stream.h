@@ -41,11 +41,16 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
  * descriptor could be had (errno). A unix address is given as sockaddr_un. */
 struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
                               const struct stream_events *events, void *owner);
-/* From now on everything is encrypted, as a client of `host` (a name or an address). The end of the
+/* From now on everything is encrypted, as a client of `host` (a name or an address), to be called
+ * on a stream that is connected; `port` is for the tickets of earlier sessions. The end of the
  * handshake comes through on_connect, never from within this call: 0, or -EPROTO with the reason in
  * stream_tls_reason. A stream whose peer ends it without a goodbye ends with -ECONNRESET. */
-void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host);
+void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,
+                      uint16_t port);
+/* Also of -EPROTO from reading or writing. "" for a stream without TLS. */
 const char *stream_tls_reason(const struct stream *stream);
+/* The handshake tried to take up an earlier session: if it failed, another try will be without. */
+bool stream_tls_had_ticket(const struct stream *stream);
 /* Hands the stream to another owner. */
 void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner);
 

@@ -7,6 +7,7 @@
 #include "loop/timer.h"
 #include "net/stream_state.h"
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,8 +20,9 @@ struct stream_tls {
     struct timer later; /* the handshake begins, or what waits here is handed out */
     ssize_t end;        /* what the socket ended with; 0: not yet */
     bool is_shaking_hands;
-    bool is_wanted; /* the owner reads */
-    bool is_ended;  /* the owner knows the end */
+    bool has_shaken_hands; /* with success */
+    bool is_wanted;        /* the owner reads */
+    bool is_ended;         /* the owner knows the end */
 };
 
 static _Thread_local char plain[PLAIN_BYTES];
@@ -38,6 +40,9 @@ static int flush(struct stream *stream)
 static void end_handshake(struct stream *stream, int status)
 {
     stream->tls->is_shaking_hands = false;
+    stream->tls->has_shaken_hands = status == 0;
+    if (status != 0)
+        tls_drop_tickets(stream->tls->session);
     if (!stream->tls->is_wanted)
         stream_read_raw(stream, false);
     stream->events->on_connect(stream->owner, status);
@@ -57,8 +62,17 @@ static void shake_hands(struct stream *stream)
 
 const char *stream_tls_reason(const struct stream *stream)
 {
+    if (stream->tls == NULL)
+        return "";
     const char *reason = tls_reason(stream->tls->session);
-    return *reason != '\0' ? reason : "the connection was closed in the middle of the handshake";
+    if (*reason != '\0' || stream->tls->has_shaken_hands)
+        return reason;
+    return "the server closed the connection in the middle of the handshake";
+}
+
+bool stream_tls_had_ticket(const struct stream *stream)
+{
+    return stream->tls != NULL && tls_had_ticket(stream->tls->session);
 }
 
 /* ---- reading ---- */
@@ -169,12 +183,13 @@ void stream_tls_say_goodbye(struct stream *stream)
 
 /* ---- life ---- */
 
-void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host)
+void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,
+                      uint16_t port)
 {
     ENSURE(stream->tls == NULL);
     stream->tls = MEM_NEW(struct stream_tls);
     stream->tls->stream = stream;
-    stream->tls->session = tls_new_client(context, host);
+    stream->tls->session = tls_new_client(context, host, port);
     stream->tls->is_shaking_hands = true;
     timer_start(stream->loop, &stream->tls->later, 0, on_later);
 }

@@ -1,32 +1,27 @@
 /*
  * tls.h - a TLS session between two pairs of buffers: bytes from the wire and to it on one side,
  * plain bytes on the other. OpenSSL behind it; knows no sockets, see stream_tls.c.
+ *
+ * Sessions come from a context: tls_client.h has the client's.
  */
 #pragma once
 
-#include "base/fault.h"
 #include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct tls;
 struct tls_context;
 
-struct tls_client_options {
-    bool verify;         /* the certificate's chain, its dates and whose it is */
-    const char *ca_file; /* PEM; NULL: the system's (SSL_CERT_FILE and SSL_CERT_DIR count) */
-};
-
-/* NULL with the reason. Sessions keep it alive: free it when no new ones are wanted. */
-struct tls_context *tls_context_new_client(const struct tls_client_options *options,
-                                           struct fault *fault);
-void tls_context_free(struct tls_context *context); /* NULL is fine */
+/* The owner's part of it: sessions that exist keep what they need. NULL is fine. */
+void tls_context_free(struct tls_context *context);
+/* Handshakes that took up an earlier session (RFC 8446, 2.2; RFC 5077), so far. */
+uint64_t tls_context_resumed(const struct tls_context *context);
 
 enum tls_result { TLS_OK, TLS_MORE /* wants bytes from the wire */, TLS_END, TLS_FAILED };
 
-/* `host`: the name or address that the certificate has to be for. Never NULL. */
-struct tls *tls_new_client(struct tls_context *context, const char *host);
 void tls_free(struct tls *tls); /* NULL is fine */
 
 /* Bytes came from the wire; they are copied. */
@@ -42,5 +37,9 @@ void tls_say_goodbye(struct tls *tls);
 /* What has to go to the wire; dropped by tls_sent. */
 struct str tls_output(struct tls *tls);
 void tls_sent(struct tls *tls);
-/* Why it failed: "the certificate has expired". */
+/* Why it failed: "the certificate was refused: it expired on ..."; "" when it did not. */
 const char *tls_reason(const struct tls *tls);
+/* The handshake began with the ticket of an earlier session. */
+bool tls_had_ticket(const struct tls *tls);
+/* Drops those of its origin: the handshake failed, whyever. */
+void tls_drop_tickets(struct tls *tls);

@@ -3,10 +3,17 @@
  */
 #pragma once
 
+#include "script/task.h"
+
 #include <lua.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+#define HTTP_FETCH_META "moonloop.core.http.fetch"
+
+struct feeding;
 struct fetch;
+struct fetch_op;
 struct pool;
 
 /* The userdata of a pool. */
@@ -15,6 +22,21 @@ struct http_pool {
     lua_State *L;   /* the VM's main state */
     uint32_t users; /* exchanges; while there are any, the collector leaves it alone */
     int self_ref;
+};
+
+/* An exchange and what it keeps from the collector. */
+struct held {
+    struct fetch *fetch; /* NULL: given up */
+    struct http_pool *pool;
+    int body_ref; /* what is sent, or LUA_NOREF */
+};
+
+/* A fetch as Lua has it. Most never get one: see http_wait.c. */
+struct handle {
+    struct held held;
+    struct fetch_op *op;          /* who waits */
+    struct feeding *feeding;      /* NULL: its body does not come in pieces */
+    struct scope_holding holding; /* in the scope of the request of ours that it was made for */
 };
 
 /* The pool at `index`; raises for anything else. */
@@ -26,8 +48,28 @@ void http_pool_let_go(struct http_pool *pool);
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
 
-/* Each adds functions to the table on top: pool, counts and origins; interim, headers and timing;
- * parse, resolve, same_origin, encode and decode. */
+/* http_wait.c: pushes the handle of an exchange, which takes it over. */
+struct handle *http_push_handle(lua_State *L, const struct held *held, struct task *task);
+/* Waits for the head of what was just started and has no handle. */
+int http_wait_for_head(lua_State *L, struct held *held);
+/* Ends the wait of whoever reads the answer, when there is what it waits for. */
+void http_tell_reader(struct handle *handle);
+
+/* http_upload.c: nobody wants the rest of the body. Harmless when there is none to come. */
+void http_upload_stop(struct handle *handle);
+/* There may be room for more, or no use for it. May run other tasks. */
+void http_upload_changed(struct handle *handle);
+/* Pushes the handle on the stack that is returned, so that the collector does not take it. */
+lua_State *http_upload_hold(struct handle *handle);
+/* Pushes why the body could not be made; false when that is not why it failed. */
+bool http_upload_push_failure(lua_State *L, const struct handle *handle);
+void http_upload_free(lua_State *L, struct handle *handle);
+
+/* Each adds functions to the table on top: pool, counts and origins; head, chunk, body and close;
+ * interim, headers and timing; feed, room, send and break_off; parse, resolve, same_origin, encode
+ * and decode. */
 void http_add_pool_functions(lua_State *L);
+void http_add_wait_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
+void http_add_upload_functions(lua_State *L);
 void http_add_url_functions(lua_State *L);

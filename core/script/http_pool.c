@@ -33,8 +33,8 @@ struct pool *http_push_pool(lua_State *L, const struct pool_options *options, st
     return pool->pool;
 }
 
-/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0): a
- * pool; or nil and why not */
+/* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0,
+ * cert_file or nil, key_file or nil): a pool; or nil and why not */
 static int l_pool(lua_State *L)
 {
     struct fault fault = {0};
@@ -45,6 +45,8 @@ static int l_pool(lua_State *L)
         .verify = lua_toboolean(L, 4),
         .ca_file = luaL_optstring(L, 5, NULL),
         .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
+        .cert_file = luaL_optstring(L, 7, NULL),
+        .key_file = luaL_optstring(L, 8, NULL),
     };
     if (http_push_pool(L, &options, &fault) != NULL)
         return 1;
@@ -74,7 +76,8 @@ void http_pool_let_go(struct http_pool *pool)
         luaL_unref(pool->L, LUA_REGISTRYINDEX, pool->self_ref);
 }
 
-/* counts(pool): connections, idle ones, exchanges that wait, connections used again */
+/* counts(pool): connections, idle ones, exchanges that wait, connections used again, TLS sessions
+ * taken up again */
 static int l_counts(lua_State *L)
 {
     struct pool_counts counts = pool_count(http_check_pool(L, 1)->pool);
@@ -82,7 +85,8 @@ static int l_counts(lua_State *L)
     lua_pushinteger(L, counts.idle);
     lua_pushinteger(L, counts.waiting);
     lua_pushnumber(L, (lua_Number)counts.reused);
-    return 4;
+    lua_pushnumber(L, (lua_Number)counts.resumed);
+    return 5;
 }
 
 static void add_origin(void *data, const char *name, const struct pool_counts *counts)

@@ -4,6 +4,7 @@
 #include "script/lib_activity.h"
 #include "script/lib_clock.h"
 #include "script/job.h"
+#include "script/lib_file.h"
 #include "script/lib_host.h"
 #include "script/lib_http.h"
 #include "script/lib_json.h"
@@ -24,6 +25,7 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.clock", luaopen_moonloop_core_clock);
     vm_preload(vm, "moonloop.core.job", luaopen_moonloop_core_job);
     vm_preload(vm, "moonloop.core.wait_queue", luaopen_moonloop_core_wait_queue);
+    vm_preload(vm, "moonloop.core.file", luaopen_moonloop_core_file);
     vm_preload(vm, "moonloop.core.json", luaopen_moonloop_core_json);
     vm_preload(vm, "moonloop.core.http", luaopen_moonloop_core_http);
     vm_preload(vm, "moonloop.core.request", luaopen_moonloop_core_request);

@@ -17,7 +17,7 @@ uint32_t child_number(const struct child *child)
 
 const char *child_state_name(const struct child *child)
 {
-    static const char *const names[] = {"booting", "serving", "draining"};
+    static const char *const names[] = {"booting", "serving", "draining", "former"};
     return names[child->state];
 }
 

@@ -19,6 +19,7 @@ enum child_state {
     CHILD_BOOTING, /* builds its first generation; does not accept yet */
     CHILD_SERVING,
     CHILD_DRAINING, /* accepts no more; leaves when its requests have ended */
+    CHILD_FORMER,   /* of the program that the master was before: serves until it has a successor */
 };
 
 struct child {
@@ -38,6 +39,7 @@ struct child {
     bool is_asked;      /* what is under way, and has not told yet */
     bool has_told;
     bool is_recycling; /* wants a successor */
+    bool is_former;    /* its seat says nothing: it writes another scoreboard */
     bool is_doomed;    /* killed by us, and the log has said why */
 };
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/host_address.h"
+#include "server/handover.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ struct listen_sockets {
     bool is_tls;
     uint32_t nslots;
     int fds[CONFIG_MAX_WORKERS][CONFIG_MAX_BINDS];
+    struct handover *handover; /* while they are opened; NULL: none */
 };
 
 /* What went wrong with a bind, and what the user can do about it. */
@@ -256,6 +258,44 @@ static int claim_inherited(struct bind_address *bind_address, const char *digits
     return 0;
 }
 
+/* The descriptor that our predecessor had for it, now ours; -1: none. */
+static int take_over(struct handover *handover, const char *bind_text, int slot)
+{
+    for (uint32_t i = 0; handover != NULL && i < handover_nsockets(handover); i++) {
+        struct handover_socket *socket = handover_socket(handover, i);
+        int fd = socket->fd;
+        if (fd < 0 || socket->slot != slot || strcmp(socket->bind, bind_text) != 0)
+            continue;
+        socket->fd = -1;
+        return fd;
+    }
+    return -1;
+}
+
+static bool is_handed_over(struct bind_address *bind_address, struct handover *handover,
+                           bool is_tls)
+{
+    const char *text = bind_address->text;
+    socklen_t len = sizeof(bind_address->addr);
+    bind_address->shared_fd = take_over(handover, text, HANDOVER_SHARED);
+    if (bind_address->shared_fd >= 0) {
+        snprintf(bind_address->url, URL_BYTES, "%s", text);
+        if (strncmp(text, "unix:", 5) == 0 && text[5] != '@')
+            bind_address->unix_path = mem_copy_text(text + 5);
+        return true;
+    }
+    for (uint32_t i = 0; handover != NULL && i < handover_nsockets(handover); i++) {
+        const struct handover_socket *socket = handover_socket(handover, i);
+        if (strcmp(socket->bind, text) != 0 || socket->fd < 0)
+            continue;
+        getsockname(socket->fd, (struct sockaddr *)&bind_address->addr, &len);
+        bind_address->addr_len = len;
+        make_tcp_urls(bind_address, is_tls);
+        return true;
+    }
+    return false;
+}
+
 static int claim(struct bind_address *bind_address, bool is_tls, struct fault *fault)
 {
     bind_address->shared_fd = -1;
@@ -267,19 +307,22 @@ static int claim(struct bind_address *bind_address, bool is_tls, struct fault *f
 }
 
 struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t nslots,
-                                           struct fault *fault)
+                                           struct handover *handover, struct fault *fault)
 {
     struct listen_sockets *sockets = MEM_NEW(struct listen_sockets);
+    sockets->handover = handover;
     sockets->is_tls = config->certfile != NULL;
     for (uint32_t i = 0; i < config->nbinds; i++) {
         sockets->binds[i].text = config->binds[i];
         sockets->nbinds = i + 1;
-        if (claim(&sockets->binds[i], sockets->is_tls, fault) < 0)
+        if (!is_handed_over(&sockets->binds[i], handover, sockets->is_tls) &&
+            claim(&sockets->binds[i], sockets->is_tls, fault) < 0)
             goto fail;
     }
     while (sockets->nslots < nslots)
         if (listen_sockets_add_slot(sockets, fault) < 0)
             goto fail;
+    sockets->handover = NULL;
     return sockets;
 
 fail:
@@ -305,7 +348,10 @@ int listen_sockets_add_slot(struct listen_sockets *sockets, struct fault *fault)
         sockets->fds[slot][i] = -1;
     for (uint32_t i = 0; i < sockets->nbinds; i++) {
         const struct bind_address *each = &sockets->binds[i];
-        int fd = each->shared_fd >= 0 ? each->shared_fd : open_tcp(each, true);
+        int fd = each->shared_fd >= 0 ? each->shared_fd
+                                      : take_over(sockets->handover, each->text, (int)slot);
+        if (fd < 0)
+            fd = open_tcp(each, true);
         if (fd < 0) {
             explain(fault, each->text, -fd);
             close_slot(sockets, slot);
@@ -315,6 +361,17 @@ int listen_sockets_add_slot(struct listen_sockets *sockets, struct fault *fault)
     }
     sockets->nslots++;
     return 0;
+}
+
+void listen_sockets_hand_over(const struct listen_sockets *sockets, struct handover *handover)
+{
+    for (uint32_t i = 0; i < sockets->nbinds; i++) {
+        const struct bind_address *each = &sockets->binds[i];
+        if (each->shared_fd >= 0)
+            handover_add_socket(handover, HANDOVER_SHARED, each->shared_fd, each->text);
+        for (uint32_t slot = 0; each->shared_fd < 0 && slot < sockets->nslots; slot++)
+            handover_add_socket(handover, (int)slot, sockets->fds[slot][i], each->text);
+    }
 }
 
 void listen_sockets_drop_slot(struct listen_sockets *sockets)

@@ -13,11 +13,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct handover;
 struct listen_sockets;
 
-/* Binds everything for `nslots` slots; port 0 becomes a number here. NULL with the reason. */
+/* Binds everything for `nslots` slots; port 0 becomes a number here. Sockets of the same binds are
+ * taken out of the handover (NULL: none). NULL with the reason. */
 struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t nslots,
-                                           struct fault *fault);
+                                           struct handover *handover, struct fault *fault);
+/* Puts them all there; they stay open here. */
+void listen_sockets_hand_over(const struct listen_sockets *sockets, struct handover *handover);
 /* Closes the descriptors of this process. */
 void listen_sockets_close(struct listen_sockets *sockets);
 /* Removes Unix sockets from the file system: when the server ends. */

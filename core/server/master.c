@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/config_load.h"
+#include "server/handover.h"
 #include "server/shared_dict.h"
 #include "server/status.h"
 
@@ -30,6 +31,7 @@ static void on_fork(void *data)
     watch_free(master->watch);
     control_close(master->control);
     background_leave(master->background);
+    upgrade_leave(master->upgrade);
     close(master->start_dir);
 }
 
@@ -42,8 +44,8 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
 {
     struct master *master = data;
     const char *verdict = reload_on_prepared(master->reload, child, number, report);
-    if (verdict == NULL || master->is_announced || master->is_stopping)
-        return;
+    if (verdict == NULL || master->is_announced || master->is_stopping || master->is_succeeding)
+        return; /* after an upgrade the former workers go on, and it is tried again */
     master->problem = mem_copy_text(verdict);
     master->exit_code = 1;
     master_stop(master);
@@ -89,6 +91,10 @@ static void announce(struct master *master)
     if (master->is_announced || nserving < slots_wanted(master->slots))
         return;
     master->is_announced = true;
+    if (master->is_succeeding) {
+        succession_end(master);
+        return;
+    }
     printf("moonloop %s serves %s with %u worker%s, pid %d\n", MOONLOOP_VERSION,
            master->config->apps_dir, nserving, nserving == 1 ? "" : "s", (int)getpid());
     for (uint32_t i = 0; i < listen_sockets_count(master->sockets); i++) {
@@ -132,7 +138,7 @@ static void on_files_changed(void *data, bool is_outside)
         reload_start(master->reload, is_outside ? RELOAD_SEEN_OUTSIDE : RELOAD_SEEN);
 }
 
-static void set_watching(struct master *master)
+void master_set_watching(struct master *master)
 {
     if (master->config->reload && master->watch == NULL)
         master->watch = watch_new(master->loop, master->config->apps_dir, on_files_changed, master);
@@ -141,75 +147,6 @@ static void set_watching(struct master *master)
         master->watch = NULL;
     }
     reload_use_watch(master->reload, master->watch);
-}
-
-/* What cannot change while the server runs stays; the log says so. */
-static void keep_fixed_options(const struct config *old, const struct config *config)
-{
-    bool is_same = old->nbinds == config->nbinds && strcmp(old->apps_dir, config->apps_dir) == 0;
-    for (uint32_t i = 0; is_same && i < old->nbinds; i++)
-        is_same = strcmp(old->binds[i], config->binds[i]) == 0;
-    if (!is_same)
-        log_warn("bind and the apps directory change only with a restart of the server");
-    if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
-        strcmp(old->shared_path != NULL ? old->shared_path : "",
-               config->shared_path != NULL ? config->shared_path : "") != 0)
-        log_warn("shared_path, shared_size and shared_sync change only with a restart of the server");
-}
-
-/* The paths and addresses that are in use already. */
-static void move_fixed_options(struct config *old, struct config *config)
-{
-    struct config spare = *config;
-    memcpy(config->binds, old->binds, sizeof(config->binds));
-    config->nbinds = old->nbinds;
-    config->apps_dir = old->apps_dir;
-    config->pidfile = old->pidfile;
-    config->control = old->control;
-    config->shared_path = old->shared_path;
-    config->shared_size = old->shared_size;
-    config->shared_sync = old->shared_sync;
-    memcpy(old->binds, spare.binds, sizeof(old->binds));
-    old->nbinds = spare.nbinds;
-    old->apps_dir = spare.apps_dir;
-    old->pidfile = spare.pidfile;
-    old->control = spare.control;
-    old->shared_path = spare.shared_path;
-}
-
-/* HUP */
-bool master_reload_config(struct master *master, struct fault *fault)
-{
-    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fchdir(master->start_dir) != 0)
-        log_warn("cannot go back to the directory where the server started: %s", strerror(errno));
-    struct config *config = master->source.load(master->source.data, fault);
-    if (here >= 0 && fchdir(here) != 0)
-        log_warn("cannot return to the working directory: %s", strerror(errno));
-    if (here >= 0)
-        close(here);
-    if (config == NULL) {
-        log_error("the configuration stays as it was: %s", fault->text);
-        return false;
-    }
-    struct config *old = master->config;
-    bool is_rolling = !config_is_same_for_workers(old, config);
-    keep_fixed_options(old, config);
-    move_fixed_options(old, config);
-    master->config = config;
-    reload_use_config(master->reload, config);
-    if (log_open(config->errorlog, config->loglevel, config->log_format) < 0)
-        log_warn("cannot open the log %s", config->errorlog);
-    set_watching(master);
-    slots_use_config(master->slots, config);
-    if (config->workers != old->workers && slots_scale(master->slots, config->workers, fault) < 0)
-        log_error("%s", fault->text);
-    if (is_rolling) {
-        log_info("the configuration has changed: replacing the workers one by one");
-        slots_roll(master->slots);
-    }
-    config_free(old);
-    return true;
 }
 
 /* Signals */
@@ -290,6 +227,9 @@ static void on_signal(struct master_watch *watch)
     case SIGUSR1:
         reopen_logs(master);
         break;
+    case SIGUSR2:
+        succession_start(master);
+        break;
     case SIGTTIN:
         scale_by(master, 1);
         break;
@@ -303,8 +243,8 @@ static void on_signal(struct master_watch *watch)
 
 static int open_signals(struct master *master)
 {
-    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
-                                  SIGUSR1, SIGTTIN, SIGTTOU, SIGCHLD};
+    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP, SIGUSR1,
+                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGCHLD};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -312,7 +252,6 @@ static int open_signals(struct master *master)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a log at its size limit is a failed write, not our end */
-    signal(SIGUSR2, SIG_IGN);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : master_watch_start(master->loop, &master->signals, fd, on_signal);
 }
@@ -342,7 +281,8 @@ static bool settle_process(struct master *master, struct fault *fault)
     }
     if (!privileges_find(config, &master->privileges, fault))
         return false;
-    if (config->daemon && (master->background = background_enter(fault)) == NULL)
+    bool is_daemon = config->daemon && master->handover == NULL; /* else it is one already */
+    if (is_daemon && (master->background = background_enter(fault)) == NULL)
         return false;
     return config->pidfile == NULL || pidfile_write(config->pidfile, fault);
 }
@@ -382,11 +322,19 @@ static bool open_log(struct master *master, struct fault *fault)
 static bool boot(struct master *master, struct fault *fault)
 {
     struct config *config = master->config;
+    if (!handover_take(&master->handover, fault))
+        return false;
+    const struct handover *handover = master->handover;
+    if (handover != NULL)
+        succession_use_binds(handover, config);
     if (!settle_process(master, fault) || !open_log(master, fault) ||
         !prepare_access_log(master, fault) ||
-        !shared_dict_prepare(config, &master->privileges, fault))
+        !shared_dict_prepare(config, &master->privileges,
+                             handover != NULL ? handover->shared_path : NULL, fault))
         return false;
-    master->started_ms = master_now_ms();
+    master->started_ms = handover != NULL ? handover->started_ms : master_now_ms();
+    uint32_t nworkers = handover != NULL ? handover->wanted : config->workers;
+    uint64_t generation = handover != NULL ? handover->generation + 1 : 1;
     if ((master->loop = master_loop_new()) == NULL || open_signals(master) < 0 ||
         (master->board = scoreboard_new(SEATS)) == NULL) {
         fault_set(fault, "cannot start: %s", strerror(errno));
@@ -395,8 +343,8 @@ static bool boot(struct master *master, struct fault *fault)
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
-    if ((master->reload = reload_new(master->loop, config, fault)) == NULL ||
-        (master->sockets = listen_sockets_open(config, config->workers, fault)) == NULL)
+    if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
+        (master->sockets = listen_sockets_open(config, nworkers, master->handover, fault)) == NULL)
         return false;
     struct slots_options options = {
         .loop = master->loop,
@@ -410,8 +358,9 @@ static bool boot(struct master *master, struct fault *fault)
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
+    succession_begin(master);
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
-    set_watching(master);
+    master_set_watching(master);
     struct fault control_fault = {0};
     master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
     if (master->control == NULL)
@@ -429,6 +378,8 @@ static void master_free(struct master *master)
         listen_sockets_unlink(master->sockets);
     control_unlink(master->control);
     listing_free(master->listing);
+    upgrade_free(master->upgrade);
+    handover_free(master->handover);
     slots_free(master->slots);
     watch_free(master->watch);
     reload_free(master->reload);

@@ -11,6 +11,7 @@
 struct config_source {
     struct config *(*load)(void *data, struct fault *fault); /* NULL with the reason */
     void *data;
+    char **argv; /* of the process: an upgrade executes them again */
 };
 
 /* Serves until it is told to stop; takes the config over. The exit code: 0 after an orderly stop, 1

@@ -12,6 +12,7 @@
 #include "server/privileges.h"
 #include "server/reload.h"
 #include "server/slots.h"
+#include "server/upgrade.h"
 #include "server/watch.h"
 #include "shared/mailbox.h"
 #include "shared/scoreboard.h"
@@ -32,6 +33,10 @@ struct master {
     struct reload *reload;
     struct watch *watch;
     struct control *control;
+    struct upgrade *upgrade;
+    struct handover *handover; /* from the program that this process was before; while it boots */
+    uint32_t former_workers;   /* that its configuration asked for */
+    bool is_succeeding;        /* not all of its workers have a successor that serves */
     uint64_t started_ms;
     int start_dir; /* relative paths of the command line start there */
     bool is_announced;
@@ -42,12 +47,25 @@ struct master {
 
 /* master.c */
 void master_stop(struct master *master);
-/* False with the reason when the new configuration cannot be used: then nothing has changed. */
+/* As the configuration says. */
+void master_set_watching(struct master *master);
+
+/* succession.c: what a handover brings into a master that starts, and SIGUSR2. */
+void succession_use_binds(const struct handover *handover, struct config *config);
+void succession_begin(struct master *master);
+/* One that is refused, at once or later, is answered through requests_upgrade_done. */
+void succession_start(struct master *master);
+/* Every slot has a worker of ours. */
+void succession_end(struct master *master);
+
+/* reconfigure.c: false with the reason when the new configuration cannot be used: then nothing has
+ * changed. */
 bool master_reload_config(struct master *master, struct fault *fault);
 
 /* requests.c: for control_open and reload_on_done, with the master as data. */
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords);
 void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);
+void requests_upgrade_done(void *data, bool is_proved, const char *text);
 /* For listing_new. */
 void requests_listing_done(void *data);

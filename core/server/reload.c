@@ -51,7 +51,7 @@ struct reload {
 
 static void begin(struct reload *reload, enum reload_cause cause);
 
-struct reload *reload_new(struct master_loop *loop, const struct config *config,
+struct reload *reload_new(struct master_loop *loop, const struct config *config, uint64_t number,
                           struct fault *fault)
 {
     struct snapshot *first = snapshot_read(config->apps_dir, fault);
@@ -61,7 +61,7 @@ struct reload *reload_new(struct master_loop *loop, const struct config *config,
     reload->loop = loop;
     reload->config = config;
     reload->committed = first;
-    reload->number = reload->last_number = 1;
+    reload->number = reload->last_number = number;
     master_timer_init(&reload->patience);
     return reload;
 }
@@ -116,6 +116,11 @@ void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data)
 uint64_t reload_generation(const struct reload *reload)
 {
     return reload->number;
+}
+
+uint64_t reload_last_number(const struct reload *reload)
+{
+    return reload->last_number;
 }
 
 const struct report *reload_report(const struct reload *reload)

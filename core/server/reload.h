@@ -29,8 +29,8 @@ enum reload_outcome {
 /* Called once an attempt has ended; `reason` is a sentence. */
 typedef void (*reload_done_fn)(void *data, enum reload_outcome outcome, const char *reason);
 
-/* Reads the apps for the first time. NULL with the reason. */
-struct reload *reload_new(struct master_loop *loop, const struct config *config,
+/* Reads the apps for the first time: as generation `number`. NULL with the reason. */
+struct reload *reload_new(struct master_loop *loop, const struct config *config, uint64_t number,
                           struct fault *fault);
 void reload_free(struct reload *reload);
 /* Before the first worker is forked; the slots outlive the last call of the other functions. */
@@ -62,7 +62,8 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
 void reload_on_serving(struct reload *reload, struct child *child);
 void reload_on_gone(struct reload *reload, const struct child *child, const char *why);
 
-uint64_t reload_generation(const struct reload *reload); /* the committed one */
+uint64_t reload_generation(const struct reload *reload);  /* the committed one */
+uint64_t reload_last_number(const struct reload *reload); /* that was given to one */
 /* Of the committed generation; NULL before the first worker has built it. */
 const struct report *reload_report(const struct reload *reload);
 /* What is wrong with the code on disk; empty when all of it is live. */

@@ -129,6 +129,19 @@ void requests_listing_done(void *data)
     }
 }
 
+void requests_upgrade_done(void *data, bool is_proved, const char *text)
+{
+    struct master *master = data;
+    struct control_client *next;
+    for (struct control_client *client =
+             master->control != NULL ? control_next(master->control, NULL) : NULL;
+         client != NULL; client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_upgrade)
+            answer_text(client, is_proved, "%s", text);
+    }
+}
+
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords)
 {
@@ -141,6 +154,9 @@ void requests_answer(void *data, struct control_client *client, const char *cons
         listing_start(master->listing);
     } else if (strcmp(command, "reload") == 0) {
         on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
+    } else if (strcmp(command, "upgrade") == 0) {
+        client->waits_for_upgrade = true;
+        succession_start(master);
     } else if (strcmp(command, "scale") == 0 && nwords > 1) {
         on_scale_request(master, client, words[1]);
     } else if (strcmp(command, "stop") == 0) {

@@ -54,8 +54,14 @@ static bool check(const char *path, struct fault *fault)
     return false;
 }
 
+const char *shared_dict_own_path(const struct config *config)
+{
+    struct fault fault = {0};
+    return config->shared_path == NULL ? dict_home_path(&fault) : NULL;
+}
+
 bool shared_dict_prepare(const struct config *config, const struct privileges *privileges,
-                         struct fault *fault)
+                         const char *own_path, struct fault *fault)
 {
     struct dict_home_options options = {
         .path = config->shared_path,
@@ -64,6 +70,8 @@ bool shared_dict_prepare(const struct config *config, const struct privileges *p
     };
     if (!dict_home_use(&options, fault))
         return false;
+    if (config->shared_path == NULL && own_path != NULL)
+        dict_home_adopt(own_path);
     const char *path = dict_home_path(fault);
     if (path == NULL || (config->shared_path != NULL && !check(path, fault)))
         return false;

@@ -12,7 +12,9 @@
 #include <stdbool.h>
 
 /* A directory that the user named is tried: a file that is none of ours, or damaged, is a reason
- * not to start. */
+ * not to start. `own_path`: that of the program which this process was before; NULL: none. */
 bool shared_dict_prepare(const struct config *config, const struct privileges *privileges,
-                         struct fault *fault);
+                         const char *own_path, struct fault *fault);
+/* A directory that is ours to remove; NULL: the user named one. */
+const char *shared_dict_own_path(const struct config *config);
 void shared_dict_remove(void);

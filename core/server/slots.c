@@ -61,14 +61,19 @@ static void on_kill_due(struct master_timer *timer)
     child_kill(LIST_ENTRY(timer, struct child, kill), "did not leave within graceful_timeout");
 }
 
+void slots_await_end(struct child *child)
+{
+    child->state = CHILD_DRAINING;
+    master_timer_start(child->slots->options.loop, &child->kill,
+                       child->slots->config->graceful_timeout_ms + KILL_EXTRA_MS, on_kill_due);
+}
+
 static void drain(struct child *child, enum note_type how)
 {
     if (child->state == CHILD_DRAINING)
         return;
-    child->state = CHILD_DRAINING;
     child_tell(child, how, 0, -1);
-    master_timer_start(child->slots->options.loop, &child->kill,
-                       child->slots->config->graceful_timeout_ms + KILL_EXTRA_MS, on_kill_due);
+    slots_await_end(child);
 }
 
 static void replace(struct slots *slots, uint32_t index)
@@ -85,9 +90,7 @@ static void on_leaving(struct child *child)
     if (child->state == CHILD_DRAINING)
         return;
     log_info("worker %u (pid %d) was told to leave", child_number(child), (int)child->pid);
-    child->state = CHILD_DRAINING;
-    master_timer_start(slots->options.loop, &child->kill,
-                       slots->config->graceful_timeout_ms + KILL_EXTRA_MS, on_kill_due);
+    slots_await_end(child);
     if (slot->successor == child)
         slot->successor = NULL;
     if (slot->current != child)

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct handover;
 struct note;
 
 struct slots_events {
@@ -51,6 +52,11 @@ struct slots_options {
 /* All in `options` is borrowed; the loop outlives the slots. */
 struct slots *slots_new(const struct config *config, const struct slots_options *options);
 void slots_free(struct slots *slots);
+/* Takes the workers of our predecessor over: each has a place until its successor serves. Before
+ * slots_start. */
+void slots_adopt(struct slots *slots, struct handover *handover);
+/* Puts all there. */
+void slots_hand_over(struct slots *slots, struct handover *handover);
 /* Forks the first workers. */
 void slots_start(struct slots *slots);
 /* After SIGCHLD. */

@@ -18,7 +18,7 @@
 enum { FORK_AGAIN_MS = 1000 };
 
 /* A place in the scoreboard that nobody writes. There are twice as many as workers at most. */
-static struct scoreboard_slot *take_seat(struct slots *slots, uint32_t *number)
+struct scoreboard_slot *slots_take_seat(struct slots *slots, uint32_t *number)
 {
     uint32_t count = scoreboard_count(slots->options.board);
     for (uint32_t i = 0; i < count; i++) {
@@ -67,16 +67,21 @@ static void run_worker(struct slots *slots, uint32_t index, int fd, struct worke
     exit(worker_run(boot));
 }
 
-static struct child *add_child(struct slots *slots, uint32_t index, int fd)
+struct child *slots_add_child(struct slots *slots, uint32_t index, pid_t pid, int fd,
+                              struct scoreboard_slot *seat, uint32_t seat_number)
 {
     struct child *child = MEM_NEW(struct child);
     child->slots = slots;
     child->slot = index;
+    child->pid = pid;
+    child->seat = seat;
+    child->seat_number = seat_number;
     child->started_ms = master_now_ms();
     master_timer_init(&child->kill);
     master_watch_init(&child->watch);
     master_watch_start(slots->options.loop, &child->watch, fd, slots_on_ready);
     child->watch.fd = fd;
+    link_append(&slots->children, &child->link);
     return child;
 }
 
@@ -86,7 +91,7 @@ void slot_fork(struct slots *slots, uint32_t index)
     struct slot *slot = &slots->slot[index];
     int pair[2] = {-1, -1};
     uint32_t seat_number = 0;
-    struct scoreboard_slot *seat = take_seat(slots, &seat_number);
+    struct scoreboard_slot *seat = slots_take_seat(slots, &seat_number);
     if (seat == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         goto fail;
     scoreboard_slot_clear(seat);
@@ -112,12 +117,8 @@ void slot_fork(struct slots *slots, uint32_t index)
         run_worker(slots, index, pair[1], &boot);
     }
     close(pair[1]);
-    struct child *child = add_child(slots, index, pair[0]);
-    child->pid = pid;
-    child->seat = seat;
-    child->seat_number = seat_number;
+    struct child *child = slots_add_child(slots, index, pid, pair[0], seat, seat_number);
     atomic_store(&seat->pid, (int32_t)pid);
-    link_append(&slots->children, &child->link);
     if (slot->current == NULL)
         slot->current = child;
     else

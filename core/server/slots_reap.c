@@ -46,7 +46,7 @@ static void on_look(struct master_timer *timer)
     uint64_t now = master_now_ms(), limit_ms = slots->config->timeout_ms;
     for (struct child *child = NULL; limit_ms != 0 && (child = slots_next(slots, child)) != NULL;) {
         uint64_t beat = atomic_load(&child->seat->beat_ms);
-        if (beat + limit_ms + BEAT_SLACK_MS >= now)
+        if (child->is_former || beat + limit_ms + BEAT_SLACK_MS >= now)
             continue;
         char why[96];
         snprintf(why, sizeof(why), "has held its loop for %.1f s (timeout %.1f s)",
@@ -133,7 +133,7 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
-    if (slots->options.mailbox != NULL)
+    if (slots->options.mailbox != NULL && !child->is_former)
         mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     slots->options.events->on_gone(slots->options.data, child, why);
     child_free(child);

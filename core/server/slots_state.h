@@ -32,9 +32,14 @@ struct slots {
 /* slots.c */
 void slots_on_note(struct child *child, const struct note *note);
 void slots_on_ready(struct master_watch *watch);
+void slots_await_end(struct child *child); /* it knows that it has to leave; else it is killed */
 
 /* slots_fork.c: forks a worker, as `current` when there is none, else as its successor. */
 void slot_fork(struct slots *slots, uint32_t index);
+/* One that runs already; its end of the pair is `fd`. */
+struct child *slots_add_child(struct slots *slots, uint32_t index, pid_t pid, int fd,
+                              struct scoreboard_slot *seat, uint32_t seat_number);
+struct scoreboard_slot *slots_take_seat(struct slots *slots, uint32_t *number);
 /* The same a little later, if one is needed then. */
 void slot_fork_later(struct slot *slot, uint64_t delay_ms);
 

@@ -121,9 +121,19 @@ static void on_exit_of_process(void)
     dict_home_leave();
 }
 
-static bool make_own(struct fault *fault)
+/* It goes when this process ends. */
+static void own(const char *path)
 {
     static bool is_registered;
+    free(home.path);
+    home.path = mem_copy_text(path);
+    home.owner = getpid();
+    if (!is_registered)
+        is_registered = atexit(on_exit_of_process) == 0;
+}
+
+static bool make_own(struct fault *fault)
+{
     char path[256];
     const char *parent = place();
     remove_dead(parent);
@@ -134,10 +144,7 @@ static bool make_own(struct fault *fault)
                   strerror(errno));
         return false;
     }
-    home.path = mem_copy_text(path);
-    home.owner = getpid();
-    if (!is_registered)
-        is_registered = atexit(on_exit_of_process) == 0;
+    own(path);
     return true;
 }
 
@@ -181,6 +188,13 @@ void dict_home_join(const char *path)
     free(home.path);
     home.path = mem_copy_text(path);
     home.owner = 0;
+    pthread_mutex_unlock(&home.mutex);
+}
+
+void dict_home_adopt(const char *path)
+{
+    pthread_mutex_lock(&home.mutex);
+    own(path);
     pthread_mutex_unlock(&home.mutex);
 }
 

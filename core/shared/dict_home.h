@@ -26,6 +26,8 @@ struct dict_home_options {
 bool dict_home_use(const struct dict_home_options *options, struct fault *fault);
 /* Another process's, as dict_home_path gave it there. */
 void dict_home_join(const char *path);
+/* One of our own, that the program which this process was before has made. */
+void dict_home_adopt(const char *path);
 /* When a process began: with its id, its name for good. 0: there is none, or it has ended. */
 uint64_t dict_home_started(int pid);
 /* The directory. NULL with the reason. */

@@ -10,6 +10,8 @@ local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
 local handles = require("moonloop.util.handle")
+local sources = require("moonloop.http.source")
+local upload = require("moonloop.http.upload")
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -17,7 +19,10 @@ local handles = require("moonloop.util.handle")
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
----@field body? string
+---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
+---  takes them; or a source that can be sent again
+---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
+---@field expect? boolean|number seconds that the body waits for the server's 100 Continue; true: 1
 ---@field redirects? integer how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
@@ -38,6 +43,8 @@ local handles = require("moonloop.util.handle")
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
+---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
+---@field key_file? string PEM file with its key, when that is not in cert_file
 
 local M = {}
 
@@ -71,7 +78,9 @@ local function exchange(client, wanted, left)
     local prepared, tell = wanted.prepared, wanted.on_informational
     local ok, handle, status, body, head, first_byte, total
     if prepared then
-        ok, handle, status, body, head, first_byte, total = core.send(client.pool, prepared, left)
+        ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, prepared, left)
+    elseif wanted.source or wanted.expect then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
     else
         ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
             wanted.fields, wanted.body, left, tell ~= nil)
@@ -154,7 +163,7 @@ local function plain_get(client, url)
     local plain = client.plain
     local wanted = plain[url]
     if wanted then
-        wanted.prepared = wanted.prepared or core.request(wanted.method, wanted.url, wanted.fields)
+        wanted.prepared = wanted.prepared or core.prepare(wanted.method, wanted.url, wanted.fields)
         return wanted
     end
     wanted = request.new({ url = url }, client.options)
@@ -218,18 +227,19 @@ end
 ---@field idle integer of those
 ---@field waiting integer requests that wait for a connection
 ---@field reused integer how often, so far, a request went out on a connection that had served before
+---@field resumed integer how often, so far, a new connection took up an earlier TLS session
 
 ---What the pool holds now.
 ---@return moonloop.http.Stats
 function Client:stats()
-    local connections, idle, waiting, reused = core.counts(self.pool)
-    return { connections = connections, idle = idle, waiting = waiting, reused = reused }
+    local connections, idle, waiting, reused, resumed = core.counts(self.pool)
+    return { connections = connections, idle = idle, waiting = waiting, reused = reused, resumed = resumed }
 end
 
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
-    ca_file = "string",
+    ca_file = "string", cert_file = "string", key_file = "string",
 }
 
 handles.finish(Client, "client", function(self)
@@ -251,12 +261,15 @@ function M.client(options)
     if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
         request.misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
+    if options.key_file and not options.cert_file then
+        request.misuse("http.client: option key_file: goes with cert_file, which is missing")
+    end
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
-        queue_timeout)
+        queue_timeout, options.cert_file, options.key_file)
     if not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
@@ -308,6 +321,19 @@ end
 ---@return moonloop.http.Response
 function M.request(options)
     return shared:request(options)
+end
+
+---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
+---@param make fun(): (fun(): string?) called for each time that it is sent
+---@param length? integer bytes; without it the body is sent in chunks
+---@return moonloop.http.Source
+function M.rewindable(make, length)
+    if type(make) ~= "function" then
+        request.misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
+    elseif length ~= nil and not (type(length) == "number" and length >= 0 and length <= 9e15 and length % 1 == 0) then
+        request.misuse("http.rewindable: expected bytes, from 0, as the length")
+    end
+    return sources.rewindable(make, length)
 end
 
 ---What the shared client's pool holds now.

@@ -60,29 +60,10 @@ describe("https", function()
         assert.equal("closed", err.code)
     end)
 
-    it("refuses what cannot be verified, and says why", function()
-        for name, case in pairs({
-            expired = { "DNS:localhost,IP:127.0.0.1", { days = -1 }, "expired" },
-            wrong = { "DNS:other.example", {}, "IP address mismatch" },
-            own = { "IP:127.0.0.1", { is_self_signed = true }, "self%-signed" },
-        }) do
-            local server = origin.start(certificates.issue(directory, name, case[1], case[2]))
-            assert.matches("the certificate was refused: .*" .. case[3] .. ".* in the TLS handshake",
-                refusal(server.url .. "/echo"))
-            assert.equal(200, http.client({ verify = false }):get(server.url .. "/echo").status)
-            if name == "wrong" then
-                assert.matches("hostname mismatch", refusal(("https://localhost:%d/"):format(server.port)))
-            end
-            server:stop()
-        end
-        local ok, err = pcall(http.get, good.url .. "/echo") -- the system does not know our authority
-        assert.is_false(ok)
-        assert.equal("tls", err.code)
-    end)
-
     it("refuses a server that speaks no TLS", function()
         local plain = origin.start()
-        refusal(("https://127.0.0.1:%d/"):format(plain.port))
+        assert.matches("does not speak TLS on this port; it may be one for plain http://, in the TLS handshake",
+            refusal(("https://127.0.0.1:%d/"):format(plain.port)), 1, true)
         plain:stop()
     end)
 
@@ -101,6 +82,43 @@ describe("https", function()
             client:get(good.url .. "/hang")
         end)
         assert.equal("gone", client:get(good.url .. "/gone"):body())
+    end)
+
+    it("says what a handshake fails of", function()
+        local control = origin.start()
+        local function scripted(...)
+            local _, port = control:script({ ... })
+            return refusal(("https://127.0.0.1:%d/"):format(port))
+        end
+        assert.matches("the server closed the connection in the middle of the handshake", scripted("close"))
+        assert.matches("the server closed the connection in the middle of the handshake",
+            scripted({ "send", "\22\3\3\0\200\2" }, "close"))
+        assert.matches("does not speak TLS", scripted({ "send", "SSH-2.0-OpenSSH_9.2\r\n" }, "wait"))
+        assert.matches("the server has no certificate for this name", scripted({ "send", "\21\3\3\0\2\2\112" }, "wait"))
+        control:stop()
+    end)
+
+    it("refuses old versions, and protocols that it does not speak", function()
+        local certificate, key = directory .. "/good.pem", directory .. "/good.key"
+        local old = origin.start(certificate, key, "max=TLSv1_1")
+        assert.matches("nothing newer than TLS 1.1, which is refused as insecure", refusal(old.url .. "/"))
+        old:stop()
+        local fine = origin.start(certificate, key, "alpn=http/1.1")
+        assert.equal("TLSv1.3 new http/1.1", client:get(fine.url .. "/tls"):body())
+        fine:stop()
+        local other = origin.start(certificate, key, "max=TLSv1_2 alpn=other/1") -- Python then goes on without
+        assert.equal("TLSv1.2 new -", client:get(other.url .. "/tls"):body())
+        other:stop()
+    end)
+
+    it("notices bytes that are no TLS behind the handshake", function()
+        local wire = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+        local ok, err = pcall(function()
+            return client:get(good:reply(wire, "garbage")):body()
+        end)
+        assert.is_false(ok)
+        assert.equal("tls", err.code)
+        assert.matches("bytes came that are no TLS, in the middle of a TLS connection", tostring(err))
     end)
 
     it("needs a ca_file that can be read", function()

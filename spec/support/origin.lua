@@ -15,14 +15,15 @@ Origin.__index = Origin
 
 ---@param certificate? string path, for TLS
 ---@param key? string path
+---@param options? string of its TLS, see tls_context in spec/support/origin.py
 ---@return spec.Origin
-function M.start(certificate, key)
+function M.start(certificate, key, options)
     local fifo = os.tmpname()
     local out = os.tmpname()
     os.remove(fifo)
     assert(os.execute("mkfifo " .. fifo) == 0 or true)
-    os.execute(("python3 spec/support/origin.py %s %s <%s >%s 2>%s.err &"):format(certificate or "", key or "",
-        fifo, out, out))
+    os.execute(("python3 spec/support/origin.py %s %s %s <%s >%s 2>%s.err &"):format(certificate or "", key or "",
+        options or "", fifo, out, out))
     local input = assert(io.open(fifo, "w")) -- its end is the end of the server, however the spec ends
     local port
     while not port do
@@ -58,7 +59,7 @@ function Origin:reply(bytes, after, size)
 end
 
 ---A server whose connections do as they are told: the first the first script, the second the second, each after them
----the last. A script is a list of steps: "read", "head", { "send", bytes, size }, { "drip", bytes }, "pause", "shut",
+---the last. A script is a list of steps: "read", "head", "raw", { "more", count }, { "skip", count }, "hold", { "send", bytes, size }, { "drip", bytes }, "pause", "shut",
 ---"wait", "reset", "close"; spec/support/origin.py says what they are.
 ---@param ... (string|table)[]
 ---@return string url
@@ -69,7 +70,7 @@ function Origin:script(...)
         local steps = {}
         for j, step in ipairs(script) do
             if type(step) == "table" then
-                step = ("%s%s=%s"):format(step[1], step[3] and ":" .. step[3] or "", encode(step[2]))
+                step = ("%s%s=%s"):format(step[1], step[3] and ":" .. step[3] or "", encode(tostring(step[2])))
             end
             steps[j] = step
         end
@@ -90,6 +91,32 @@ function Origin:log(port, count)
         lines[#lines + 1] = line
     end
     return lines
+end
+
+---The requests that a scripted server has logged by "raw" and "more", once there are `count`.
+---@param port integer
+---@param count integer
+---@return string ... as it came
+function Origin:raw(port, count)
+    local all, lines = {}, 0
+    while #all < count do
+        lines, all = lines + 1, {}
+        for _, line in ipairs(self:log(port, lines)) do
+            local raw = line:match("^raw (.*)$")
+            if raw then
+                all[#all + 1] = raw:gsub("%%(%x%x)", function(hex)
+                    return string.char(tonumber(hex, 16))
+                end)
+            end
+        end
+    end
+    return unpack(all, 1, count)
+end
+
+---Lets a connection of a scripted server that holds go on.
+---@param port integer
+function Origin:release(port)
+    http.get(("%s/release?port=%d"):format(self.url, port)):body()
 end
 
 ---Ends it. After the last one it waits until the shared client has nothing open: later specs count.

@@ -3,14 +3,18 @@
   /echo                            answers with the request as it came
   /reply?bytes=..&then=..&size=..  sends the bytes, in pieces of `size`; then keep, close, reset, drop (closes at
                                    the first byte of the next request) or hang (until the client closes)
+                                   or, with TLS, cut (closes without a goodbye), garbage (bytes that are no TLS)
+  /tls                             "TLSv1.3 new|resumed http/1.1 CN", of the client's certificate
   /sized/N                         N bytes of body
   /hang                            never answers
   /gone                            answers once another connection that hung was closed by its client
   /connections                     how many were accepted since the last time
   /script?c=..&c=..                answers with the port of a server whose first connection does the first of these,
                                    the second the second, and each after them the last; see Script
+  /release?port=..                 lets one connection of such a server that holds go on
   /log?port=..&count=..            what such a server has seen, a line each, once there are so many
 """
+import os
 import socket
 import ssl
 import struct
@@ -65,6 +69,10 @@ class Script:
 
     read          a request with its body; logged as "request" and its first line
     head          only the head of one
+    raw           a request with its body, whatever its framing; logged as "raw" and all its bytes, percent-encoded
+    more=N        so many bytes more; logged the same way
+    skip=N        so many bytes more
+    hold          reads nothing until /release?port=.. is asked for
     send=BYTES    percent-encoded; with send:N=BYTES in pieces of N bytes
     drip=BYTES    the same bytes again and again, every 10 ms
     pause         for 2 ms, so that what is sent around it does not travel together
@@ -74,7 +82,7 @@ class Script:
     """
 
     def __init__(self, server, connection):
-        self.server, self.connection, self.buffer = server, connection, b""
+        self.server, self.connection, self.buffer = server, connection, bytearray()
 
     def fill(self):
         data = self.connection.recv(65536)
@@ -96,6 +104,36 @@ class Script:
         self.buffer = self.buffer[length:]
         self.server.note("request " + head.split(b"\r\n")[0].decode("latin-1"))
 
+    def need(self, count):
+        while len(self.buffer) < count:
+            if not self.fill():
+                raise EOFError
+
+    def take(self, count):
+        self.need(count)
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return taken
+
+    def take_until(self, end):
+        while end not in self.buffer:
+            self.need(len(self.buffer) + 1)
+        return self.take(self.buffer.index(end) + len(end))
+
+    def raw(self):
+        head = self.take_until(b"\r\n\r\n")
+        body = b""
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                body = self.take(int(line.split(b":")[1]))
+            elif line.startswith(b"transfer-encoding: chunked"):
+                size = -1
+                while size != 0:
+                    line = self.take_until(b"\r\n")
+                    size = int(line, 16)
+                    body += line + self.take(size + 2)
+        self.server.note("raw " + urllib.parse.quote_from_bytes(head + body))
+
     def send(self, data, size):
         for at in range(0, len(data), size or len(data) or 1):
             if at > 0:
@@ -115,6 +153,14 @@ class Script:
         data = urllib.parse.unquote_to_bytes(argument)
         if word in ("read", "head"):
             self.read(word == "read")
+        elif word == "raw":
+            self.raw()
+        elif word == "more":
+            self.server.note("raw " + urllib.parse.quote_from_bytes(self.take(int(data))))
+        elif word == "skip":
+            self.take(int(data))
+        elif word == "hold":
+            self.server.released.acquire()
         elif word == "send":
             self.send(data, int(size or 0))
         elif word == "drip":
@@ -150,6 +196,7 @@ class ScriptedServer:
 
     def __init__(self, scripts):
         self.scripts, self.log, self.changed = scripts, [], threading.Condition()
+        self.released = threading.Semaphore(0)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         ScriptedServer.servers[self.port] = self
@@ -181,7 +228,36 @@ def control(path, query):
     if path == "/script":
         return b"%d" % ScriptedServer(given["c"]).port
     server = ScriptedServer.servers[int(given["port"][0])]
+    if path == "/release":
+        server.released.release()
+        return b""
     return server.read_log(int(given["count"][0])).encode("latin-1")
+
+
+def describe_tls(connection):
+    names = (connection.getpeercert() or {}).get("subject", ())
+    common = [value for parts in names for name, value in parts if name == "commonName"]
+    return " ".join([connection.version(), "resumed" if connection.session_reused else "new",
+                     connection.selected_alpn_protocol() or "-", *common]).encode()
+
+
+def tls_context(certificate, key, options):
+    """Options are words: max=TLSv1_2, client_ca=FILE, alpn=NAME, forget (tickets of earlier connections are not
+    known), choke=N (the Nth connection is closed in its handshake)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if "max" in options:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = getattr(ssl.TLSVersion, options["max"])
+    if "weak" in options:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(certificate, key)
+    if "client_ca" in options:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(options["client_ca"])
+    if "alpn" in options:
+        context.set_alpn_protocols([options["alpn"]])
+    return context
 
 
 def serve_one(connection, head, body):
@@ -193,6 +269,8 @@ def serve_one(connection, head, body):
         connection.sendall(answer(head + body))
     elif path == "/reply":
         then = reply(connection, query)
+    elif path == "/tls":
+        connection.sendall(answer(describe_tls(connection)))
     elif path.startswith("/sized/"):
         connection.sendall(answer(b"x" * int(path[7:])))
     elif path == "/hang":
@@ -200,7 +278,7 @@ def serve_one(connection, head, body):
     elif path == "/gone":
         gone.acquire()
         connection.sendall(answer(b"gone"))
-    elif path in ("/script", "/log"):
+    elif path in ("/script", "/log", "/release"):
         connection.sendall(answer(control(path, query)))
     elif path == "/connections":
         count, accepted = accepted, 0
@@ -212,6 +290,9 @@ def serve_one(connection, head, body):
 
 def serve(connection, context):
     try:
+        if context == "choke":
+            connection.recv(1)
+            raise OSError
         if context:
             connection = context.wrap_socket(connection, server_side=True)
         elif connection.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -227,6 +308,10 @@ def serve(connection, context):
                 break
             if then == "drop":
                 file.read(1)
+                break
+            if then == "garbage":
+                os.write(connection.fileno(), b"this is no TLS at all" * 10)
+                wait_for_close(connection)
                 break
             if then in ("close", "cut"):
                 break
@@ -247,9 +332,9 @@ def serve(connection, context):
 def main():
     global accepted
     context = None
+    options = dict(word.partition("=")[::2] for word in sys.argv[3:])
     if len(sys.argv) > 2:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[1], sys.argv[2])
+        context = tls_context(sys.argv[1], sys.argv[2], options)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     print(listener.getsockname()[1], flush=True)
 
@@ -258,7 +343,12 @@ def main():
         while True:
             connection, _ = listener.accept()
             accepted += 1
-            threading.Thread(target=serve, args=(connection, context), daemon=True).start()
+            its = context
+            if "forget" in options:
+                its = tls_context(sys.argv[1], sys.argv[2], options)
+            elif options.get("choke") == str(accepted):
+                its = "choke"
+            threading.Thread(target=serve, args=(connection, its), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     sys.stdin.read()

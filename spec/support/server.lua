@@ -255,7 +255,7 @@ function M.spawn(given)
     if given.config then
         process.write(self.dir .. "/moonloop.conf.lua", given.config)
     end
-    local words = { M.binary, "serve", self.apps_dir }
+    local words = { given.binary or M.binary, "serve", self.apps_dir }
     if given.bind ~= false then
         words[#words + 1] = "--bind"
         words[#words + 1] = given.bind or "127.0.0.1:0"
@@ -275,9 +275,10 @@ end
 ---Starts a server and waits until it serves.
 ---`apps`: file name below apps/ and its text. `options`: further words of the command line (default:
 ---one worker). `bind`: an address, false for none (default 127.0.0.1:0). `config`: moonloop.conf.lua.
----`dir`: of an earlier server. `prefix`: shell words before it ("ulimit -n 300;").
+---`dir`: of an earlier server. `binary`: another one than M.binary. `prefix`: shell words before it ("ulimit -n 300;").
 ---@param given { apps?: table<string, string>, options?: string[], bind?: string|false, config?: string,
----  env?: table<string, string>, dir?: string, prefix?: string, keep_fd?: integer }
+---  env?: table<string, string>, dir?: string, binary?: string, prefix?: string,
+---  keep_fd?: integer }
 ---@return spec.Server
 function M.start(given)
     local self = M.spawn(given)

@@ -91,7 +91,7 @@ function commands.routes(parsed)
     return settled
 end
 
-commands.status, commands.stop, commands.ps = with_config, with_config, with_config
+commands.status, commands.stop, commands.ps, commands.upgrade = with_config, with_config, with_config, with_config
 
 function commands.reload(parsed)
     local settled = with_config(parsed)

@@ -214,6 +214,12 @@ M.commands = {
             add_json(command)
             add_address(command, sink)
         end },
+    { name = "upgrade", usage = "[OPTIONS]",
+        doc = "Have the running server go on as the binary that now lies where its own came from.",
+        add = function(command, sink)
+            add_json(command)
+            add_address(command, sink)
+        end },
     { name = "stop", usage = "[OPTIONS]", doc = "Stop the running server gracefully.", add = function(command, sink)
         add_json(command)
         add_address(command, sink)

@@ -4,6 +4,7 @@ local core = require("moonloop.core.http")
 local base64 = require("moonloop.util.base64")
 local errors = require("moonloop.util.errors")
 local json = require("moonloop.json")
+local sources = require("moonloop.http.source")
 
 local M = {}
 
@@ -29,12 +30,15 @@ local misuse = M.misuse
 ---@field url string without user and password
 ---@field fields string[] name, value, name, value, ...
 ---@field body? string
+---@field source? moonloop.http.Source in place of the body
+---@field expect? number seconds that the body waits for the server to ask for it
 ---@field max_body integer
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local OPTIONS = {
     method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
-    json = "any", form = "table", body = "string", redirects = "number", auth = "table", max_body = "number",
+    json = "any", form = "table", body = { string = true, ["function"] = true, table = true }, length = "number",
+    expect = { number = true, boolean = true }, redirects = "number", auth = "table", max_body = "number",
     on_informational = "function",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
@@ -105,17 +109,50 @@ local function full_url(options, base_url)
     return url
 end
 
----The body and the type that goes with it.
+local function source_of(body, length)
+    if length and not (length >= 0 and length <= 9e15 and length % 1 == 0) then
+        misuse("http: option length: expected bytes, from 0")
+    elseif sources.is(body) then
+        if length then
+            misuse("http: option length: this body knows its own")
+        end
+        return body
+    elseif not sources.is_callable(body) then
+        misuse("http: option body: a %s does not do: expected a string, an iterator or a source", type(body))
+    end
+    return sources.once(body, length)
+end
+
+---The body and the type that goes with it; or the source of one.
+---@return string? body
+---@return string? content_type
+---@return moonloop.http.Source? source
 local function body_of(options)
     local given = (options.json ~= nil and 1 or 0) + (options.form and 1 or 0) + (options.body and 1 or 0)
     if given > 1 then
         misuse("http: json, form and body exclude each other")
+    elseif options.length and (not options.body or type(options.body) == "string") then
+        misuse("http: option length is for a body that comes from an iterator")
     elseif options.json ~= nil then
         return json.encode(options.json), "application/json"
     elseif options.form then
         return encode_pairs(options.form, "form"), "application/x-www-form-urlencoded"
+    elseif options.body and type(options.body) ~= "string" then
+        return nil, nil, source_of(options.body, options.length)
     end
     return options.body
+end
+
+local EXPECT_SECONDS = 1
+
+---Seconds that the body waits to be asked for; nil: none.
+local function expect_of(expect, body, source)
+    if expect == nil or expect == false then
+        return nil
+    elseif expect ~= true and not (expect > 0 and expect <= 1e6) then
+        misuse("http: option expect: expected seconds, more than 0, or true for %d", EXPECT_SECONDS)
+    end
+    return (source or body and body ~= "") and (expect == true and EXPECT_SECONDS or expect) or nil
 end
 
 ---Adds the fields of a table to `fields`; `seen` holds the names that are settled, in lower case.
@@ -160,7 +197,7 @@ end
 function M.new(options, client)
     M.check_options(options, OPTIONS, "http")
     local url, url_auth = split_userinfo(full_url(options, client.base_url))
-    local body, content_type = body_of(options)
+    local body, content_type, source = body_of(options)
     local fields, seen = {}, {}
     add_fields(fields, options.headers, seen)
     add_fields(fields, client.headers, seen)
@@ -179,7 +216,7 @@ function M.new(options, client)
     end
     return {
         method = (options.method or "GET"):upper(), url = url, fields = fields, body = body,
-        max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        source = source, expect = expect_of(options.expect, body, source), max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
     }
 end
 
@@ -228,9 +265,15 @@ function M.redirected(wanted, res)
         url = url:gsub("^(.-://)[^@]*@", "%1")
     end
     local is_dropped = wanted.method ~= "HEAD" and status == 303 or wanted.method == "POST" and status < 303
+    if not is_dropped and wanted.source and not wanted.source.can_reopen then
+        res:close()
+        errors.raise("body", "%s %s: redirected with %d to %s, and the body, which comes from an iterator that has begun, "
+            .. "cannot be sent again (http.rewindable gives one that can)", wanted.method, wanted.url, status, url)
+    end
     local is_away = not core.same_origin(wanted.url, url)
     return {
         method = is_dropped and "GET" or wanted.method, url = url, body = not is_dropped and wanted.body or nil,
+        source = not is_dropped and wanted.source or nil, expect = not is_dropped and wanted.expect or nil,
         fields = fields_without(wanted.fields, is_dropped and OF_BODY or {}, is_away and SECRETS or {}),
         max_body = wanted.max_body, on_informational = wanted.on_informational,
     }

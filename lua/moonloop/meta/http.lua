@@ -11,15 +11,18 @@ local core = {}
 ---@param verify boolean of TLS
 ---@param ca_file? string PEM
 ---@param queue_timeout? number seconds that one may wait; 0: no limit
+---@param cert_file? string PEM, our certificate with its chain
+---@param key_file? string PEM; the key, when it is not in cert_file
 ---@return userdata? pool
----@return string? reason why there is none: the file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file, queue_timeout) end
+---@return string? reason why there is none: a file cannot be used
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file) end
 
 ---@param pool userdata
 ---@return integer connections
 ---@return integer idle
 ---@return integer waiting
 ---@return integer reused
+---@return integer resumed
 function core.counts(pool) end
 
 ---@param pool userdata
@@ -50,9 +53,9 @@ function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
 ---@param fields string[] name, value, name, value, ...
 ---@return userdata? request
 ---@return string? reason why it cannot be sent
-function core.request(method, url, fields) end
+function core.prepare(method, url, fields) end
 
----Sends what core.request has made, and waits as core.fetch does.
+---Sends what core.prepare has made, and waits as core.fetch does.
 ---@param pool userdata
 ---@param request userdata
 ---@param timeout number seconds; 0: none
@@ -63,7 +66,41 @@ function core.request(method, url, fields) end
 ---@return string? head
 ---@return number? first_byte
 ---@return number? total
-function core.send(pool, request, timeout) end
+function core.fetch_prepared(pool, request, timeout) end
+
+---Begins as core.fetch does, and waits for nothing.
+---@param pool userdata
+---@param method string
+---@param url string
+---@param fields string[] name, value, name, value, ...
+---@param body string|number|nil a number: so many bytes come in pieces, -1: as many as there are
+---@param timeout number seconds; 0: none
+---@param wants_interim boolean
+---@param expect number seconds that the body waits until the server asks for it; 0: not at all
+---@return userdata? fetch
+---@return string? reason why it cannot be sent
+function core.open(pool, method, url, fields, body, timeout, wants_interim, expect) end
+
+---Has that task, which has not begun, give the pieces. It is cancelled when nobody wants the rest.
+---@param fetch userdata
+---@param task moonloop.Task
+function core.feed(fetch, task) end
+
+---Waits until a piece may be given.
+---@param fetch userdata
+---@return boolean ok
+---@return moonloop.Error? err
+function core.room(fetch) end
+
+---Gives a piece, after core.room; nil: there are no more. An empty one is nothing.
+---@param fetch userdata
+---@param piece? string
+function core.send(fetch, piece) end
+
+---Fails the fetch: the body cannot be made. Harmless when nobody wants it any more.
+---@param fetch userdata
+---@param err any what is raised by whoever waits for the answer
+function core.break_off(fetch, err) end
 
 ---Waits as core.fetch does, after interim answers.
 ---@param fetch userdata

@@ -1,0 +1,37 @@
+/*
+ * tls_parts.h - the inside of TLS sessions and contexts. Private to net/tls*.
+ */
+#pragma once
+
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+
+enum { TLS_REASON_BYTES = 320 };
+
+struct tls_tickets;
+
+struct tls_context {
+    SSL_CTX *ctx;
+    unsigned nusers; /* its owner and each session */
+    uint64_t nresumed;
+    struct tls_tickets *tickets; /* a client's; NULL: a server's */
+    bool wants_trust;            /* the system's authorities are still to be loaded */
+};
+
+struct tls {
+    SSL *ssl;
+    BIO *in; /* owned by ssl, like out */
+    BIO *out;
+    struct tls_context *context;
+    char *host;   /* a client's: whom it wants to talk to */
+    char *origin; /* "host:port" */
+    bool had_ticket;
+    bool has_shaken_hands;
+    bool is_doomed; /* the reason is there already */
+    char reason[TLS_REASON_BYTES];
+};
+
+/* Neither client nor server yet. */
+struct tls *tls_new(struct tls_context *context);
+struct tls *tls_of(const SSL *ssl);

@@ -1,0 +1,200 @@
+#include "server/handover.h"
+
+#include "base/mem.h"
+#include "server/protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char variable[] = "MOONLOOP_INTERNAL_HANDOVER"; /* "DESCRIPTOR:PID" */
+static const char first_line[] = "moonloop handover 1\n";
+
+/* ---- its parts ---- */
+
+void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind)
+{
+    struct handover_socket socket = {slot, fd, mem_copy_text(bind)};
+    buf_add(&handover->sockets, &socket, sizeof(socket));
+}
+
+void handover_add_worker(struct handover *handover, const struct handover_worker *worker)
+{
+    buf_add(&handover->workers, worker, sizeof(*worker));
+}
+
+struct handover_socket *handover_socket(const struct handover *handover, uint32_t index)
+{
+    return (struct handover_socket *)(void *)handover->sockets.ptr + index;
+}
+
+uint32_t handover_nsockets(const struct handover *handover)
+{
+    return (uint32_t)(handover->sockets.len / sizeof(struct handover_socket));
+}
+
+struct handover_worker *handover_worker(const struct handover *handover, uint32_t index)
+{
+    return (struct handover_worker *)(void *)handover->workers.ptr + index;
+}
+
+uint32_t handover_nworkers(const struct handover *handover)
+{
+    return (uint32_t)(handover->workers.len / sizeof(struct handover_worker));
+}
+
+void handover_forget(struct handover *handover)
+{
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
+        free(handover_socket(handover, i)->bind);
+    buf_deinit(&handover->sockets);
+    buf_deinit(&handover->workers);
+    free(handover->shared_path);
+    free(handover);
+}
+
+void handover_free(struct handover *handover)
+{
+    if (handover == NULL)
+        return;
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
+        if (handover_socket(handover, i)->fd >= 0)
+            close(handover_socket(handover, i)->fd);
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++)
+        if (handover_worker(handover, i)->fd >= 0)
+            close(handover_worker(handover, i)->fd);
+    handover_forget(handover);
+}
+
+/* ---- as text ---- */
+
+static void write_text(const struct handover *handover, struct buf *text)
+{
+    buf_add_text(text, first_line);
+    buf_printf(text, "server %llu %llu %u %u\n", (unsigned long long)handover->started_ms,
+               (unsigned long long)handover->generation, handover->configured, handover->wanted);
+    if (handover->shared_path != NULL)
+        buf_printf(text, "shared %s\n", handover->shared_path);
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
+        const struct handover_socket *socket = handover_socket(handover, i);
+        buf_printf(text, "socket %d %d %s\n", socket->slot, socket->fd, socket->bind);
+    }
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
+        const struct handover_worker *worker = handover_worker(handover, i);
+        buf_printf(text, "worker %u %d %d %llu %d\n", worker->slot, (int)worker->pid, worker->fd,
+                   (unsigned long long)worker->started_ms, worker->is_draining);
+    }
+}
+
+/* Lines of a kind that a later version may add say nothing to us. False: this one is damaged. */
+static bool read_line(struct handover *handover, const char *line)
+{
+    unsigned long long started_ms, generation;
+    struct handover_worker worker;
+    int slot, fd, pid, is_draining, at = 0;
+    if (sscanf(line, "server %llu %llu %u %u", &started_ms, &generation, &handover->configured,
+               &handover->wanted) == 4) {
+        handover->started_ms = started_ms;
+        handover->generation = generation;
+    } else if (strncmp(line, "shared ", 7) == 0) {
+        free(handover->shared_path);
+        handover->shared_path = mem_copy_text(line + 7);
+    } else if (sscanf(line, "socket %d %d %n", &slot, &fd, &at) == 2 && at != 0) {
+        handover_add_socket(handover, slot, fd, line + at);
+    } else if (sscanf(line, "worker %u %d %d %llu %d", &worker.slot, &pid, &fd, &started_ms,
+                      &is_draining) == 5) {
+        worker.pid = pid;
+        worker.fd = fd;
+        worker.started_ms = started_ms;
+        worker.is_draining = is_draining != 0;
+        handover_add_worker(handover, &worker);
+    } else {
+        return strncmp(line, "server", 6) != 0 && strncmp(line, "socket", 6) != 0 &&
+               strncmp(line, "worker", 6) != 0;
+    }
+    return true;
+}
+
+static bool read_text(struct handover *handover, char *text)
+{
+    size_t begin = strlen(first_line);
+    char *rest = NULL;
+    bool is_good = strncmp(text, first_line, begin) == 0;
+    for (char *line = is_good ? strtok_r(text + begin, "\n", &rest) : NULL; line != NULL && is_good;
+         line = strtok_r(NULL, "\n", &rest))
+        is_good = read_line(handover, line);
+    return is_good && handover->wanted != 0;
+}
+
+/* ---- through the exec ---- */
+
+/* To be closed on exec, or not. */
+static void keep(const struct handover *handover, bool is_kept)
+{
+    int flags = is_kept ? 0 : FD_CLOEXEC;
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
+        fcntl(handover_socket(handover, i)->fd, F_SETFD, flags);
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++)
+        fcntl(handover_worker(handover, i)->fd, F_SETFD, flags);
+}
+
+int handover_leave(const struct handover *handover)
+{
+    char value[48];
+    struct buf text = {0};
+    write_text(handover, &text);
+    int fd = payload_new(buf_str(&text));
+    buf_deinit(&text);
+    if (fd < 0)
+        return fd;
+    fcntl(fd, F_SETFD, 0);
+    keep(handover, true);
+    snprintf(value, sizeof(value), "%d:%d", fd, (int)getpid());
+    setenv(variable, value, 1);
+    return 0;
+}
+
+/* The descriptor that the environment names; -1: there is none, or it is another process's. */
+static int named_fd(void)
+{
+    int fd = -1, pid = 0;
+    const char *value = getenv(variable);
+    bool is_ours = value != NULL && sscanf(value, "%d:%d", &fd, &pid) == 2 && pid == (int)getpid();
+    return is_ours ? fd : -1;
+}
+
+void handover_withdraw(const struct handover *handover)
+{
+    int fd = named_fd();
+    if (fd >= 0)
+        close(fd);
+    unsetenv(variable);
+    keep(handover, false);
+}
+
+bool handover_take(struct handover **handover, struct fault *fault)
+{
+    int fd = named_fd();
+    struct buf text = {0};
+    unsetenv(variable);
+    *handover = NULL;
+    if (fd < 0)
+        return true;
+    *handover = MEM_NEW(struct handover);
+    int status = payload_read(fd, &text);
+    buf_add_char(&text, '\0');
+    bool is_good = status == 0 && read_text(*handover, text.ptr);
+    buf_deinit(&text);
+    close(fd);
+    keep(*handover, false);
+    if (is_good)
+        return true;
+    fault_set(fault, "what the server's former program left cannot be read: %s",
+              status < 0 ? strerror(-status) : "it is of another version");
+    handover_free(*handover);
+    *handover = NULL;
+    return false;
+}

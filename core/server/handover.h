@@ -1,0 +1,63 @@
+/*
+ * handover.h - what a master leaves to the program that it becomes when it executes its binary anew
+ * (SIGUSR2): its listening sockets, its workers, and where the shared dictionary lies.
+ *
+ * The process stays the same, so its children stay its children and its descriptors can stay open.
+ * Their numbers travel as lines of text in a memfd; the environment says which.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { HANDOVER_SHARED = -1 }; /* the slot of a socket that all slots share */
+
+struct handover_socket {
+    int slot;
+    int fd;
+    char *bind; /* as configured */
+};
+
+struct handover_worker {
+    uint32_t slot;
+    pid_t pid;
+    int fd; /* the master's end of its pair; see protocol.h */
+    uint64_t started_ms;
+    bool is_draining; /* it has been told to leave */
+};
+
+struct handover {
+    uint64_t started_ms; /* of the server, CLOCK_MONOTONIC */
+    uint64_t generation; /* the last number that was given to one */
+    uint32_t configured; /* workers, by the configuration; and as many as there shall be */
+    uint32_t wanted;
+    char *shared_path;  /* a directory that the master made; NULL: none */
+    struct buf sockets; /* of struct handover_socket; see below */
+    struct buf workers; /* of struct handover_worker */
+};
+
+/* What our predecessor left, once: NULL when there was none. False with the reason when there was
+ * one and it cannot be read. Everything is closed on exec again; the caller frees it. */
+bool handover_take(struct handover **handover, struct fault *fault);
+/* Descriptors that nobody has taken over are closed; -1 marks those that somebody has. NULL is
+ * fine. */
+void handover_free(struct handover *handover);
+/* Frees it alone: the descriptors stay open. */
+void handover_forget(struct handover *handover);
+
+void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind);
+void handover_add_worker(struct handover *handover, const struct handover_worker *worker);
+struct handover_socket *handover_socket(const struct handover *handover, uint32_t index);
+uint32_t handover_nsockets(const struct handover *handover);
+struct handover_worker *handover_worker(const struct handover *handover, uint32_t index);
+uint32_t handover_nworkers(const struct handover *handover);
+
+/* Makes the descriptors and the text outlive an exec, and names the text in the environment. 0 or
+ * -errno. */
+int handover_leave(const struct handover *handover);
+/* The exec has failed: back to before. The descriptors stay open. */
+void handover_withdraw(const struct handover *handover);

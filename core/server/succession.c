@@ -1,0 +1,136 @@
+/*
+ * SIGUSR2 in the master: what it leaves when it becomes another program, and what it finds when it
+ * is that program. upgrade.h proves and executes, handover.h carries.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/handover.h"
+#include "server/master_state.h"
+#include "server/shared_dict.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what was found ---- */
+
+static bool is_bound(const struct config *config, const char *text)
+{
+    for (uint32_t i = 0; i < config->nbinds; i++)
+        if (strcmp(config->binds[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* The sockets that are open stay: their workers still serve them. */
+void succession_use_binds(const struct handover *handover, struct config *config)
+{
+    struct config open = {0};
+    bool is_same = true;
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
+        const char *text = handover_socket(handover, i)->bind;
+        is_same = is_same && is_bound(config, text);
+        if (!is_bound(&open, text) && open.nbinds < CONFIG_MAX_BINDS)
+            open.binds[open.nbinds++] = mem_copy_text(text);
+    }
+    if (!is_same || open.nbinds != config->nbinds)
+        log_warn("bind changes only with a restart of the server");
+    for (uint32_t i = 0; i < config->nbinds; i++)
+        free(config->binds[i]);
+    memcpy(config->binds, open.binds, sizeof(open.binds));
+    config->nbinds = open.nbinds;
+}
+
+/* ---- what is left ---- */
+
+static struct handover *pack(struct master *master)
+{
+    struct handover *handover = MEM_NEW(struct handover);
+    const char *shared_path = shared_dict_own_path(master->config);
+    handover->started_ms = master->started_ms;
+    handover->generation = reload_last_number(master->reload);
+    handover->configured = master->config->workers;
+    handover->wanted = slots_wanted(master->slots);
+    handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
+    listen_sockets_hand_over(master->sockets, handover);
+    slots_hand_over(master->slots, handover);
+    return handover;
+}
+
+static void on_proved(void *data)
+{
+    struct master *master = data;
+    if (master->is_stopping)
+        return;
+    char text[128];
+    snprintf(text, sizeof(text), "upgrading: process %d goes on as the new program", (int)getpid());
+    requests_upgrade_done(master, true, text);
+    struct handover *handover = pack(master);
+    int status = handover_leave(handover);
+    log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
+    char *here = getcwd(NULL, 0);
+    if (status == 0 && fchdir(master->start_dir) == 0)
+        status = upgrade_execute(master->upgrade);
+    log_error("the upgrade has failed, the server goes on as it was: %s: %s",
+              upgrade_binary(master->upgrade), strerror(-status));
+    if (here != NULL && chdir(here) != 0)
+        log_warn("cannot return to the working directory %s", here);
+    free(here);
+    handover_withdraw(handover);
+    handover_forget(handover);
+}
+
+static void on_refused(void *data, const char *reason)
+{
+    struct master *master = data;
+    struct buf text = {0};
+    buf_printf(&text, "the upgrade was refused, the server goes on as it was: %s: %s",
+               upgrade_binary(master->upgrade), reason);
+    buf_add_char(&text, '\0');
+    log_error("%s", text.ptr);
+    requests_upgrade_done(master, false, text.ptr);
+    buf_deinit(&text);
+}
+
+static const struct upgrade_events upgrade_events = {on_proved, on_refused};
+
+void succession_start(struct master *master)
+{
+    struct fault fault = {0};
+    if (master->is_stopping)
+        fault_set(&fault, "the server is stopping");
+    else if (master->is_succeeding)
+        fault_set(&fault, "the one before this is not done yet");
+    else if (upgrade_start(master->upgrade, &fault))
+        log_info("asked to upgrade: %s shows whether it can", upgrade_binary(master->upgrade));
+    if (fault.is_set)
+        on_refused(master, fault.text);
+}
+
+/* ---- in the program that the master has become ---- */
+
+void succession_begin(struct master *master)
+{
+    struct handover *handover = master->handover;
+    master->upgrade = upgrade_new(master->loop, master->source.argv, &upgrade_events, master);
+    if (handover == NULL)
+        return;
+    master->is_succeeding = true;
+    master->former_workers = handover->configured;
+    slots_adopt(master->slots, handover);
+    /* Sockets of slots that were being scaled away are their workers' alone now. */
+    handover_free(handover);
+    master->handover = NULL;
+}
+
+void succession_end(struct master *master)
+{
+    struct fault fault = {0};
+    master->is_succeeding = false;
+    log_info("the upgrade is done: moonloop %s serves with %u worker%s", MOONLOOP_VERSION,
+             slots_wanted(master->slots), slots_wanted(master->slots) == 1 ? "" : "s");
+    if (master->config->workers != master->former_workers &&
+        slots_scale(master->slots, master->config->workers, &fault) < 0)
+        log_error("%s", fault.text);
+}

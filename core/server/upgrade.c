@@ -1,0 +1,207 @@
+#include "server/upgrade.h"
+
+#include "base/buf.h"
+#include "base/launch.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PROOF_MS = 60000, TEXT_MAX = 16 * 1024, PATH_BYTES = 4096 };
+
+static const char proved[] = "the upgrade is proved\n";
+
+struct upgrade {
+    struct master_loop *loop;
+    struct master_watch output; /* of the proof; at its end we know */
+    struct master_timer patience;
+    const struct upgrade_events *events;
+    void *data;
+    char **argv;
+    char *binary; /* the path that we were executed from, whatever lies there now */
+    struct launched launched;
+    struct buf text; /* what the proof has said */
+    bool is_running;
+};
+
+/* A binary that has been replaced is "/path/moonloop (deleted)" from then on, so this is asked for
+ * at the start. */
+static char *find_binary(void)
+{
+    char path[PATH_BYTES];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[len > 0 ? len : 0] = '\0';
+    return mem_copy_text(path);
+}
+
+struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
+                            const struct upgrade_events *events, void *data)
+{
+    struct upgrade *upgrade = MEM_NEW(struct upgrade);
+    upgrade->loop = loop;
+    upgrade->argv = argv;
+    upgrade->events = events;
+    upgrade->data = data;
+    upgrade->binary = find_binary();
+    master_watch_init(&upgrade->output);
+    master_timer_init(&upgrade->patience);
+    return upgrade;
+}
+
+/* By its descriptor: whoever reaps all children may have reaped it. */
+static void kill_proof(const struct upgrade *upgrade)
+{
+    syscall(SYS_pidfd_send_signal, upgrade->launched.pidfd, SIGKILL, NULL, 0);
+}
+
+static void end_proof(struct upgrade *upgrade)
+{
+    int fd = upgrade->output.fd;
+    master_watch_stop(upgrade->loop, &upgrade->output);
+    master_timer_stop(&upgrade->patience);
+    if (fd >= 0)
+        close(fd);
+    buf_deinit(&upgrade->text);
+    upgrade->is_running = false;
+}
+
+void upgrade_free(struct upgrade *upgrade)
+{
+    if (upgrade == NULL)
+        return;
+    if (upgrade->is_running) {
+        kill_proof(upgrade);
+        launch_reap(&upgrade->launched, -1);
+        end_proof(upgrade);
+    }
+    free(upgrade->binary);
+    free(upgrade);
+}
+
+void upgrade_leave(struct upgrade *upgrade)
+{
+    if (upgrade == NULL || !upgrade->is_running)
+        return;
+    close(upgrade->launched.pidfd);
+    end_proof(upgrade);
+}
+
+bool upgrade_is_running(const struct upgrade *upgrade)
+{
+    return upgrade->is_running;
+}
+
+const char *upgrade_binary(const struct upgrade *upgrade)
+{
+    return upgrade->binary;
+}
+
+/* ---- the proof ---- */
+
+/* Its last line says whether it could; the ones before why not. */
+static void judge(struct upgrade *upgrade, const char *problem)
+{
+    struct buf text = upgrade->text;
+    upgrade->text = (struct buf){0};
+    buf_add_char(&text, '\0');
+    size_t len = text.len - 1, mark = strlen(proved);
+    bool is_proved =
+        problem == NULL && len >= mark && memcmp(text.ptr + len - mark, proved, mark) == 0;
+    launch_reap(&upgrade->launched, -1);
+    end_proof(upgrade);
+    while (len > 0 && text.ptr[len - 1] == '\n')
+        text.ptr[--len] = '\0';
+    if (is_proved)
+        upgrade->events->on_proved(upgrade->data);
+    else
+        upgrade->events->on_refused(upgrade->data, problem != NULL ? problem
+                                                   : len != 0      ? text.ptr
+                                                                   : "it ended without a word");
+    buf_deinit(&text);
+}
+
+static void on_patience(struct master_timer *timer)
+{
+    struct upgrade *upgrade = LIST_ENTRY(timer, struct upgrade, patience);
+    kill_proof(upgrade);
+    judge(upgrade, "it did not load the apps within 60 s");
+}
+
+static void on_output(struct master_watch *watch)
+{
+    struct upgrade *upgrade = LIST_ENTRY(watch, struct upgrade, output);
+    char bytes[4096];
+    ssize_t len = read(watch->fd, bytes, sizeof(bytes));
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (len <= 0) {
+        kill_proof(upgrade); /* one that has only closed its output would be waited for */
+        judge(upgrade, NULL);
+        return;
+    }
+    buf_add(&upgrade->text, bytes, (size_t)len);
+    if (upgrade->text.len > TEXT_MAX)
+        buf_consume(&upgrade->text, upgrade->text.len - TEXT_MAX);
+}
+
+/* The server's words behind ours. */
+static const char **proof_words(const struct upgrade *upgrade)
+{
+    size_t count = 0;
+    while (upgrade->argv[count] != NULL)
+        count++;
+    const char **words = mem_zeroed((count + 2) * sizeof(*words));
+    words[0] = upgrade->binary;
+    words[1] = UPGRADE_PROOF_WORD;
+    for (size_t i = 1; i < count; i++)
+        words[i + 1] = upgrade->argv[i];
+    return words;
+}
+
+bool upgrade_start(struct upgrade *upgrade, struct fault *fault)
+{
+    int ends[2];
+    if (upgrade->is_running) {
+        fault_set(fault, "an upgrade is under way already");
+        return false;
+    }
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        fault_set(fault, "cannot try %s: %s", upgrade->binary, strerror(errno));
+        return false;
+    }
+    const char **words = proof_words(upgrade);
+    int fds[] = {-1, ends[1], ends[1]};
+    struct launch birth = {.argv = words, .fds = fds, .nfds = 3};
+    int status = launch(&birth, &upgrade->launched);
+    free(words);
+    close(ends[1]);
+    if (status < 0) {
+        close(ends[0]);
+        fault_set(fault, "cannot execute %s: %s", upgrade->binary, strerror(-status));
+        return false;
+    }
+    upgrade->is_running = true;
+    master_watch_start(upgrade->loop, &upgrade->output, ends[0], on_output);
+    upgrade->output.fd = ends[0];
+    master_timer_start(upgrade->loop, &upgrade->patience, PROOF_MS, on_patience);
+    return true;
+}
+
+void upgrade_print_proof(void)
+{
+    fflush(stdout);
+    fputs(proved, stderr);
+}
+
+int upgrade_execute(const struct upgrade *upgrade)
+{
+    fflush(NULL);
+    execv(upgrade->binary, upgrade->argv);
+    return -errno;
+}

@@ -1,0 +1,81 @@
+--- How a body that comes in pieces is sent: a task of its own takes piece after piece from an iterator, as the
+--- connection has room, while the request waits for its answer.
+
+local core = require("moonloop.core.http")
+local error_filter = require("moonloop.sync.error_filter")
+local errors = require("moonloop.util.errors")
+local task = require("moonloop.task")
+
+local settle = errors.settle
+
+local M = {}
+
+-- After so many bytes or pieces that nothing had to wait for, others have their turn.
+local TURN_BYTES, TURN_PIECES = 1024 * 1024, 64
+
+local function feed(handle, next_piece)
+    local bytes, pieces = 0, 0
+    while true do
+        settle(core.room(handle))
+        local piece = next_piece()
+        if piece == nil then
+            core.send(handle)
+            return
+        elseif type(piece) ~= "string" then
+            error(("http: body: the iterator gave a %s; expected a string, or nil at the end"):format(type(piece)), 0)
+        end
+        core.send(handle, piece)
+        bytes, pieces = bytes + #piece, pieces + 1
+        if bytes >= TURN_BYTES or pieces >= TURN_PIECES then
+            bytes, pieces = 0, 0
+            task.sleep(0)
+        end
+    end
+end
+
+local function run_feeder(handle, next_piece, close)
+    local ok, err = xpcall(feed, error_filter.traced, handle, next_piece)
+    if not ok then
+        core.break_off(handle, err)
+    end
+    if close then
+        close()
+    end
+end
+
+---Sends a request whose body is a source, or waits to be asked for; what comes back is what core.fetch gives.
+---@param pool userdata
+---@param wanted moonloop.http.Wanted
+---@param left number seconds; 0: no limit
+---@param wants_interim boolean
+---@return boolean? ok nil: it cannot be sent, and the next is why
+---@return userdata|table|string fetch or error or reason
+---@return integer? status
+---@return string? body
+function M.fetch(pool, wanted, left, wants_interim)
+    local next_piece, length, close
+    local source = wanted.source
+    if source then
+        next_piece, length, close = source:open()
+    end
+    local handle, reason = core.open(pool, wanted.method, wanted.url, wanted.fields,
+        source and (length or -1) or wanted.body, left, wants_interim, wanted.expect or 0)
+    if not handle then
+        if close then
+            close()
+        end
+        return nil, reason
+    end
+    if source then
+        local feeder = task.spawn_detached(run_feeder, handle, next_piece, close)
+        feeder.name = "the body of a request"
+        core.feed(handle, feeder)
+    end
+    local ok, answer, status, body = core.head(handle)
+    if not ok and close then
+        close() -- the feeder may never have begun
+    end
+    return ok, answer, status, body
+end
+
+return M

@@ -1,0 +1,179 @@
+local probes = require("spec.support.probe")
+local process = require("spec.support.process")
+local server = require("spec.support.server")
+
+local APP = [[
+local moonloop = require("moonloop")
+local app = moonloop.app()
+app:get("/", function() return "hello\n" end)
+app:get("/slow", function() moonloop.sleep(1) return "slow\n" end)
+app:get("/count", function() return tostring(moonloop.shared("spec"):incr("count")) end)
+return app
+]]
+
+--- A copy of the binary that can be replaced, as a package manager does: by renaming.
+local function install(path, text)
+    process.write(path .. ".new", text or process.read(server.binary))
+    assert(require("posix.sys.stat").chmod(path .. ".new", 493))
+    assert(os.rename(path .. ".new", path))
+end
+
+local function start(given)
+    given = given or {}
+    given.dir = process.directory()
+    given.binary = given.dir .. "/moonloop"
+    given.apps = given.apps or { ["hello.lua"] = APP }
+    given.env = { MOONLOOP_LUA_DIR = require("posix.unistd").getcwd() .. "/lua" }
+    install(given.binary)
+    return server.start(given)
+end
+
+local function count_fds(pid)
+    return #require("posix.dirent").dir("/proc/" .. pid .. "/fd")
+end
+
+--- Asks for an upgrade and waits until none but the new workers are left.
+local function upgrade(site, times)
+    local before = {}
+    for _, worker in ipairs(site:status().workers) do
+        before[worker.pid] = true
+    end
+    site:signal("USR2")
+    process.wait_for("upgrade " .. times, function()
+        return select(2, site:log():gsub("the upgrade is done", "")) >= times
+    end, 30)
+    process.wait_for("the former workers to leave", function()
+        for pid in pairs(before) do
+            if process.exists(pid) then
+                return false
+            end
+        end
+        return true
+    end, 30)
+end
+
+describe("an upgrade of the binary", function()
+    after_each(server.clean)
+
+    it("goes on in the same process, with new workers, on the same sockets, with the shared dictionary", function()
+        local site = start({ options = { "--workers", "2" } })
+        local old = site:worker_pids()
+        assert.equal("1", site:get("/hello/count").body)
+        install(site.dir .. "/moonloop")
+        upgrade(site, 1)
+        assert.equal("2", site:get("/hello/count").body)
+        local new = site:worker_pids()
+        assert.equal(2, #new)
+        for _, pid in ipairs(new) do
+            assert.not_equal(old[1], pid)
+            assert.not_equal(old[2], pid)
+        end
+        assert.is_true(process.exists(site:pid()))
+        assert.equal(2, site:status().generation)
+        local exe = require("posix.unistd").readlink("/proc/" .. site:pid() .. "/exe")
+        assert.equal(site.dir .. "/moonloop", exe) -- not "(deleted)": the new file
+    end)
+
+    it("finishes what is under way", function()
+        local site = start()
+        local connection = site:connect()
+        connection:send("GET /hello/slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        site:wait_status("a request in flight", function(status)
+            return status.workers[1].in_flight == 1
+        end)
+        upgrade(site, 1)
+        assert.equal("slow\n", connection:read_response().body)
+    end)
+
+    it("loses no request under load, ten times over, and no descriptor", function()
+        local site = start({ options = { "--workers", "2" } })
+        local fds
+        local probe = probes.start(site, "/hello/", "hello\n")
+        for times = 1, 10 do
+            probe:wait_requests(40)
+            upgrade(site, times)
+            fds = fds or count_fds(site:pid())
+        end
+        assert.is_true(count_fds(site:pid()) <= fds + 2) -- of the moment: a client of the control socket
+        local result = probe:stop()
+        assert.same({}, result.failures)
+        assert.is_true(result.requests > 100 and result.fresh > 10)
+    end)
+
+    it("keeps the number of workers that was asked for while it ran", function()
+        local site = start()
+        assert.equal(0, site:call("scale", "3").code)
+        upgrade(site, 1)
+        assert.equal(3, #site:worker_pids())
+    end)
+
+    it("serves Unix sockets and ends as before: nothing is left behind", function()
+        local site = start({ options = { "--workers", "1", "--bind", "unix:spec.sock", "--pidfile", "spec.pid" } })
+        upgrade(site, 1)
+        local answer = process.run({ "curl", "-s", "--unix-socket", site.dir .. "/spec.sock", "http://a/hello/" })
+        assert.equal("hello\n", answer.out)
+        assert.equal(site:pid(), tonumber(process.read(site.dir .. "/spec.pid")))
+        assert.same({ "exited", 0 }, { site:stop() })
+        assert.is_nil(process.read(site.dir .. "/spec.pid"))
+        assert.is_nil(require("posix.sys.stat").stat(site.dir .. "/spec.sock"))
+    end)
+
+    describe("that cannot be", function()
+        local function refused(site, pattern)
+            local answer = site:call("upgrade")
+            assert.equal(1, answer.code)
+            assert.matches(pattern, answer.out .. answer.err)
+            assert.equal("hello\n", site:get("/hello/").body)
+            assert.equal(1, site:status().generation)
+        end
+
+        it("changes nothing when an app fails, and says where", function()
+            local site = start({ options = { "--workers", "1", "--no-reload" } })
+            site:write("hello.lua", "return 1 +")
+            refused(site, "hello%.lua:1: unexpected symbol")
+        end)
+
+        it("changes nothing when the configuration is wrong", function()
+            local site = start()
+            process.write(site.dir .. "/moonloop.conf.lua", "return { wrokers = 3 }")
+            site:signal("USR2")
+            site:wait_log("the upgrade was refused, the server goes on as it was")
+            assert.matches('unknown option "wrokers"', site:log(), 1, true)
+            assert.equal("hello\n", site:get("/hello/").body)
+        end)
+
+        it("changes nothing when the binary is gone, no program, or another one", function()
+            local site = start()
+            os.remove(site.dir .. "/moonloop")
+            refused(site, "cannot execute .*No such file")
+            install(site.dir .. "/moonloop", "garbage\n")
+            refused(site, "/moonloop")
+            install(site.dir .. "/moonloop", process.read("/bin/true"))
+            refused(site, "ended without a word")
+            install(site.dir .. "/moonloop")
+            assert.equal(0, site:call("upgrade").code)
+            site:wait_log("the upgrade is done")
+            assert.equal("hello\n", site:get("/hello/").body)
+        end)
+
+        it("goes on trying beside the former workers when the new ones cannot boot after all", function()
+            local site = start({ apps = { ["hello.lua"] = [[
+                local ffi = require("ffi")
+                ffi.cdef("void _exit(int);")
+                local words = io.open("/proc/self/cmdline"):read("*a")
+                if io.open("flag") and not words:find("--prove-upgrade", 1, true) then
+                    ffi.C._exit(9)
+                end
+            ]] .. APP } })
+            local former = site:worker_pids()
+            process.write(site.dir .. "/flag", "")
+            assert.equal(0, site:call("upgrade").code)
+            site:wait_log("died: exit code 9")
+            assert.equal("hello\n", site:get("/hello/").body)
+            assert.is_true(process.exists(former[1]))
+            os.remove(site.dir .. "/flag")
+            site:wait_log("the upgrade is done")
+            assert.equal("hello\n", site:get("/hello/").body)
+        end)
+    end)
+end)
