@@ -19,11 +19,7 @@ struct keep_alive {
     uint64_t max; /* requests that may still come */
 };
 
-/* NULL when each line of the head that begins at `base` is as RFC 9112 wants it (folded values,
- * which a client has to understand, among them), else what is wrong. `end` is behind the bytes that
- * are there. */
-const char *answer_check_lines(const char *base, const char *end);
-/* The same for how the body is framed. */
+/* NULL, or what is wrong with how the body is framed. */
 const char *answer_check_framing(const struct message *message);
 /* Whether something about an answer that is good should keep its connection from being used again.
  */

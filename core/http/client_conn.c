@@ -17,11 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    FRAMING_MAX = 64 * 1024, /* bytes of chunk sizes, extensions and trailers, and so many more */
-    FRAMING_PER_BODY_BYTE = 16,
-};
-
 static void on_idle_due(struct deadline *deadline)
 {
     client_conn_close(LIST_ENTRY(deadline, struct client_conn, idle_deadline));
@@ -55,7 +50,7 @@ static enum fetch_stage stage(const struct fetch *fetch)
 static void go_on(struct fetch *fetch)
 {
     struct client_conn *conn = fetch->carrier_data;
-    if (conn->stream != NULL && (fetch->max_body != 0 || fetch->answer_body.len <= FETCH_AHEAD_MAX))
+    if (conn->stream != NULL && fetch_has_room(fetch))
         stream_read_start(conn->stream);
 }
 
@@ -99,9 +94,7 @@ static void begin_answer(struct client_conn *conn)
 {
     struct fetch *fetch = conn->fetch;
     message_reset(&fetch->message);
-    parser_begin(&conn->parser, &fetch->message);
-    if (fetch->request->method == METHOD_HEAD)
-        parser_expect_no_body(&conn->parser);
+    answer_parser_begin(&conn->parser, &fetch->message);
 }
 
 void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
@@ -111,7 +104,6 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     conn->is_idle = false;
     conn->head.len = 0;
     fetch->body_sent = 0;
-    conn->body_bytes = conn->framing_bytes = 0;
     conn->has_bytes = conn->has_sent = false;
     /* Speaking before it was asked. With TLS that may be a session ticket. */
     conn->is_doubtful =
@@ -149,59 +141,63 @@ static void finish(struct client_conn *conn, bool is_clean)
     fetch_end(fetch);
 }
 
+static void fail_as_malformed(struct client_conn *conn, const char *wrong)
+{
+    char reason[160] = "malformed answer: ";
+    strncat(reason, wrong, sizeof(reason) - strlen(reason) - 1);
+    fail(conn, FETCH_PROTOCOL, reason);
+}
+
 /* `begin` are the first bytes of the answer. */
-static void fail_parse(struct client_conn *conn, struct str begin)
+static void fail_head(struct client_conn *conn, enum answer_result result, struct str begin)
 {
     const char *guess = answer_guess(begin);
-    char reason[160] = "malformed answer: ";
-    switch (conn->parser.error) {
-    case PARSER_BODY_REFUSED:
-        fail(conn, conn->fetch->error, conn->fetch->reason);
-        return;
-    case PARSER_TOO_MANY_HEADERS:
+    if (result == ANSWER_TOO_MANY)
         fail(conn, FETCH_TOO_LARGE, "the answer has too many header fields");
-        return;
-    default:
-        if (conn->nserved == 0 && conn->fetch->message.status == 0 && guess != NULL) {
-            fail(conn, FETCH_PROTOCOL, guess);
-            return;
-        }
-        strncat(reason, parser_reason(&conn->parser), sizeof(reason) - strlen(reason) - 1);
-        fail(conn, FETCH_PROTOCOL, reason);
-    }
+    else if (conn->nserved == 0 && conn->fetch->message.status == 0 && guess != NULL)
+        fail(conn, FETCH_PROTOCOL, guess);
+    else
+        fail_as_malformed(conn, conn->parser.reason);
 }
 
-static bool on_body(void *owner, char *bytes, size_t len)
-{
-    struct client_conn *conn = owner;
-    conn->body_bytes += len;
-    return fetch_got_body(conn->fetch, bytes, len);
-}
-
-/* Half a head outlives the read; `base` is its first byte. */
-static void keep_head(struct client_conn *conn, const char *base, size_t len)
+/* Half a head outlives the read. */
+static void keep_head(struct client_conn *conn, struct str bytes)
 {
     struct buf *head = &conn->head;
-    if (head->len != 0 && base >= head->ptr && base <= head->ptr + head->len) {
-        buf_consume(head, (size_t)(base - head->ptr));
+    if (head->len != 0 && bytes.ptr >= head->ptr && bytes.ptr <= head->ptr + head->len) {
+        buf_consume(head, (size_t)(bytes.ptr - head->ptr));
         return;
     }
     head->len = 0;
-    buf_add(head, base, len);
+    buf_add_str(head, bytes);
 }
 
-/* A head has come whole: an interim one, or the answer's. False: the fetch has failed. */
-static bool take_head(struct client_conn *conn, char *base, const char *end)
+/* RFC 9112, 6.3 */
+static void begin_body(struct client_conn *conn)
 {
     struct fetch *fetch = conn->fetch;
     const struct message *message = &fetch->message;
-    char reason[160] = "malformed answer: ";
-    const char *wrong = answer_check_lines(base, end);
-    if (wrong == NULL)
-        wrong = answer_check_framing(message);
+    enum framing_kind kind = FRAMED_BY_END;
+    if (fetch->request->method == METHOD_HEAD || message->status == 204 || message->status == 304)
+        kind = FRAMED_BY_NOTHING;
+    else if (message->is_chunked)
+        kind = FRAMED_BY_CHUNKS;
+    else if (message->has_length)
+        kind = message->content_length != 0 ? FRAMED_BY_LENGTH : FRAMED_BY_NOTHING;
+    fetch->trailers.len = 0;
+    framing_begin(&conn->framing, kind, message->content_length, &fetch->trailers);
+    if (kind != FRAMED_BY_NOTHING)
+        fetch_begin_body(fetch);
+}
+
+/* A head has come whole: an interim one, or the answer's. False: the fetch has failed. */
+static bool take_head(struct client_conn *conn, char *base)
+{
+    struct fetch *fetch = conn->fetch;
+    const struct message *message = &fetch->message;
+    const char *wrong = answer_check_framing(message);
     if (wrong != NULL) {
-        strncat(reason, wrong, sizeof(reason) - strlen(reason) - 1);
-        fail(conn, FETCH_PROTOCOL, reason);
+        fail_as_malformed(conn, wrong);
         return false;
     }
     if (message->status == 101) {
@@ -212,6 +208,7 @@ static bool take_head(struct client_conn *conn, char *base, const char *end)
     if (message->status >= 200) {
         conn->is_doubtful |= answer_is_doubtful(message);
         fetch_got_head(fetch, base);
+        begin_body(conn);
     } else if (!fetch_got_interim(fetch, base)) {
         fail(conn, FETCH_TOO_LARGE, "the interim answers are larger than 64 KiB");
         return false;
@@ -219,72 +216,76 @@ static bool take_head(struct client_conn *conn, char *base, const char *end)
     return true;
 }
 
-/* Chunk sizes, extensions and trailers are read without being kept, but not for ever. */
-static bool is_framing_too_large(struct client_conn *conn, size_t used, uint64_t body_bytes_before)
-{
-    uint64_t body = conn->body_bytes - body_bytes_before;
-    conn->framing_bytes += used > body ? used - body : 0;
-    return conn->framing_bytes > FRAMING_MAX + conn->body_bytes * FRAMING_PER_BODY_BYTE;
-}
-
-/* llhttp takes LF alone for the end of the last chunk. `end` is behind the bytes that were used. */
-static bool is_end_good(const struct client_conn *conn, const char *end, size_t used)
+/* Takes heads from the front of `bytes` until that of the answer has come. True: the fetch has been
+ * told. */
+static bool consume_heads(struct client_conn *conn, struct str *bytes)
 {
     const struct message *message = &conn->fetch->message;
-    bool has_chunks = message->is_chunked && message->status >= 200 && message->status != 204 &&
-                      message->status != 304 && conn->fetch->request->method != METHOD_HEAD;
-    return !has_chunks || (used >= 2 ? end[-2] : conn->last_byte) == '\r';
-}
-
-/* What the bytes of one read bring. True: the fetch has been told, nothing may be touched. */
-static bool consume(struct client_conn *conn, char *bytes, size_t len)
-{
-    struct fetch *fetch = conn->fetch;
-    struct message *message = &fetch->message;
-    while (len != 0) {
+    while (!message->is_head_done) {
         size_t used = 0;
-        uint64_t body_bytes = conn->body_bytes;
-        bool was_head_done = message->is_head_done;
-        char *base = bytes - conn->parser.chunk_at;
-        size_t begun = conn->parser.chunk_at;
-        enum parser_result result = parser_feed(&conn->parser, bytes, len, &used);
-        uint32_t head_bytes = message->is_head_done ? message->head_len : conn->parser.chunk_at;
-        if (head_bytes > FETCH_HEAD_MAX) {
+        enum answer_result result =
+            answer_parser_feed(&conn->parser, bytes->ptr, bytes->len, &used);
+        if (result == ANSWER_BAD || result == ANSWER_TOO_MANY) {
+            fail_head(conn, result, *bytes);
+            return true;
+        }
+        if ((result == ANSWER_DONE ? message->head_len : bytes->len) > FETCH_HEAD_MAX) {
             fail(conn, FETCH_TOO_LARGE, "the head of the answer is larger than 64 KiB");
             return true;
         }
-        if (!was_head_done && message->is_head_done && !take_head(conn, base, bytes + len))
-            return true;
-        if (result == PARSER_FAILED) {
-            fail_parse(conn, (struct str){base, begun + len});
-            return true;
-        }
-        if (!message->is_head_done) {
-            keep_head(conn, base, conn->parser.chunk_at);
+        if (result == ANSWER_MORE) {
+            keep_head(conn, *bytes);
+            bytes->len = 0;
             return false;
         }
-        bytes += used;
-        len -= used;
-        bool is_head_behind = was_head_done || message->head_len < begun;
-        size_t head_used = is_head_behind ? 0 : message->head_len - begun;
-        if (is_framing_too_large(conn, used - head_used, body_bytes)) {
-            fail(conn, FETCH_TOO_LARGE, "there is too much around the chunks of the body");
+        if (!take_head(conn, (char *)bytes->ptr))
             return true;
-        }
-        if (result == PARSER_END && !is_end_good(conn, bytes, used)) {
-            fail(conn, FETCH_PROTOCOL, "malformed answer: the last chunk ends without CR LF");
-            return true;
-        }
-        conn->last_byte = used != 0 ? bytes[-1] : conn->last_byte;
-        if (result == PARSER_END && message->status >= 200) {
-            finish(conn, len == 0);
-            return true;
-        }
-        if (result == PARSER_END) /* an interim answer: the real one follows */
+        bytes->ptr += used;
+        bytes->len -= used;
+        if (message->status < 200) /* an interim answer: the real one follows */
             begin_answer(conn);
     }
-    if (fetch->message.is_head_done)
-        conn->head.len = 0;
+    return false;
+}
+
+/* The same with what is behind the head. */
+static bool consume_body(struct client_conn *conn, struct str *bytes)
+{
+    struct fetch *fetch = conn->fetch;
+    struct str piece;
+    while (true) {
+        switch (framing_next(&conn->framing, bytes, &piece)) {
+        case FRAMING_PIECE:
+            if (fetch_got_body(fetch, piece.ptr, piece.len))
+                break;
+            fail(conn, fetch->error, fetch->reason);
+            return true;
+        case FRAMING_MORE:
+            return false;
+        case FRAMING_DONE:
+            finish(conn, bytes->len == 0);
+            return true;
+        case FRAMING_BAD:
+            fail_as_malformed(conn, conn->framing.reason);
+            return true;
+        case FRAMING_TOO_LARGE:
+            fail(conn, FETCH_TOO_LARGE, conn->framing.reason);
+            return true;
+        }
+    }
+}
+
+/* What the bytes of one read bring. True: the fetch has been told, nothing may be touched. */
+static bool consume(struct client_conn *conn, struct str bytes)
+{
+    const struct message *message = &conn->fetch->message;
+    if (!message->is_head_done && consume_heads(conn, &bytes))
+        return true;
+    if (!message->is_head_done)
+        return false;
+    if (consume_body(conn, &bytes))
+        return true;
+    conn->head.len = 0;
     return false;
 }
 
@@ -307,8 +308,7 @@ static void on_end(struct client_conn *conn, bool is_orderly)
         fetch->is_retried = true;
         client_conn_close(conn);
         pool_submit_again(pool, fetch);
-    } else if (fetch->answer_head.len != 0 && is_orderly &&
-               parser_finish(&conn->parser) == PARSER_END) {
+    } else if (fetch->answer_head.len != 0 && is_orderly && framing_ends_with(&conn->framing)) {
         finish(conn, false);
     } else if (fetch->answer_head.len != 0) {
         fail(conn, FETCH_CLOSED, "the server closed the connection before the end of the body");
@@ -338,14 +338,14 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         return;
     }
     conn->has_bytes = true;
+    struct str all = {bytes, (size_t)nread};
     if (conn->head.len != 0) {
-        size_t had = conn->head.len;
-        buf_add(&conn->head, bytes, (size_t)nread);
-        bytes = conn->head.ptr + had;
+        buf_add_str(&conn->head, all);
+        all = buf_str(&conn->head);
     }
-    if (consume(conn, bytes, (size_t)nread))
+    if (consume(conn, all))
         return;
-    if (fetch->max_body == 0 && fetch->answer_body.len > FETCH_AHEAD_MAX)
+    if (!fetch_has_room(fetch))
         stream_read_stop(conn->stream);
     if (fetch->upload != NULL) /* it may have asked for the body */
         client_conn_send(conn, (struct str){0});
@@ -405,6 +405,7 @@ static struct dial_target target_of(struct origin *origin)
     return (struct dial_target){
         .host = origin->host,
         .port = origin->port,
+        .resolver = origin->pool->resolver,
         .unix_path = origin->unix_path,
         .open_socket = options->open_socket,
         .open_data = options->open_data,
@@ -426,7 +427,6 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     link_append(&origin->busy, &conn->link);
     deadline_init(&conn->idle_deadline);
     conn->idle_deadline.on_due = on_idle_due;
-    parser_init(&conn->parser, PARSER_RESPONSE, on_body, conn);
     attach(conn, fetch);
     dial(conn);
 }

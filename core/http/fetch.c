@@ -1,6 +1,7 @@
 #include "http/fetch.h"
 
 #include "base/mem.h"
+#include "http/coded_body.h"
 #include "http/method.h"
 #include "http/outgoing.h"
 #include "http/pool_state.h"
@@ -63,6 +64,7 @@ void fetch_free_spare(struct fetch *fetch)
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->trailers);
     free(fetch);
 }
 
@@ -80,12 +82,14 @@ void fetch_free(struct fetch *fetch)
     struct pool *pool = fetch->pool;
     let_go(fetch);
     upload_free(fetch);
+    coded_body_free(fetch);
     outgoing_unref(fetch->request);
     memset(fetch, 0, offsetof(struct fetch, head));
     empty(&fetch->head);
     empty(&fetch->answer_head);
     empty(&fetch->answer_body);
     empty(&fetch->interim);
+    empty(&fetch->trailers);
     fetch->reason[0] = '\0';
     if (pool != NULL)
         pool_give_spare(pool, fetch);
@@ -172,7 +176,8 @@ bool fetch_is_over(const struct fetch *fetch)
 bool fetch_is_all_in_head(const struct fetch *fetch)
 {
     const struct fetch_timing *timing = &fetch->timing;
-    return fetch->stage == FETCH_DONE && fetch->interim.len == 0 &&
+    return fetch->stage == FETCH_DONE && fetch->interim.len == 0 && fetch->trailers.len == 0 &&
+
            (timing->dns | timing->connect | timing->tls) == 0;
 }
 
@@ -198,6 +203,7 @@ static void settle(struct fetch *fetch, enum fetch_stage stage)
     stop_deadline(fetch);
     if (fetch->upload != NULL)
         timer_stop(fetch->loop, &fetch->upload->timer);
+    coded_body_free(fetch);
     fetch->stage = stage;
     fetch->body = (struct str){0};
     fetch->body_sent = 0;
@@ -221,7 +227,11 @@ void fetch_changed(struct fetch *fetch)
 
 void fetch_end(struct fetch *fetch)
 {
-    settle(fetch, FETCH_DONE);
+    fetch->stage = FETCH_READING;
+    if (fetch->coded != NULL && !coded_body_end(fetch))
+        set_failure(fetch, fetch->error, fetch->reason);
+    else if (fetch->coded == NULL)
+        settle(fetch, FETCH_DONE);
     fetch->on_change(fetch);
 }
 
@@ -297,8 +307,17 @@ static bool is_too_large(const struct fetch *fetch, uint64_t more)
            fetch->taken_bytes + fetch->answer_body.len + more > fetch->max_body;
 }
 
+void fetch_begin_body(struct fetch *fetch)
+{
+    if (fetch->message.has_content_coding && !fetch->is_raw)
+        coded_body_begin(fetch);
+}
+
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
 {
+    fetch->came_bytes += len;
+    if (fetch->coded != NULL)
+        return coded_body_add(fetch, (struct str){bytes, len});
     if (is_too_large(fetch, len))
         return refuse_body(fetch, "the body is larger than max_body");
     if (buf_try_reserve(&fetch->answer_body, len) != 0)
@@ -307,21 +326,45 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     return true;
 }
 
+/* There is room for more. */
+static void go_on(struct fetch *fetch)
+{
+    bool was_coded = fetch->coded != NULL;
+    if (was_coded && !coded_body_go_on(fetch))
+        set_failure(fetch, fetch->error, fetch->reason);
+    else if (was_coded && fetch->coded == NULL)
+        settle(fetch, FETCH_DONE);
+    else if (fetch->carrier != NULL)
+        fetch->carrier->go_on(fetch);
+}
+
 void fetch_want_whole(struct fetch *fetch, uint64_t max_body)
 {
     fetch->max_body = max_body;
     bool is_known = fetch->message.has_length && fetch->message.content_length > max_body &&
-                    !fetch_is_over(fetch);
+                    !fetch_is_over(fetch) && !fetch->is_decoded;
     if (is_known || is_too_large(fetch, 0))
         set_failure(fetch, FETCH_TOO_LARGE, "the body is larger than max_body");
-    else if (fetch->carrier != NULL)
-        fetch->carrier->go_on(fetch);
+    else
+        go_on(fetch);
 }
 
 void fetch_take_body(struct fetch *fetch, size_t bytes)
 {
     fetch->taken_bytes += bytes;
     buf_consume(&fetch->answer_body, bytes);
-    if (fetch->carrier != NULL)
-        fetch->carrier->go_on(fetch);
+    go_on(fetch);
+}
+
+bool fetch_has_room(const struct fetch *fetch)
+{
+    if (fetch->coded != NULL && !coded_body_has_room(fetch))
+        return false;
+    return fetch->max_body != 0 || fetch->answer_body.len <= FETCH_AHEAD_MAX;
+}
+
+void fetch_decode_more(struct fetch *fetch)
+{
+    go_on(fetch);
+    fetch->on_change(fetch);
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct coded_body;
 struct fetch;
 struct outgoing;
 struct pool;
@@ -83,8 +84,10 @@ struct fetch {
     struct timer deadline;
     struct deadline coarse_deadline; /* instead, for whole seconds */
     struct timer queue_deadline;     /* while it waits for a connection */
-    enum fetch_stage stage;          /* PREPARING, DONE or FAILED; between them the carrier knows */
-    enum fetch_stage failed_stage;   /* where it was when it failed */
+    /* PREPARING, DONE or FAILED; between them the carrier knows. READING: all has come, but is not
+     * decoded. */
+    enum fetch_stage stage;
+    enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
 
     struct outgoing *request;
@@ -93,9 +96,14 @@ struct fetch {
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
+    bool is_raw;        /* the body is wanted as it comes */
+    bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
 
-    size_t interim_told;    /* bytes of them that whoever wants them has */
-    uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
+    struct coded_body *coded; /* while there is something to decode */
+    uint64_t came_bytes;      /* of the body, before it was decoded */
+    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
+    size_t interim_told;      /* bytes of them that whoever wants them has */
+    uint64_t interim_bytes;   /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
@@ -108,7 +116,8 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    char reason[320]; /* of a failure, for people */
+    struct buf trailers; /* lines "name: value\n" */
+    char reason[512];    /* of a failure, for people */
 };
 
 /* Before it is started it gets an owner and on_change: there is more of the answer, or its end, or
@@ -135,6 +144,11 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* Whether the server may send more of the body. */
+bool fetch_has_room(const struct fetch *fetch);
+/* For coded_body.c: the next turn of the loop has come. */
+void fetch_decode_more(struct fetch *fetch);
+
 /* Whether there are interim answers to be told. */
 bool fetch_has_interim(const struct fetch *fetch);
 /* Those, once. */
@@ -144,6 +158,8 @@ struct str fetch_take_interim(struct fetch *fetch);
  * an interim one; of those no more than FETCH_HEAD_MAX bytes come, then it is false. */
 void fetch_got_head(struct fetch *fetch, const char *base);
 bool fetch_got_interim(struct fetch *fetch, const char *base);
+/* The head has come, and a body will follow it. */
+void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
 /* The next three call on_change: the last thing a carrier does. */

@@ -7,5 +7,10 @@
 
 #include <stdbool.h>
 
-/* A name that may be sent: a token (RFC 9110, 5.6.2). */
+/* A byte of a token (RFC 9110, 5.6.2). */
+bool field_is_token_byte(unsigned char c);
+/* A name that may be sent: a token. */
 bool field_is_name(struct str text);
+/* Takes the next element off a list, without the blanks around it; empty ones are skipped (RFC
+ * 9110, 5.6.1). Commas within quotes separate as well: no list that is read here has quotes. */
+bool field_next_element(struct str *list, struct str *element);

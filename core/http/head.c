@@ -5,60 +5,127 @@
 #include "http/request.h"
 #include "http/server_state.h"
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
 enum byte_kind {
-    HOST_NAME = 1, /* RFC 3986, 3.2.2: reg-name, with "%" for its encoded bytes */
+    HOST_NAME = 1, /* RFC 3986, 3.2.2: reg-name, but for "%" */
     HOST_DIGIT = 2,
-    HOST_IPV6 = 4, /* between brackets, IPvFuture included */
+    HOST_HEX = 4,
+    TARGET_PLAIN = 8, /* may be in a target, and means nothing else than itself */
 };
 
 static const uint8_t kinds[256] = {
-    ['0' ... '9'] = HOST_NAME | HOST_DIGIT | HOST_IPV6,
-    ['a' ... 'z'] = HOST_NAME | HOST_IPV6,
-    ['A' ... 'Z'] = HOST_NAME | HOST_IPV6,
-    ['-'] = HOST_NAME | HOST_IPV6,
-    ['.'] = HOST_NAME | HOST_IPV6,
-    ['_'] = HOST_NAME | HOST_IPV6,
-    ['~'] = HOST_NAME | HOST_IPV6,
-    [':'] = HOST_IPV6,
-    ['%'] = HOST_NAME | HOST_IPV6,
-    ['!'] = HOST_NAME,
-    ['$'] = HOST_NAME,
-    ['&'] = HOST_NAME,
-    ['\''] = HOST_NAME,
-    ['('] = HOST_NAME,
-    [')'] = HOST_NAME,
-    ['*'] = HOST_NAME,
-    ['+'] = HOST_NAME,
-    [';'] = HOST_NAME,
-    ['='] = HOST_NAME,
+    ['!'] = HOST_NAME | TARGET_PLAIN,
+    ['"'] = TARGET_PLAIN,
+    ['$'] = HOST_NAME | TARGET_PLAIN,
+    ['&' ... '.'] = HOST_NAME | TARGET_PLAIN,
+    ['/'] = TARGET_PLAIN,
+    ['0' ... '9'] = HOST_NAME | HOST_DIGIT | HOST_HEX | TARGET_PLAIN,
+    [':'] = TARGET_PLAIN,
+    [';'] = HOST_NAME | TARGET_PLAIN,
+    ['<'] = TARGET_PLAIN,
+    ['='] = HOST_NAME | TARGET_PLAIN,
+    ['>' ... '@'] = TARGET_PLAIN,
+    ['A' ... 'F'] = HOST_NAME | HOST_HEX | TARGET_PLAIN,
+    ['G' ... 'Z'] = HOST_NAME | TARGET_PLAIN,
+    ['[' ... '^'] = TARGET_PLAIN,
+    ['_'] = HOST_NAME | TARGET_PLAIN,
+    ['`'] = TARGET_PLAIN,
+    ['a' ... 'f'] = HOST_NAME | HOST_HEX | TARGET_PLAIN,
+    ['g' ... 'z'] = HOST_NAME | TARGET_PLAIN,
+    ['{' ... '}'] = TARGET_PLAIN,
+    ['~'] = HOST_NAME | TARGET_PLAIN,
 };
+
+static bool is_kind(char c, int kind)
+{
+    return (kinds[(unsigned char)c] & kind) != 0;
+}
 
 static const char *skip(const char *at, const char *end, int kind)
 {
-    while (at < end && (kinds[(unsigned char)*at] & kind) != 0)
+    while (at < end && is_kind(*at, kind))
         at++;
     return at;
 }
 
-/* RFC 9110, 7.2: uri-host [ ":" port ] */
-static bool is_authority(struct str text)
+/* "%4a" */
+static bool is_encoded(const char *at, const char *end)
+{
+    return end - at >= 3 && is_kind(at[1], HOST_HEX) && is_kind(at[2], HOST_HEX);
+}
+
+static const char *skip_name(const char *at, const char *end)
+{
+    while ((at = skip(at, end, HOST_NAME)) < end && *at == '%' && is_encoded(at, end))
+        at += 3;
+    return at;
+}
+
+/* RFC 3986, 3.2.2: what stands between brackets. */
+static bool is_address(struct str text)
+{
+    char copy[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (text.len != 0 && (*text.ptr | 0x20) == 'v') { /* of a version to come */
+        const char *end = text.ptr + text.len;
+        const char *dot = skip(text.ptr + 1, end, HOST_HEX);
+        if (dot == text.ptr + 1 || end - dot < 2 || *dot != '.')
+            return false;
+        for (dot++; dot < end && (*dot == ':' || is_kind(*dot, HOST_NAME)); dot++)
+            ;
+        return dot == end;
+    }
+    if (text.len >= sizeof(copy))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    return inet_pton(AF_INET6, copy, &address) == 1;
+}
+
+/* Digits up to 65535, or none. */
+static bool is_port(const char *at, const char *end)
+{
+    uint32_t port = 0;
+    for (; at < end && is_kind(*at, HOST_DIGIT) && port <= UINT16_MAX; at++)
+        port = port * 10 + (uint32_t)(*at - '0');
+    return at == end && port <= UINT16_MAX;
+}
+
+/* RFC 9110, 7.2: uri-host [ ":" port ]. NULL when it is none, else where the port begins, or the
+ * end. */
+static const char *host_end(struct str text)
 {
     const char *at = text.ptr, *end = text.ptr + text.len;
     if (text.len != 0 && *at == '[') {
-        const char *close = skip(at + 1, end, HOST_IPV6);
-        if (close == at + 1 || close == end || *close != ']')
-            return false;
+        const char *close = memchr(at, ']', text.len);
+        if (close == NULL || !is_address((struct str){at + 1, (size_t)(close - at - 1)}))
+            return NULL;
         at = close + 1;
     } else {
-        at = skip(at, end, HOST_NAME);
+        at = skip_name(at, end);
     }
-    if (at < end && *at == ':')
-        at = skip(at + 1, end, HOST_DIGIT);
-    return at == end;
+    return at == end || (*at == ':' && is_port(at + 1, end)) ? at : NULL;
+}
+
+/* With a host that is not empty (RFC 9110, 4.2.1). */
+static bool is_authority(struct str text)
+{
+    const char *end = host_end(text);
+    return end != NULL && end != text.ptr;
+}
+
+/* RFC 9112, 3.2.3: a host and a port that one could connect to. */
+static bool is_connect_target(struct str text)
+{
+    const char *end = host_end(text);
+    const char *port = end != NULL && end != text.ptr + text.len ? end + 1 : NULL;
+    while (port != NULL && port < text.ptr + text.len && *port == '0')
+        port++;
+    return is_authority(text) && port != NULL && port < text.ptr + text.len;
 }
 
 /* RFC 9112, 3.2: the origin form is left, the asterisk is for OPTIONS, the absolute form names
@@ -70,8 +137,27 @@ static const char *check_target(const struct request *request, struct str target
     struct str authority;
     if (!request_authority(request, &authority))
         return "the target is neither a path nor an http URL";
-    return authority.len != 0 && is_authority(authority) ? NULL
-                                                         : "malformed authority in the target";
+    return is_authority(authority) ? NULL : "malformed authority in the target";
+}
+
+/* RFC 3986, 3.3 and 3.4, but for bytes that people leave unencoded and that mislead nobody. In a
+ * query a percent sign may stand for itself, as people write it there. */
+static const char *check_target_bytes(struct str target)
+{
+    const char *at = target.ptr, *end = target.ptr + target.len;
+    bool is_in_query = false;
+    for (; (at = skip(at, end, TARGET_PLAIN)) < end; at++) {
+        if (*at != '%')
+            return "the target holds a byte that has to be percent-encoded";
+        is_in_query = is_in_query || memchr(target.ptr, '?', (size_t)(at - target.ptr)) != NULL;
+        if (is_in_query)
+            continue;
+        if (!is_encoded(at, end))
+            return "the path holds a percent sign that encodes nothing";
+        if (at[1] == '0' && at[2] == '0')
+            return "the path holds an encoded NUL";
+    }
+    return NULL;
 }
 
 static const char *check_host(const struct request *request)
@@ -85,7 +171,7 @@ static const char *check_host(const struct request *request)
     struct http_server *server = request->conn->server;
     if (host.len == server->good_host_len && memcmp(host.ptr, server->good_host, host.len) == 0)
         return NULL;
-    if (!is_authority(host))
+    if (host.len != 0 && !is_authority(host))
         return "malformed Host field";
     if (host.len <= sizeof(server->good_host)) {
         memcpy(server->good_host, host.ptr, host.len);
@@ -114,21 +200,19 @@ uint16_t head_check(const struct request *request, const char **why)
 {
     const struct message *message = &request->message;
     struct str target = request_slice(request, message->target);
-    *why = NULL;
-    if (message->method == METHOD_CONNECT) {
-        *why = "this server is no proxy";
-        return 501;
-    }
     if ((*why = check_host(request)) != NULL)
         return 400;
+    if (message->method == METHOD_CONNECT) {
+        bool is_good = is_connect_target(target);
+        *why = is_good ? "this server is no proxy" : "the target of CONNECT is no host and port";
+        return is_good ? 501 : 400;
+    }
     if (target.ptr[0] != '/' && (*why = check_target(request, target)) != NULL)
         return 400;
-    for (size_t i = 0; i < target.len; i++) {
-        unsigned char c = (unsigned char)target.ptr[i];
-        if (c <= ' ' || c >= 127 || c == '#') {
-            *why = "the target holds a byte that has to be percent-encoded";
-            return 400;
-        }
-    }
+    if ((*why = check_target_bytes(target)) != NULL)
+        return 400;
+    *why = "the only expectation known here is 100-continue";
+    if (message->expects_more)
+        return 417;
     return message->has_transfer_encoding ? check_coding(message, why) : 0;
 }

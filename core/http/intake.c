@@ -202,9 +202,19 @@ static size_t consume_message(struct conn *conn, char *bytes, size_t len)
 {
     size_t used = 0;
     if (conn->request == NULL) {
-        if (*bytes == '\r' || *bytes == '\n') /* RFC 9112, 2.2: an empty line before a request */
+        if (*bytes == '\r' && !conn->is_in_empty_line) { /* RFC 9112, 2.2: before a request */
+            conn->is_in_empty_line = true;
             return 1;
+        }
+        if (*bytes == '\n' && conn->is_in_empty_line) {
+            conn->is_in_empty_line = false;
+            return 1;
+        }
         begin_request(conn);
+        if (conn->is_in_empty_line || *bytes == '\n') {
+            conn_refuse(conn, 400, str_of("an empty line that is not CR LF"));
+            return len;
+        }
     }
     struct request *request = conn->request;
     bool was_head_done = request->message.is_head_done;

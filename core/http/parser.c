@@ -1,7 +1,9 @@
 #include "http/parser.h"
 
 #include "base/mem.h"
+#include "http/field.h"
 #include "http/method.h"
+#include "http/request_lines.h"
 
 #include <llhttp.h>
 #include <stdlib.h>
@@ -60,17 +62,10 @@ static int fail(struct parser *parser, enum parser_error error)
     return HPE_USER;
 }
 
-/* RFC 9110, 5.6.2 */
-static bool is_token_byte(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 static bool are_token_bytes(const char *at, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!is_token_byte((unsigned char)at[i]))
+        if (!field_is_token_byte((unsigned char)at[i]))
             return false;
     return true;
 }
@@ -79,8 +74,8 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
-    if (message->is_head_done) { /* a trailer field: skipped */
-        if (llhttp->type == HTTP_REQUEST || are_token_bytes(at, len))
+    if (message->is_head_done) { /* a trailer field of an answer: skipped */
+        if (are_token_bytes(at, len))
             return 0;
         parser->reason = "the name of a trailer field is no token";
         return fail(parser, PARSER_BAD_SYNTAX);
@@ -102,8 +97,13 @@ static int on_value(llhttp_t *llhttp, const char *at, size_t len)
         return 0;
     parser->is_in_value = true;
     struct slice *value = &parser->message->headers[parser->message->nheaders - 1].value;
-    if (llhttp->type == HTTP_RESPONSE && value->len != 0) /* folded: its lines do not touch */
+    if (value->len != 0 && slice_of(parser, at, len).at != value->at + value->len) {
+        if (llhttp->type == HTTP_REQUEST) { /* its lines do not touch (RFC 9112, 5.2) */
+            parser->reason = "folded header field";
+            return fail(parser, PARSER_BAD_SYNTAX);
+        }
         value->len = slice_of(parser, at, len).at - value->at;
+    }
     extend(parser, value, at, len);
     return 0;
 }
@@ -148,12 +148,15 @@ static int on_headers_complete(llhttp_t *llhttp)
     message->content_length = message->has_length ? llhttp->content_length : 0;
     message->is_upgrade = llhttp->upgrade != 0;
     message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
+    parser->is_llhttp_done = !message->keeps_alive;
     if (message->version != 11 && message->version != 10)
         return llhttp->type == HTTP_REQUEST ? fail_version(parser)
                                             : fail(parser, PARSER_BAD_VERSION);
     message->is_head_done = true;
     llhttp->upgrade = 0; /* what is behind is the next request unless someone takes the upgrade */
-    return has_no_body;  /* 1 tells llhttp that none follows */
+    parser->is_in_chunks =
+        llhttp->type == HTTP_REQUEST && (llhttp->flags & (F_TRANSFER_ENCODING | F_CHUNKED)) != 0;
+    return has_no_body || parser->is_in_chunks; /* 1 tells llhttp that none follows */
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
@@ -175,7 +178,7 @@ static int on_chunk_header(llhttp_t *llhttp)
 static int on_message_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
-    parser->is_ended = true;
+    parser->is_ended = !parser->is_in_chunks;
     return HPE_PAUSED;
 }
 
@@ -204,13 +207,16 @@ void parser_init(struct parser *parser, enum parser_kind kind,
 void parser_begin(struct parser *parser, struct message *message)
 {
     llhttp_t *llhttp = llhttp_of(parser);
-    if (llhttp->error != HPE_OK || !parser->is_ended || parser->error != PARSER_OK)
+    if (llhttp->error != HPE_OK || !parser->is_ended || parser->error != PARSER_OK ||
+        parser->is_llhttp_done)
         llhttp_reset(llhttp);
     parser->message = message;
     parser->chunk_at = 0;
     parser->error = PARSER_OK;
     parser->reason = NULL;
+    parser->amendments = 0;
     parser->is_in_value = false;
+    parser->is_in_chunks = false;
     parser->is_ended = false;
     parser->expects_no_body = false;
 }
@@ -224,8 +230,8 @@ void parser_expect_no_body(struct parser *parser)
 static enum parser_error method_error(const struct parser *parser)
 {
     const char *stop = llhttp_get_error_pos((const llhttp_t *)parser->state);
-    return stop == NULL || is_token_byte((unsigned char)*stop) ? PARSER_BAD_METHOD
-                                                               : PARSER_BAD_SYNTAX;
+    return stop == NULL || field_is_token_byte((unsigned char)*stop) ? PARSER_BAD_METHOD
+                                                                     : PARSER_BAD_SYNTAX;
 }
 
 /* "HTTP/3.0" is another version, "HTTP/x" is none. */
@@ -243,6 +249,10 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
     if (parser->is_ended && (error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE)) {
         llhttp_resume(llhttp_of(parser));
         return PARSER_END;
+    }
+    if (parser->is_in_chunks && error == HPE_PAUSED) {
+        llhttp_resume(llhttp_of(parser));
+        return PARSER_MORE;
     }
     if (parser->error != PARSER_OK)
         return PARSER_FAILED;
@@ -272,8 +282,8 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
     return PARSER_FAILED;
 }
 
-/* Fields whose meaning the connection has to know. Names are compared only where length fits. */
-static void note_header(struct message *message, uint32_t index, const char *base)
+/* What an answer says about its length. */
+static void note_answer_header(struct message *message, uint32_t index, const char *base)
 {
     struct header_slice *header = &message->headers[index];
     struct str name = {base + header->name.at, header->name.len};
@@ -281,46 +291,11 @@ static void note_header(struct message *message, uint32_t index, const char *bas
     while (value.len != 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))
         value.len--;
     header->value.len = (uint32_t)value.len;
-    if (name.len == 4 && (name.ptr[0] | 0x20) == 'h' &&
-        str_equal_nocase(name, (struct str){"host", 4})) {
-        message->nhosts += message->nhosts < 2;
-        message->host = (int16_t)index;
-    } else if (name.len == 17 && str_equal_nocase(name, str_of("transfer-encoding"))) {
-        message->has_other_codings |=
-            message->has_transfer_encoding || !str_equal_nocase(value, str_of("chunked"));
-        message->has_transfer_encoding = true;
-    } else if (name.len == 6 && (name.ptr[0] | 0x20) == 'e' &&
-               str_equal_nocase(name, (struct str){"expect", 6})) {
-        message->wants_continue = str_equal_nocase(value, str_of("100-continue"));
-    }
-}
-
-/* What llhttp lets pass and RFC 9112 does not: blanks in places (3), lines that end without CR
- * (2.2), folded fields (5.2), blanks before a colon and fields without a name (5.1). NULL when all
- * is well. */
-static const char *check_lines(const struct message *message, const char *base, const char *end)
-{
-    static const char version[] = " HTTP/1.x\r\n";
-    const struct slice *target = &message->target;
-    const char *at = base + target->at + target->len;
-    if (target->at != method_name(message->method).len + 1 || at[0] != ' ' || at[9] != '\r' ||
-        at[10] != '\n')
-        return "malformed request line";
-    at += sizeof(version) - 1;
-    for (uint32_t i = 0; i < message->nheaders; i++) {
-        const struct slice *name = &message->headers[i].name;
-        if (name->len == 0 || base + name->at != at || at[name->len] != ':' ||
-            at[name->len - 1] == ' ')
-            return "malformed header field";
-        const struct slice *value = &message->headers[i].value;
-        const char *line_end = base + value->at + value->len;
-        if (value->len == 0 || line_end[0] != '\r') /* empty, or blanks behind it */
-            line_end = memchr(at + name->len, '\r', (size_t)(end - at) - name->len);
-        if (line_end == NULL || line_end[1] != '\n')
-            return "a line ends without CR LF";
-        at = line_end + 2; /* within a folded value, where no name begins */
-    }
-    return at[0] == '\r' && at[1] == '\n' ? NULL : "a line ends without CR LF";
+    if (name.len != 17 || !str_equal_nocase(name, str_of("transfer-encoding")))
+        return;
+    message->has_other_codings |=
+        message->has_transfer_encoding || !str_equal_nocase(value, str_of("chunked"));
+    message->has_transfer_encoding = true;
 }
 
 /* The last part of the first line. */
@@ -339,38 +314,149 @@ static bool finish_head(struct parser *parser, char *bytes, size_t len)
     struct message *message = parser->message;
     const char *base = bytes - parser->chunk_at;
     if (llhttp_of(parser)->type == HTTP_REQUEST) {
-        parser->reason = check_lines(message, base, bytes + len);
+        parser->reason = request_lines_check(message, base, bytes + len);
         if (parser->reason != NULL) {
             parser->error = PARSER_BAD_SYNTAX;
             message->is_head_done = false;
             return false;
         }
+        request_lines_read(message, base);
+    } else {
+        for (uint32_t i = 0; i < message->nheaders; i++)
+            note_answer_header(message, i, base);
     }
-    for (uint32_t i = 0; i < message->nheaders; i++)
-        note_header(message, i, base);
     struct slice last = message->nheaders != 0 ? message->headers[message->nheaders - 1].value
                                                : start_line_end(parser);
     message->head_len = last.at + last.len;
     return true;
 }
 
-enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used)
+/* Where llhttp is stricter than the RFC, the bytes that it minds are replaced by ones that mean the
+ * same: tabs behind Content-Length (RFC 9110, 5.5) by blanks, the minor version of HTTP/1.2 by the
+ * highest that is known here (RFC 9110, 2.5). True when there was such a byte. */
+static bool amend(struct parser *parser, char *base, char *end)
+{
+    static const char start[] = " HTTP/1.";
+    const struct slice *target = &parser->message->target;
+    char *minor = base + target->at + target->len + sizeof(start) - 1;
+    char *stop = (char *)llhttp_get_error_pos(llhttp_of(parser));
+    switch (llhttp_get_errno(llhttp_of(parser))) {
+    case HPE_INVALID_CONTENT_LENGTH:
+        if (stop == NULL || stop >= end || *stop != '\t')
+            return false;
+        for (; stop < end && (*stop == '\t' || *stop == ' '); stop++)
+            *stop = ' ';
+        return true;
+    case HPE_INVALID_VERSION:
+        if (minor >= end || memcmp(minor - sizeof(start) + 1, start, sizeof(start) - 1) != 0 ||
+            *minor < '2' || *minor > '9')
+            return false;
+        *minor = '1';
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The head begins again, from its first byte, which is still there. */
+static llhttp_errno_t execute_again(struct parser *parser, char *base, size_t len)
+{
+    llhttp_reset(llhttp_of(parser));
+    message_reset(parser->message);
+    parser->chunk = base;
+    parser->chunk_at = 0;
+    parser->error = PARSER_OK;
+    parser->reason = NULL;
+    parser->is_in_value = false;
+    return llhttp_execute(llhttp_of(parser), base, len);
+}
+
+/* "GET /" and the end of the line: HTTP/0.9 would have been answered here. */
+static bool is_without_version(const struct parser *parser)
+{
+    const llhttp_t *llhttp = (const llhttp_t *)parser->state;
+    return llhttp->http_major == 0 && llhttp->http_minor == 9 && !parser->message->is_head_done;
+}
+
+static enum parser_result feed_chunks(struct parser *parser, char *bytes, size_t len, size_t *used)
+{
+    struct str data;
+    size_t step;
+    for (*used = 0; *used < len;) {
+        bool is_fine = true;
+        switch (chunks_next(&parser->chunks, bytes + *used, len - *used, &step, &data)) {
+        case CHUNKS_MORE:
+            break;
+        case CHUNKS_BEGIN:
+            is_fine =
+                parser->on_chunk == NULL || parser->on_chunk(parser->owner, parser->chunks.left);
+            break;
+        case CHUNKS_DATA:
+            is_fine = parser->on_body == NULL ||
+                      parser->on_body(parser->owner, (char *)data.ptr, data.len);
+            break;
+        case CHUNKS_END:
+            *used += step;
+            parser->is_ended = true;
+            return PARSER_END;
+        case CHUNKS_BAD:
+            parser->error = PARSER_BAD_FRAMING;
+            parser->reason = parser->chunks.reason;
+            return PARSER_FAILED;
+        }
+        *used += step;
+        if (!is_fine) {
+            parser->error = PARSER_BODY_REFUSED;
+            return PARSER_FAILED;
+        }
+    }
+    return PARSER_MORE;
+}
+
+enum { MAX_AMENDMENTS = 8 };
+
+static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t len, size_t *used)
 {
     llhttp_t *llhttp = llhttp_of(parser);
     struct message *message = parser->message;
     bool was_head_done = message->is_head_done;
+    uint32_t fed_before = parser->chunk_at;
     parser->chunk = bytes;
     llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
+    while (error != HPE_OK && llhttp->type == HTTP_REQUEST && !message->is_head_done &&
+           parser->amendments < MAX_AMENDMENTS && amend(parser, bytes - fed_before, bytes + len)) {
+        parser->amendments++;
+        error = execute_again(parser, bytes - fed_before, fed_before + len);
+    }
     enum parser_result result = settle(parser, error);
     *used = len;
-    if (result != PARSER_MORE) {
+    if (result != PARSER_MORE || parser->is_in_chunks) {
         const char *stop = llhttp_get_error_pos(llhttp);
         *used = stop != NULL && stop >= bytes && stop <= bytes + len ? (size_t)(stop - bytes) : len;
     }
+    parser->chunk = bytes;
+    parser->chunk_at = fed_before;
     if (!was_head_done && message->is_head_done && !finish_head(parser, bytes, len))
+        result = PARSER_FAILED;
+    if (result == PARSER_MORE && is_without_version(parser) && fail_version(parser) != 0)
         result = PARSER_FAILED;
     if (!message->is_head_done)
         parser->chunk_at += (uint32_t)*used;
+    return result;
+}
+
+enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used)
+{
+    size_t rest_used = 0;
+    if (parser->is_in_chunks)
+        return feed_chunks(parser, bytes, len, used);
+    enum parser_result result = feed_llhttp(parser, bytes, len, used);
+    if (!parser->is_in_chunks || result != PARSER_MORE || !parser->message->is_chunked ||
+        parser->message->has_other_codings)
+        return result; /* codings that nobody undoes end with the head */
+    chunks_begin(&parser->chunks);
+    result = feed_chunks(parser, bytes + *used, len - *used, &rest_used);
+    *used += rest_used;
     return result;
 }
 

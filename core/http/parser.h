@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/str.h"
+#include "http/chunks.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,7 +45,10 @@ struct message {
     bool is_chunked;
     bool has_transfer_encoding; /* also when it is empty, or nonsense */
     bool has_other_codings;     /* of several fields or codings, or of one that is not chunked */
+    bool has_bad_coding;        /* of a request: chunked is not last, or an element is empty */
     bool wants_continue;        /* Expect: 100-continue */
+    bool expects_more;          /* Expect, something else */
+    bool has_content_coding;    /* of an answer */
     bool is_upgrade;
     bool keeps_alive;
 };
@@ -72,7 +76,11 @@ struct parser {
     uint32_t chunk_at;
     const char *reason; /* ours; NULL: llhttp's */
     enum parser_error error;
-    bool is_in_value; /* of the last header */
+    struct chunks chunks; /* of a request's body; llhttp reads those of answers */
+    bool is_in_value;     /* of the last header */
+    bool is_in_chunks;    /* llhttp has read the head, and is not asked about the body */
+    bool is_llhttp_done;  /* it takes no further message on this connection: has to be reset */
+    uint8_t amendments;   /* of the head, so far */
     bool is_ended;
     bool expects_no_body;
     /* Body bytes, already without chunk framing. False refuses them. */

@@ -8,6 +8,7 @@
 #include "http/pool_state.h"
 #include "http/query.h"
 #include "loop/loop.h"
+#include "net/resolve.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/tls_client.h"
@@ -50,8 +51,17 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     pool->tls = tls;
     pool->options = *options;
     pool->options.ca_file = pool->options.cert_file = pool->options.key_file = NULL;
+    pool->options.nameservers = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
+    if (options->open_socket == NULL) {
+        pool->resolver = resolver_get(loop, options->nameservers, fault);
+        if (pool->resolver == NULL) {
+            tls_context_free(pool->tls);
+            free(pool);
+            return NULL;
+        }
+    }
     return pool;
 }
 
@@ -380,5 +390,6 @@ void pool_free(struct pool *pool)
     tls_context_free(pool->tls);
     while (pool->nspare_fetches != 0)
         fetch_free_spare(pool_take_spare(pool));
+    resolver_put(pool->resolver);
     free(pool);
 }

@@ -26,12 +26,14 @@ struct pool_options {
     const char *ca_file;
     const char *cert_file;
     const char *key_file;
+    /* "ADDRESS[:PORT], ..."; NULL: the machine's; borrowed during pool_new */
+    const char *nameservers;
     /* NULL: by network. Gives a connected descriptor for each connection, or -errno. */
     int (*open_socket)(void *data);
     void *open_data;
 };
 
-/* NULL with the reason, which can only be about the three files. */
+/* NULL with the reason, which can only be about the three files or nameservers. */
 struct pool *pool_new(struct loop *loop, const struct pool_options *options, struct fault *fault);
 /* Closes every connection; exchanges under way fail without on_change. */
 void pool_free(struct pool *pool);

@@ -6,17 +6,20 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/answer_head.h"
-#include "http/parser.h"
+#include "http/answer_parser.h"
+#include "http/framing.h"
 #include "http/pool.h"
 #include "loop/deadline.h"
 
 struct dial;
+struct resolver;
 struct stream;
 struct tls_context;
 
 struct pool {
     struct loop *loop;
     struct pool_options options;
+    struct resolver *resolver;
     struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
@@ -50,20 +53,18 @@ struct client_conn {
     struct dial *dial;     /* while it is being made */
     struct stream *stream;
     struct fetch *fetch; /* NULL: idle */
-    struct parser parser;
+    struct answer_parser parser;
+    struct framing framing;
     struct buf head; /* the beginning of a head that did not come in one read */
     struct deadline idle_deadline;
     uint64_t life_ms;    /* how long it is kept when idle */
     uint64_t expires_ms; /* by the loop's clock, when idle: the server may close it afterwards */
     uint64_t nserved;
-    uint64_t body_bytes;    /* of the present answer */
-    uint64_t framing_bytes; /* of its chunks and trailers */
-    uint8_t dialed_stage;   /* enum fetch_stage: how far the dial came */
+    uint8_t dialed_stage; /* enum fetch_stage: how far the dial came */
     bool is_idle;
     bool has_bytes;   /* of the answer */
     bool has_sent;    /* some of the request */
     bool is_doubtful; /* the present answer is the last that is taken from it */
-    char last_byte;   /* that was parsed */
     bool is_lost;     /* a write failed: what the server still says is read */
     bool is_dialed_again;
 };

@@ -148,6 +148,8 @@ static bool is_bodyless(uint16_t status)
     return status == 204 || status == 304; /* RFC 9110, 6.4.1 */
 }
 
+enum { STATUS_RESET_CONTENT = 205 }; /* has a length, which is 0 (RFC 9110, 15.3.6) */
+
 static void write_head(struct request *request, const struct answer *answer,
                        enum response_framing framing, uint64_t length)
 {
@@ -155,8 +157,13 @@ static void write_head(struct request *request, const struct answer *answer,
     struct http_server *server = conn->server;
     request->status = answer->status;
     request->is_answer_begun = true;
-    request->is_answer_silent =
-        request->message.method == METHOD_HEAD || is_bodyless(answer->status);
+    request->is_answer_silent = request->message.method == METHOD_HEAD ||
+                                is_bodyless(answer->status) ||
+                                answer->status == STATUS_RESET_CONTENT;
+    if (answer->status == STATUS_RESET_CONTENT) {
+        framing = RESPONSE_LENGTH;
+        length = 0;
+    }
     bool closes = conn_settle_close(conn);
     struct response_head head = {
         .answer = answer,

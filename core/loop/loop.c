@@ -32,6 +32,7 @@ struct loop {
     struct virtual_time *virtual_time; /* NULL: the clock is the real one */
     uint32_t waits[WAIT_KINDS];
     struct link children;
+    struct loop_part *parts;
     uint32_t files;
     uint64_t date_due_ms; /* when http_date has to be formatted again */
     char http_date[HTTP_DATE_BYTES + 1];
@@ -89,10 +90,34 @@ static void close_stray(uv_handle_t *handle, void *data)
         uv_close(handle, NULL);
 }
 
+struct loop_part *loop_find_part(const struct loop *loop, const void *kind)
+{
+    struct loop_part *part = loop->parts;
+    while (part != NULL && part->kind != kind)
+        part = part->next;
+    return part;
+}
+
+void loop_add_part(struct loop *loop, struct loop_part *part)
+{
+    part->next = loop->parts;
+    loop->parts = part;
+}
+
+static void free_parts(struct loop *loop)
+{
+    while (loop->parts != NULL) {
+        struct loop_part *part = loop->parts;
+        loop->parts = part->next;
+        part->free(part);
+    }
+}
+
 void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    free_parts(loop);
     virtual_time_stop(loop);
     offloads_free(loop);
     children_free(loop);

@@ -51,6 +51,18 @@ void loop_wait_ends(struct loop *loop, enum wait_kind kind);
 /* How many waits are under way, for leak checks. */
 uint32_t loop_waiting(const struct loop *loop);
 
+/* What a room above keeps for each loop, such as the names that it has looked up. `kind` is an
+ * address that is nobody else's. */
+struct loop_part {
+    struct loop_part *next;
+    const void *kind;
+    /* The loop goes away: closes and frees it. */
+    void (*free)(struct loop_part *part);
+};
+/* NULL: none of this kind. */
+struct loop_part *loop_find_part(const struct loop *loop, const void *kind);
+void loop_add_part(struct loop *loop, struct loop_part *part);
+
 /* Calls on_readable whenever `fd` can be read; does not own the descriptor. */
 struct fd_watch *fd_watch_start(struct loop *loop, int fd, void (*on_readable)(void *data),
                                 void *data);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 void address_set_port(struct address *address, uint16_t port)
@@ -37,4 +38,18 @@ bool address_unix(struct address *address, struct str path)
     local->sun_family = AF_UNIX;
     memcpy(local->sun_path, path.ptr, path.len);
     return true;
+}
+
+void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *four = (const struct sockaddr_in *)&address->as.storage;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->as.storage;
+    if (address->as.base.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host));
+        snprintf(text, ADDRESS_TEXT_BYTES, "%s:%u", host, ntohs(four->sin_port));
+    } else {
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
+        snprintf(text, ADDRESS_TEXT_BYTES, "[%s]:%u", host, ntohs(six->sin6_port));
+    }
 }

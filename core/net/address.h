@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+enum { ADDRESS_TEXT_BYTES = 64 };
+
 struct address {
     union {
         struct sockaddr base;
@@ -24,3 +26,5 @@ bool address_literal(struct address *address, const char *host, uint16_t port);
 /* False when the path is empty or too long for a socket. */
 bool address_unix(struct address *address, struct str path);
 void address_set_port(struct address *address, uint16_t port);
+/* "127.0.0.1:80" or "[::1]:80", of an IP address. */
+void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES]);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "loop/timer.h"
 #include "net/address.h"
+#include "net/address_order.h"
 #include "net/resolve.h"
 #include "net/stream.h"
 
@@ -12,6 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { REASON_BYTES = 480 };
+
+/* One socket that is being connected, to the address of the same number. */
+struct attempt {
+    struct dial *dial;
+    struct stream *stream; /* NULL: given up */
+};
 
 struct dial {
     struct loop *loop;
@@ -22,13 +31,17 @@ struct dial {
     uint64_t stage_began_us;
     struct dial_result result;
     struct resolve *resolve;
-    struct address addresses[RESOLVE_MAX_ADDRESSES];
-    uint32_t naddresses;
-    uint32_t next_address;
-    struct stream *stream;
     bool was_resolved;
-    struct timer soon; /* what could be told at once is told from the loop */
-    char reason[320];
+    bool is_resolved; /* no more addresses come */
+    struct address addresses[RESOLVE_MAX_ADDRESSES];
+    struct attempt attempts[RESOLVE_MAX_ADDRESSES];
+    uint32_t naddresses;
+    uint32_t ntried; /* of them, the first ones */
+    uint32_t nconnecting;
+    struct stream *stream; /* of the one that won */
+    struct timer next;     /* the next address, or the wait for IPv6 */
+    struct timer soon;     /* what could be told at once is told from the loop */
+    char reason[REASON_BYTES];
 };
 
 static void try_next(struct dial *dial);
@@ -51,8 +64,11 @@ static void enter(struct dial *dial, enum dial_stage stage)
 static void finish(struct dial *dial)
 {
     enter(dial, dial->stage);
+    uint64_t *resolving_us = &dial->result.took_us[DIAL_RESOLVING];
     if (!dial->was_resolved)
-        dial->result.took_us[DIAL_RESOLVING] = 0;
+        *resolving_us = 0;
+    else if (*resolving_us == 0)
+        *resolving_us = 1; /* known already; 0 says that there was no name */
     dial->result.stream = dial->stream;
     dial->result.reason = dial->reason;
     dial->on_done(dial->owner, &dial->result);
@@ -67,8 +83,23 @@ static void on_soon(struct timer *timer)
 static void fail(struct dial *dial, enum dial_error error, const char *reason)
 {
     dial->result.error = error;
-    if (reason != dial->reason)
-        snprintf(dial->reason, sizeof(dial->reason), "%s", reason);
+    snprintf(dial->reason, sizeof(dial->reason), "%s", reason);
+}
+
+/* Why an address did not do. Where there are several each is named; the first ones, if there is not
+ * room for all. */
+static void fail_address(struct dial *dial, const struct address *address, int status)
+{
+    char shown[ADDRESS_TEXT_BYTES];
+    size_t len = strlen(dial->reason);
+    dial->result.error = DIAL_REFUSED;
+    if (!dial->was_resolved) {
+        fail(dial, DIAL_REFUSED, strerror(-status));
+        return;
+    }
+    address_text(address, shown);
+    snprintf(dial->reason + len, sizeof(dial->reason) - len, "%s%s: %s", len != 0 ? "; " : "",
+             shown, strerror(-status));
 }
 
 /* ---- the stream, until it is handed over ---- */
@@ -80,44 +111,64 @@ static void on_closed(void *owner)
 
 static const struct stream_events given_up_events = {.on_close = on_closed};
 
-static void give_up_stream(struct dial *dial)
+static void give_up(struct stream **stream)
 {
-    if (dial->stream == NULL)
+    if (*stream == NULL)
         return;
-    stream_set_owner(dial->stream, &given_up_events, NULL);
-    stream_close(dial->stream);
-    dial->stream = NULL;
+    stream_set_owner(*stream, &given_up_events, NULL);
+    stream_close(*stream);
+    *stream = NULL;
 }
 
-static void on_ready(struct dial *dial)
+/* Sockets, timers and the name: all but the stream that won. */
+static void stop_racing(struct dial *dial)
 {
+    resolve_cancel(dial->resolve);
+    dial->resolve = NULL;
+    timer_stop(dial->loop, &dial->next);
+    for (uint32_t i = 0; i < dial->ntried; i++)
+        give_up(&dial->attempts[i].stream);
+    dial->nconnecting = 0;
+}
+
+static void on_handshake(struct dial *dial, int status)
+{
+    if (status != 0) {
+        fail(dial, DIAL_BAD_TLS, stream_tls_reason(dial->stream));
+        dial->result.had_ticket = stream_tls_had_ticket(dial->stream);
+        give_up(&dial->stream);
+    }
     finish(dial);
 }
 
-static void start_tls(struct dial *dial)
+static void on_won(struct dial *dial, struct attempt *attempt)
 {
+    dial->stream = attempt->stream;
+    attempt->stream = NULL;
+    stop_racing(dial);
+    dial->result.error = DIAL_OK;
+    dial->reason[0] = '\0';
+    if (dial->target.tls == NULL) {
+        finish(dial);
+        return;
+    }
     enter(dial, DIAL_SHAKING_HANDS);
     stream_start_tls(dial->stream, dial->target.tls, dial->target.host, dial->target.port);
 }
 
 static void on_connect(void *owner, int status)
 {
-    struct dial *dial = owner;
+    struct attempt *attempt = owner;
+    struct dial *dial = attempt->dial;
     if (dial->stage == DIAL_SHAKING_HANDS) {
-        if (status != 0) {
-            fail(dial, DIAL_BAD_TLS, stream_tls_reason(dial->stream));
-            dial->result.had_ticket = stream_tls_had_ticket(dial->stream);
-            give_up_stream(dial);
-        }
-        finish(dial);
-    } else if (status != 0) {
-        fail(dial, DIAL_REFUSED, strerror(-status));
-        give_up_stream(dial);
-        try_next(dial);
-    } else if (dial->target.tls != NULL) {
-        start_tls(dial);
+        on_handshake(dial, status);
+    } else if (status == 0) {
+        on_won(dial, attempt);
     } else {
-        on_ready(dial);
+        fail_address(dial, &dial->addresses[attempt - dial->attempts], status);
+        give_up(&attempt->stream);
+        dial->nconnecting--;
+        try_next(dial);
     }
 }
 
@@ -136,60 +187,112 @@ static const struct stream_events stream_events = {
 
 /* ---- addresses ---- */
 
-/* Leaves the last failure in place when none is left. */
-static void try_next(struct dial *dial)
+static void on_next_due(struct timer *timer)
 {
-    while (dial->next_address < dial->naddresses) {
-        struct address *address = &dial->addresses[dial->next_address++];
-        dial->stream = stream_connect(dial->loop, &address->as.base, &stream_events, dial);
-        if (dial->stream != NULL) {
-            dial->result.error = DIAL_OK;
-            return;
-        }
-        fail(dial, DIAL_REFUSED, strerror(errno));
-    }
-    timer_start(dial->loop, &dial->soon, 0, on_soon);
+    try_next(LIST_ENTRY(timer, struct dial, next));
 }
 
-static void on_resolved(void *owner, const struct address *addresses, uint32_t count,
-                        const char *reason)
+/* False: this one cannot even be tried. */
+static bool begin_attempt(struct dial *dial)
 {
-    struct dial *dial = owner;
-    dial->resolve = NULL;
-    if (count == 0) {
-        fail(dial, DIAL_BAD_NAME, reason);
-        finish(dial);
+    uint32_t at = dial->ntried++;
+    struct attempt *attempt = &dial->attempts[at];
+    struct address *address = &dial->addresses[at];
+    attempt->dial = dial;
+    attempt->stream = stream_connect(dial->loop, &address->as.base, &stream_events, attempt);
+    if (attempt->stream == NULL) {
+        fail_address(dial, address, -errno);
+        return false;
+    }
+    dial->nconnecting++;
+    return true;
+}
+
+/* The next address that can be tried, if there is one. When none is left and none is under way, it
+ * has failed. */
+static void try_next(struct dial *dial)
+{
+    timer_stop(dial->loop, &dial->next);
+    if (dial->stage == DIAL_RESOLVING)
+        enter(dial, DIAL_CONNECTING);
+    while (dial->ntried < dial->naddresses) {
+        if (!begin_attempt(dial))
+            continue;
+        if (dial->ntried < dial->naddresses)
+            timer_start(dial->loop, &dial->next, DIAL_ATTEMPT_MS, on_next_due);
         return;
     }
-    memcpy(dial->addresses, addresses, count * sizeof(*addresses));
-    dial->naddresses = count;
-    enter(dial, DIAL_CONNECTING);
-    try_next(dial);
+    if (dial->nconnecting == 0 && dial->is_resolved)
+        timer_start(dial->loop, &dial->soon, 0, on_soon);
+}
+
+static bool is_known(const struct dial *dial, const struct address *address)
+{
+    for (uint32_t i = 0; i < dial->naddresses; i++)
+        if (memcmp(&dial->addresses[i], address, sizeof(*address)) == 0)
+            return true;
+    return false;
+}
+
+/* Behind those that were tried already; the families go on taking turns. */
+static void add_addresses(struct dial *dial, const struct address *addresses, uint32_t count)
+{
+    int begin_with = AF_UNSPEC;
+    for (uint32_t i = 0; i < count && dial->naddresses < RESOLVE_MAX_ADDRESSES; i++)
+        if (!is_known(dial, &addresses[i]))
+            dial->addresses[dial->naddresses++] = addresses[i];
+    if (dial->ntried != 0)
+        begin_with =
+            dial->addresses[dial->ntried - 1].as.base.sa_family == AF_INET6 ? AF_INET : AF_INET6;
+    address_order(dial->addresses + dial->ntried, dial->naddresses - dial->ntried, begin_with);
+}
+
+static bool has_six(const struct resolve_news *news)
+{
+    for (uint32_t i = 0; i < news->count; i++)
+        if (news->addresses[i].as.base.sa_family == AF_INET6)
+            return true;
+    return false;
+}
+
+static void on_resolved(void *owner, const struct resolve_news *news)
+{
+    struct dial *dial = owner;
+    dial->is_resolved = news->is_final;
+    if (news->is_final)
+        dial->resolve = NULL;
+    if (news->count == 0) {
+        fail(dial, DIAL_BAD_NAME, news->reason);
+        timer_start(dial->loop, &dial->soon, 0, on_soon);
+        return;
+    }
+    add_addresses(dial, news->addresses, news->count);
+    bool is_waiting = dial->nconnecting != 0 && !timer_is_running(&dial->next);
+    if (dial->stage == DIAL_RESOLVING && !news->is_final && !has_six(news))
+        timer_start(dial->loop, &dial->next, DIAL_SIX_MS, on_next_due);
+    else if (dial->stage == DIAL_RESOLVING || dial->nconnecting == 0)
+        try_next(dial);
+    else if (is_waiting && dial->ntried < dial->naddresses)
+        timer_start(dial->loop, &dial->next, DIAL_ATTEMPT_MS, on_next_due);
 }
 
 static void resolve(struct dial *dial)
 {
     const struct dial_target *target = &dial->target;
-    dial->naddresses = 1;
-    if (target->unix_path != NULL) {
-        if (address_unix(&dial->addresses[0], str_of(target->unix_path))) {
-            enter(dial, DIAL_CONNECTING);
-            try_next(dial);
-            return;
-        }
+    bool is_unix = target->unix_path != NULL;
+    dial->is_resolved = true;
+    if (is_unix && !address_unix(&dial->addresses[0], str_of(target->unix_path))) {
         fail(dial, DIAL_REFUSED, "the path of the socket is too long");
-    } else if (address_literal(&dial->addresses[0], target->host, target->port)) {
-        enter(dial, DIAL_CONNECTING);
+        timer_start(dial->loop, &dial->soon, 0, on_soon);
+    } else if (is_unix || address_literal(&dial->addresses[0], target->host, target->port)) {
+        dial->naddresses = 1;
         try_next(dial);
-        return;
     } else {
-        dial->resolve = resolve_start(dial->loop, target->host, target->port, on_resolved, dial);
+        dial->is_resolved = false;
         dial->was_resolved = true;
-        if (dial->resolve != NULL)
-            return;
-        fail(dial, DIAL_BAD_NAME, "the resolver could not be started");
+        dial->resolve =
+            resolve_start(target->resolver, target->host, target->port, on_resolved, dial);
     }
-    timer_start(dial->loop, &dial->soon, 0, on_soon);
 }
 
 static void open_socket(struct dial *dial)
@@ -197,7 +300,7 @@ static void open_socket(struct dial *dial)
     int fd = dial->target.open_socket(dial->target.open_data);
     enter(dial, DIAL_CONNECTING);
     if (fd >= 0)
-        dial->stream = stream_open(dial->loop, fd, &stream_events, dial);
+        dial->stream = stream_open(dial->loop, fd, &given_up_events, dial);
     if (dial->stream == NULL)
         fail(dial, DIAL_REFUSED, strerror(fd < 0 ? -fd : EIO));
     timer_start(dial->loop, &dial->soon, 0, on_soon);
@@ -223,9 +326,9 @@ void dial_cancel(struct dial *dial)
 {
     if (dial == NULL)
         return;
-    resolve_cancel(dial->resolve);
+    stop_racing(dial);
     timer_stop(dial->loop, &dial->soon);
-    give_up_stream(dial);
+    give_up(&dial->stream);
     free(dial);
 }
 

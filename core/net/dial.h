@@ -1,6 +1,10 @@
 /*
- * dial.h - from the name of a server to a stream that is ready for use: resolves, connects (each
- * address in turn), shakes hands if it is to be TLS.
+ * dial.h - from the name of a server to a stream that is ready for use: resolves, connects, shakes
+ * hands if it is to be TLS.
+ *
+ * Of several addresses the first that answers is taken (happy eyeballs, RFC 8305): they are tried
+ * in the order of address_order.h, the next one when the last has failed or has not answered for
+ * DIAL_ATTEMPT_MS; the others are closed. IPv6 gets DIAL_SIX_MS to be resolved after IPv4 was.
  *
  * Freed by itself when it is done or cancelled.
  */
@@ -11,9 +15,11 @@
 
 struct dial;
 struct loop;
+struct resolver;
 struct stream;
 struct tls_context;
 
+enum { DIAL_ATTEMPT_MS = 250, DIAL_SIX_MS = 50 };
 enum dial_stage { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_SHAKING_HANDS, DIAL_STAGES };
 enum dial_error { DIAL_OK, DIAL_BAD_NAME, DIAL_REFUSED, DIAL_BAD_TLS };
 
@@ -21,6 +27,7 @@ enum dial_error { DIAL_OK, DIAL_BAD_NAME, DIAL_REFUSED, DIAL_BAD_TLS };
 struct dial_target {
     const char *host; /* a name or a literal address; not used with the next two but for TLS */
     uint16_t port;
+    struct resolver *resolver;      /* for a name */
     const char *unix_path;          /* NULL: not a Unix socket */
     int (*open_socket)(void *data); /* NULL: none. Gives a connected descriptor or -errno */
     void *open_data;

@@ -1,70 +1,247 @@
 #include "net/resolve.h"
 
 #include "base/mem.h"
-#include "loop/uv_loop.h"
+#include "net/resolve_files.h"
+#include "net/resolve_lookup.h"
+#include "net/resolve_state.h"
+#include "net/resolve_system.h"
 
-#include <netdb.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
-struct resolve {
-    uv_getaddrinfo_t request;
-    uint16_t port;
-    /* NULL: cancelled; freed when libuv gives the request back */
-    void (*on_done)(void *owner, const struct address *addresses, uint32_t count,
-                    const char *reason);
-    void *owner;
+enum {
+    NAME_MAX_BYTES = 253,
+    LABEL_MAX_BYTES = 63,
+    FOUND_MIN_S = 1,
+    FOUND_MAX_S = 300,
+    NONE_MAX_S = 30,
+    FAILED_S = 1, /* RFC 9520 */
 };
 
-static uint32_t copy_addresses(const struct resolve *resolve, const struct addrinfo *list,
-                               struct address *addresses)
+/* ---- asking ---- */
+
+static uint64_t between(uint64_t seconds, uint64_t least, uint64_t most)
 {
-    uint32_t count = 0;
-    for (; list != NULL && count < RESOLVE_MAX_ADDRESSES; list = list->ai_next) {
-        if (list->ai_addrlen > sizeof(addresses[count].as.storage))
-            continue;
-        memset(&addresses[count], 0, sizeof(addresses[count]));
-        memcpy(&addresses[count].as.storage, list->ai_addr, list->ai_addrlen);
-        address_set_port(&addresses[count++], resolve->port);
+    return seconds < least ? least : seconds > most ? most : seconds;
+}
+
+static void on_system(void *owner, const struct address *addresses, uint32_t count,
+                      const char *reason)
+{
+    struct name *name = owner;
+    name->system = NULL;
+    name->is_known = true;
+    if (count == 0 && name->reason == NULL)
+        name->reason = mem_copy_text(reason);
+    name_learn(name, addresses, count < RESOLVE_MAX_ADDRESSES ? count : RESOLVE_MAX_ADDRESSES,
+               count != 0 ? RESOLVE_PARTIAL_S : FAILED_S);
+    name_tell(name);
+}
+
+static bool ask_system(struct name *name)
+{
+    name->system = system_lookup_start(name->resolver->all->loop, name->text, on_system, name);
+    return name->system != NULL;
+}
+
+/* hosts, when nsswitch.conf has it behind the servers. */
+static bool find_late(struct name *name)
+{
+    struct address addresses[RESOLVE_MAX_ADDRESSES];
+    const struct resolve_files *files = &name->resolver->all->files;
+    uint32_t count = files->dns_first && files->has_files
+                         ? resolve_files_host(files, name->text, addresses, RESOLVE_MAX_ADDRESSES)
+                         : 0;
+    if (count == 0)
+        return false;
+    name_learn(name, addresses, count, FOUND_MIN_S);
+    return true;
+}
+
+static void on_answer(void *owner, const struct lookup_answer *answer)
+{
+    struct name *name = owner;
+    uint64_t seconds = FAILED_S;
+    if (answer->verdict == LOOKUP_FOUND)
+        seconds =
+            between(answer->ttl_s, FOUND_MIN_S, answer->is_final ? FOUND_MAX_S : RESOLVE_PARTIAL_S);
+    else if (answer->verdict != LOOKUP_FAILED)
+        seconds = between(answer->ttl_s, FOUND_MIN_S, NONE_MAX_S);
+    if (answer->is_final)
+        name->lookup = NULL;
+    name_learn(name, answer->addresses, answer->count, seconds);
+    if (answer->count == 0 && !find_late(name)) {
+        name->reason = mem_copy_text(answer->reason);
+        if (name->resolver->all->files.has_other && name->resolver->nameservers == NULL &&
+            answer->verdict != LOOKUP_FAILED && ask_system(name))
+            return;
     }
+    name->is_known = answer->is_final;
+    name_tell(name);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0 &&
+           (len == end_len || text[len - end_len - 1] == '.');
+}
+
+static bool ask(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+    const struct resolve_files *files = &resolver->all->files;
+    bool is_own = resolver->nameservers != NULL;
+    struct lookup_question question = {
+        .name = name->text,
+        .servers = is_own ? resolver->servers : files->servers,
+        .nservers = is_own ? resolver->nservers : files->nservers,
+        .files = files,
+    };
+    /* RFC 6762, 3: these are for mDNS alone, where there is any. */
+    if (!is_own && files->has_other && (!files->has_dns || ends_with(name->text, "local")))
+        return ask_system(name);
+    if (!is_own && !files->has_dns)
+        return false;
+    if (files->rotates)
+        question.first_server = resolver->nlookups % question.nservers;
+    resolver->nlookups++;
+    name->lookup = lookup_start(resolver->all->loop, &question, on_answer, name);
+    return true;
+}
+
+/* ---- what needs no asking ---- */
+
+/* NULL, or what is wrong with it as a name (RFC 1035, 2.3.4). */
+static const char *what_is_wrong(const char *host)
+{
+    size_t len = strlen(host), label = 0;
+    if (len != 0 && host[len - 1] == '.')
+        len--;
+    if (len == 0 || len > NAME_MAX_BYTES)
+        return len == 0 ? "the name is empty" : "the name is longer than 253 bytes";
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)host[i];
+        if (c <= ' ' || c == 0x7f || c == '\\')
+            return "a name cannot hold white space or a backslash";
+        if (c > 0x7f)
+            return "a name is ASCII; others are written as xn--...";
+        label = c == '.' ? 0 : label + 1;
+        if (label > LABEL_MAX_BYTES)
+            return "a part of the name is longer than 63 bytes";
+        if (c == '.' && (i == 0 || host[i - 1] == '.'))
+            return "a part of the name is empty";
+    }
+    return NULL;
+}
+
+static uint32_t loopback(struct address *addresses)
+{
+    address_literal(&addresses[0], "::1", 0);
+    address_literal(&addresses[1], "127.0.0.1", 0);
+    return 2;
+}
+
+/* Without the dot at its end. */
+static uint32_t find_at_once(const struct resolve_files *files, const char *name,
+                             struct address *addresses, const char **reason)
+{
+    bool is_early = files->has_files && !files->dns_first;
+    uint32_t count =
+        is_early ? resolve_files_host(files, name, addresses, RESOLVE_MAX_ADDRESSES) : 0;
+    if (count == 0 && ends_with(name, "localhost")) /* RFC 6761, 6.3 */
+        count = loopback(addresses);
+    if (count == 0 && (ends_with(name, "invalid") || ends_with(name, "onion")))
+        *reason = "names of this kind are in no name server (RFC 6761, RFC 7686)";
     return count;
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+/* ---- the face ---- */
+
+/* True: on_news was called. */
+static bool answer_at_once(struct resolver *resolver, const char *host, struct resolve *resolve)
 {
-    struct resolve *resolve = request->data;
     struct address addresses[RESOLVE_MAX_ADDRESSES];
-    if (resolve->on_done != NULL) {
-        uint32_t count = copy_addresses(resolve, list, addresses);
-        resolve->on_done(resolve->owner, addresses, count,
-                         status != 0  ? uv_strerror(status)
-                         : count == 0 ? "the name has no address"
-                                      : NULL);
+    char name[NAME_MAX_BYTES + 2];
+    const char *wrong = what_is_wrong(host);
+    uint32_t count = 0;
+    if (wrong == NULL) {
+        size_t len = strlen(host);
+        memcpy(name, host, len + 1);
+        if (name[len - 1] == '.')
+            name[len - 1] = '\0';
+        count = find_at_once(&resolver->all->files, name, addresses, &wrong);
     }
-    uv_freeaddrinfo(list);
-    free(resolve);
+    if (count == 0 && wrong == NULL)
+        return false;
+    char reason[NAME_MAX_BYTES + 128];
+    snprintf(reason, sizeof(reason), "%.253s: %s", host, wrong != NULL ? wrong : "");
+    resolve_tell(resolve, addresses, count, true, reason);
+    return true;
 }
 
-struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port,
-                              void (*on_done)(void *owner, const struct address *addresses,
-                                              uint32_t count, const char *reason),
+static void refresh_files(struct resolvers *all)
+{
+    if (!resolve_files_refresh(&all->files, loop_now_ms(all->loop)))
+        return;
+    for (struct link *at = all->list.next; at != &all->list; at = at->next)
+        names_forget(LIST_ENTRY(at, struct resolver, link));
+}
+
+static char *lower_copy(const char *text)
+{
+    char *copy = mem_copy_text(text);
+    for (char *at = copy; *at != '\0'; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return copy;
+}
+
+/* The entry that is known or being asked for; NULL: it cannot be asked for. */
+static struct name *entry_of(struct resolver *resolver, const char *host)
+{
+    struct name *name = name_find(resolver, host);
+    if (name != NULL)
+        return name;
+    name = name_add(resolver, host);
+    if (ask(name))
+        return name;
+    name_drop(name);
+    return NULL;
+}
+
+struct resolve *resolve_start(struct resolver *resolver, const char *given, uint16_t port,
+                              void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner)
 {
-    static const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_ADDRCONFIG,
-    };
-    struct resolve *resolve = MEM_NEW(struct resolve);
-    resolve->request.data = resolve;
-    resolve->port = port;
-    resolve->on_done = on_done;
-    resolve->owner = owner;
-    if (uv_getaddrinfo(loop_uv(loop), &resolve->request, on_resolved, host, NULL, &hints) != 0) {
-        free(resolve);
+    struct resolve asked = {.port = port, .on_news = on_news, .owner = owner};
+    char *host = lower_copy(given);
+    refresh_files(resolver->all);
+    if (answer_at_once(resolver, host, &asked)) {
+        free(host);
         return NULL;
     }
+    struct name *name = entry_of(resolver, host);
+    free(host);
+    if (name == NULL) {
+        resolve_tell(&asked, NULL, 0, true, "nsswitch.conf lets no name server be asked");
+        return NULL;
+    }
+    if (name->is_known) {
+        name->is_being_told = true;
+        resolve_tell(&asked, name->addresses, name->count, true, name->reason);
+        name->is_being_told = false;
+        name_free_if_over(name);
+        return NULL;
+    }
+    struct resolve *resolve = MEM_NEW(struct resolve);
+    *resolve = asked;
+    resolve->name = name;
+    link_init(&resolve->link);
+    link_append(&name->waiters, &resolve->link);
+    if (name->count != 0)
+        resolve_tell(resolve, name->addresses, name->count, false, NULL);
     return resolve;
 }
 
@@ -72,6 +249,9 @@ void resolve_cancel(struct resolve *resolve)
 {
     if (resolve == NULL)
         return;
-    resolve->on_done = NULL;
-    uv_cancel((uv_req_t *)&resolve->request); /* one that a thread has begun ends by itself */
+    struct name *name = resolve->name;
+    link_remove(&resolve->link);
+    free(resolve);
+    if (!name->is_known && !name->is_being_told && link_is_alone(&name->waiters))
+        name_give_up(name);
 }

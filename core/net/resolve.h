@@ -1,26 +1,41 @@
 /*
- * resolve.h - a host name to its addresses, without holding up the loop.
+ * resolve.h - a host name to its addresses, without holding up the loop: from the file hosts, from
+ * what was asked before, from the name servers, or from the C library for what only it knows.
  *
- * getaddrinfo on a thread of libuv's pool, so /etc/hosts, search domains and nsswitch.conf count as
- * everywhere else. Literal addresses need no thread: see address_literal.
+ * A resolver is shared by all of a loop that ask the same name servers, and remembers what they
+ * said for as long as they said. Whoever asks for a name that is being asked for waits for the same
+ * answer.
  */
 #pragma once
 
+#include "base/fault.h"
 #include "net/address.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct loop;
 struct resolve;
+struct resolver;
 
 enum { RESOLVE_MAX_ADDRESSES = 16 };
 
-/* Calls on_done once, from the loop: `count` addresses in the order to try them, borrowed until it
- * returns; or none, and `reason` for people. NULL when the thread pool refused: nothing is called.
- */
-struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port,
-                              void (*on_done)(void *owner, const struct address *addresses,
-                                              uint32_t count, const char *reason),
+/* The one of this loop that asks `nameservers` ("ADDRESS[:PORT], ..."; NULL: those of the machine),
+ * to be put back. NULL, with the reason, when that is no such list. */
+struct resolver *resolver_get(struct loop *loop, const char *nameservers, struct fault *fault);
+void resolver_put(struct resolver *resolver); /* NULL is fine */
+
+struct resolve_news {
+    const struct address *addresses; /* all that are known; with the port. Borrowed */
+    uint32_t count;
+    bool is_final;      /* false: of one family; those of the other may still come */
+    const char *reason; /* for people, when there is none */
+};
+
+/* Calls on_news once or twice, the last time with is_final; for what is known at once from within
+ * this call, which returns NULL when that was all. `host` is copied. */
+struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port,
+                              void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner);
-/* Nothing is called any more. NULL is fine. */
+/* Nothing is called any more, and what nobody else waits for is given up. NULL is fine. */
 void resolve_cancel(struct resolve *resolve);

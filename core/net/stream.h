@@ -47,6 +47,15 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
  * stream_tls_reason. A stream whose peer ends it without a goodbye ends with -ECONNRESET. */
 void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,
                       uint16_t port);
+/* The same as a server, on a stream that was opened. Whoever begins with a plain request instead of
+ * a handshake is told apart: on_connect has -EPROTONOSUPPORT, the stream is plain from then on, and
+ * what came follows through on_read. */
+void stream_accept_tls(struct stream *stream, struct tls_context *context);
+bool stream_has_tls(const struct stream *stream);
+/* See tls_server.h; nothing for a plain stream. */
+typedef void (*stream_describe_fn)(void *data, const char *what, struct str value);
+void stream_describe_tls(const struct stream *stream, stream_describe_fn tell, void *data);
+bool stream_describe_client(const struct stream *stream, stream_describe_fn tell, void *data);
 /* Also of -EPROTO from reading or writing. "" for a stream without TLS. */
 const char *stream_tls_reason(const struct stream *stream);
 /* The handshake tried to take up an earlier session: if it failed, another try will be without. */

@@ -8,6 +8,7 @@
 #include "net/stream_state.h"
 #include "net/tls.h"
 #include "net/tls_client.h"
+#include "net/tls_server.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct stream_tls {
     struct tls *session;
     struct timer later; /* the handshake begins, or what waits here is handed out */
     ssize_t end;        /* what the socket ended with; 0: not yet */
+    bool is_listening; /* a server's, and no byte has come yet */
     bool is_shaking_hands;
     bool has_shaken_hands; /* with success */
     bool is_wanted;        /* the owner reads */
@@ -67,7 +69,7 @@ const char *stream_tls_reason(const struct stream *stream)
     const char *reason = tls_reason(stream->tls->session);
     if (*reason != '\0' || stream->tls->has_shaken_hands)
         return reason;
-    return "the server closed the connection in the middle of the handshake";
+    return "the connection was closed in the middle of the handshake";
 }
 
 bool stream_tls_had_ticket(const struct stream *stream)
@@ -120,8 +122,29 @@ static void on_later(struct timer *timer)
         deliver(tls->stream);
 }
 
+/* A request in plain text where a handshake should be: TLS is taken off, and the owner reads it. */
+static void go_plain(struct stream *stream, char *bytes, ssize_t nread)
+{
+    stream_tls_free(stream);
+    stream->tls = NULL;
+    stream->events->on_connect(stream->owner, -EPROTONOSUPPORT);
+    if (!stream->is_closing && stream->tls == NULL)
+        stream->events->on_read(stream->owner, bytes, nread);
+}
+
+/* A method's first letter; a handshake begins with 22 (RFC 8446, 5.1). */
+static bool looks_plain(char byte)
+{
+    return byte >= 'A' && byte <= 'Z';
+}
+
 void stream_tls_read(struct stream *stream, char *bytes, ssize_t nread)
 {
+    if (stream->tls->is_listening && nread > 0 && looks_plain(*bytes)) {
+        go_plain(stream, bytes, nread);
+        return;
+    }
+    stream->tls->is_listening = false;
     if (nread > 0)
         tls_received(stream->tls->session, bytes, (size_t)nread);
     else
@@ -183,15 +206,43 @@ void stream_tls_say_goodbye(struct stream *stream)
 
 /* ---- life ---- */
 
-void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,
-                      uint16_t port)
+static struct stream_tls *begin(struct stream *stream, struct tls *session)
 {
     ENSURE(stream->tls == NULL);
     stream->tls = MEM_NEW(struct stream_tls);
     stream->tls->stream = stream;
-    stream->tls->session = tls_new_client(context, host, port);
+    stream->tls->session = session;
     stream->tls->is_shaking_hands = true;
-    timer_start(stream->loop, &stream->tls->later, 0, on_later);
+    return stream->tls;
+}
+
+void stream_start_tls(struct stream *stream, struct tls_context *context, const char *host,
+                      uint16_t port)
+{
+    struct stream_tls *tls = begin(stream, tls_new_client(context, host, port));
+    timer_start(stream->loop, &tls->later, 0, on_later);
+}
+
+void stream_accept_tls(struct stream *stream, struct tls_context *context)
+{
+    begin(stream, tls_new_server(context))->is_listening = true;
+    stream_read_raw(stream, true);
+}
+
+bool stream_has_tls(const struct stream *stream)
+{
+    return stream->tls != NULL;
+}
+
+void stream_describe_tls(const struct stream *stream, stream_describe_fn tell, void *data)
+{
+    if (stream->tls != NULL)
+        tls_describe(stream->tls->session, tell, data);
+}
+
+bool stream_describe_client(const struct stream *stream, stream_describe_fn tell, void *data)
+{
+    return stream->tls != NULL && tls_describe_client(stream->tls->session, tell, data);
 }
 
 void stream_tls_free(struct stream *stream)

@@ -16,6 +16,8 @@ void tls_context_free(struct tls_context *context)
         return;
     SSL_CTX_free(context->ctx);
     tls_tickets_free(context->tickets);
+    if (context->certificates != NULL)
+        context->free_certificates(context->certificates);
     free(context);
 }
 

@@ -68,7 +68,7 @@ struct tls_context *tls_context_new_client(const struct tls_client_options *opti
     if (options->ca_file != NULL && !trust(context, options->ca_file, fault))
         goto fail;
     if (options->cert_file != NULL &&
-        !tls_identity_use(ctx, options->cert_file, options->key_file, fault))
+        !tls_identity_use_files(ctx, options->cert_file, options->key_file, fault))
         goto fail;
     return context;
 

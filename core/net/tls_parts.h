@@ -9,13 +9,16 @@
 
 enum { TLS_REASON_BYTES = 320 };
 
+struct tls_certificates;
 struct tls_tickets;
 
 struct tls_context {
     SSL_CTX *ctx;
     unsigned nusers; /* its owner and each session */
     uint64_t nresumed;
-    struct tls_tickets *tickets; /* a client's; NULL: a server's */
+    struct tls_tickets *tickets; /* a client's, else NULL */
+    struct tls_certificates *certificates; /* a server's, else NULL */
+    void (*free_certificates)(struct tls_certificates *certificates);
     bool wants_trust;            /* the system's authorities are still to be loaded */
 };
 

@@ -307,8 +307,12 @@ static bool match_in(const struct router *router, const struct request *request,
                      struct route_match *match, uint32_t *allowed)
 {
     int method = router_methods[request->message.method % METHOD_COUNT] - 1;
-    if (router_match(router, method, path, match))
-        return true;
+    if (router_match(router, method, path, match)) {
+        if (request->message.method != METHOD_TRACE)
+            return true;
+        *allowed |= (1u << ROUTER_ANY) - 1; /* a route for any method is for none that reflects */
+        return false;
+    }
     *allowed |= match->allowed;
     return false;
 }

@@ -34,7 +34,7 @@ struct pool *http_push_pool(lua_State *L, const struct pool_options *options, st
 }
 
 /* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0,
- * cert_file or nil, key_file or nil): a pool; or nil and why not */
+ * cert_file or nil, key_file or nil, name servers or nil): a pool; or nil and why not */
 static int l_pool(lua_State *L)
 {
     struct fault fault = {0};
@@ -47,6 +47,7 @@ static int l_pool(lua_State *L)
         .queue_ms = (uint64_t)ceil(luaL_optnumber(L, 6, 0) * 1000),
         .cert_file = luaL_optstring(L, 7, NULL),
         .key_file = luaL_optstring(L, 8, NULL),
+        .nameservers = luaL_optstring(L, 9, NULL),
     };
     if (http_push_pool(L, &options, &fault) != NULL)
         return 1;

@@ -32,6 +32,7 @@ struct control_client {
     bool is_json;
     uint64_t waits_for_attempt; /* of reload; 0: none */
     bool waits_for_listing;
+    bool waits_for_restart;
     bool waits_for_upgrade; /* to be proved or refused */
     bool waits_for_end;     /* of the server: answered already, closed at the very end */
 };

@@ -32,6 +32,7 @@ static void on_fork(void *data)
     control_close(master->control);
     background_leave(master->background);
     upgrade_leave(master->upgrade);
+    notify_leave(master->notify);
     close(master->start_dir);
 }
 
@@ -60,6 +61,7 @@ static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
     listing_on_gone(((struct master *)data)->listing, child);
+    requests_look_at_restart(data);
 }
 
 static void on_empty(void *data)
@@ -82,6 +84,16 @@ static void print_routes(const struct report *report)
     buf_deinit(&text);
 }
 
+void master_tell_ready(struct master *master)
+{
+    char status[256];
+    snprintf(status, sizeof(status), "%s at %s, %u worker%s, generation %llu",
+             master->config->apps_dir, listen_sockets_url(master->sockets, 0),
+             slots_wanted(master->slots), slots_wanted(master->slots) == 1 ? "" : "s",
+             (unsigned long long)reload_generation(master->reload));
+    notify_ready(master->notify, status);
+}
+
 /* Once, when every worker serves for the first time. */
 static void announce(struct master *master)
 {
@@ -91,6 +103,7 @@ static void announce(struct master *master)
     if (master->is_announced || nserving < slots_wanted(master->slots))
         return;
     master->is_announced = true;
+    master_tell_ready(master);
     if (master->is_succeeding) {
         succession_end(master);
         return;
@@ -117,6 +130,7 @@ static void on_serving(void *data, struct child *child)
     struct master *master = data;
     reload_on_serving(master->reload, child);
     announce(master);
+    requests_look_at_restart(master);
 }
 
 static const struct slots_events slots_events = {
@@ -162,6 +176,7 @@ static void on_force_due(struct master_timer *timer)
 void master_stop(struct master *master)
 {
     master->is_stopping = true;
+    notify_stopping(master->notify);
     master_timer_start(master->loop, &master->force,
                        master->config->graceful_timeout_ms + FORCE_EXTRA_MS, on_force_due);
     slots_stop(master->slots);
@@ -207,8 +222,11 @@ static void on_hup(struct master *master)
     if (master->is_stopping)
         return;
     log_info("SIGHUP: reading configuration and apps anew");
+    notify_reloading(master->notify);
     if (master_reload_config(master, &fault))
-        reload_start(master->reload, RELOAD_ASKED);
+        reload_start(master->reload, RELOAD_ASKED); /* see requests_reload_done */
+    else
+        master_tell_ready(master);
 }
 
 static void on_signal(struct master_watch *watch)
@@ -340,6 +358,7 @@ static bool boot(struct master *master, struct fault *fault)
         fault_set(fault, "cannot start: %s", strerror(errno));
         return false;
     }
+    master->notify = notify_new(master->loop);
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
@@ -379,6 +398,7 @@ static void master_free(struct master *master)
     control_unlink(master->control);
     listing_free(master->listing);
     upgrade_free(master->upgrade);
+    notify_free(master->notify);
     handover_free(master->handover);
     slots_free(master->slots);
     watch_free(master->watch);

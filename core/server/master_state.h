@@ -9,6 +9,7 @@
 #include "server/listing.h"
 #include "server/master.h"
 #include "server/master_loop.h"
+#include "server/notify.h"
 #include "server/privileges.h"
 #include "server/reload.h"
 #include "server/slots.h"
@@ -33,6 +34,7 @@ struct master {
     struct reload *reload;
     struct watch *watch;
     struct control *control;
+    struct notify *notify;
     struct upgrade *upgrade;
     struct handover *handover; /* from the program that this process was before; while it boots */
     uint32_t former_workers;   /* that its configuration asked for */
@@ -47,6 +49,8 @@ struct master {
 
 /* master.c */
 void master_stop(struct master *master);
+/* Has the service manager know that all is as it should be. */
+void master_tell_ready(struct master *master);
 /* As the configuration says. */
 void master_set_watching(struct master *master);
 
@@ -67,5 +71,7 @@ void requests_answer(void *data, struct control_client *client, const char *cons
                      size_t nwords);
 void requests_reload_done(void *data, enum reload_outcome outcome, const char *reason);
 void requests_upgrade_done(void *data, bool is_proved, const char *text);
+/* Tells who waits for a rolling restart, once it is over. */
+void requests_look_at_restart(struct master *master);
 /* For listing_new. */
 void requests_listing_done(void *data);

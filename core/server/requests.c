@@ -35,6 +35,8 @@ void requests_reload_done(void *data, enum reload_outcome outcome, const char *r
 {
     struct master *master = data;
     struct control_client *next;
+    if (master->is_announced && !master->is_stopping)
+        master_tell_ready(master);
     if (master->control == NULL)
         return;
     for (struct control_client *client = control_next(master->control, NULL); client != NULL;
@@ -84,6 +86,35 @@ static void on_reload_request(struct master *master, struct control_client *clie
     else /* before it starts: it may end in the same moment */
         client->waits_for_attempt = reload_next_attempt(master->reload);
     reload_start(master->reload, RELOAD_ASKED);
+}
+
+static void on_restart_request(struct master *master, struct control_client *client,
+                               bool is_waiting)
+{
+    if (master->is_stopping) {
+        answer_text(client, false, "the server is stopping");
+        return;
+    }
+    log_info("asked to replace the workers, one by one");
+    if (is_waiting)
+        client->waits_for_restart = true;
+    else
+        answer_text(client, true, "restarting the workers");
+    slots_roll(master->slots);
+}
+
+void requests_look_at_restart(struct master *master)
+{
+    struct control_client *next;
+    if (master->control == NULL || slots_is_rolling(master->slots))
+        return;
+    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
+         client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_restart)
+            answer_text(client, !master->is_stopping, "%s",
+                        master->is_stopping ? "the server is stopping" : "every worker is new");
+    }
 }
 
 static void on_scale_request(struct master *master, struct control_client *client, const char *text)
@@ -154,6 +185,8 @@ void requests_answer(void *data, struct control_client *client, const char *cons
         listing_start(master->listing);
     } else if (strcmp(command, "reload") == 0) {
         on_reload_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
+    } else if (strcmp(command, "restart") == 0) {
+        on_restart_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
     } else if (strcmp(command, "upgrade") == 0) {
         client->waits_for_upgrade = true;
         succession_start(master);

@@ -94,7 +94,8 @@ int serve_prove(struct command_line *line)
 
 bool serve_is_call(const struct command_line *line)
 {
-    static const char *const calls[] = {"status", "reload", "stop", "scale", "ps", "upgrade"};
+    static const char *const calls[] = {"status", "reload",  "stop",   "scale",
+                                        "ps",     "restart", "upgrade"};
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
         if (strcmp(command_line_command(line), calls[i]) == 0)
             return true;

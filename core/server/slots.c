@@ -258,6 +258,14 @@ void slots_roll(struct slots *slots)
     continue_roll(slots);
 }
 
+bool slots_is_rolling(const struct slots *slots)
+{
+    for (uint32_t i = 0; i < slots->wanted; i++)
+        if (slots->slot[i].is_rolling)
+            return true;
+    return false;
+}
+
 void slots_forgive(struct slots *slots)
 {
     for (uint32_t i = 0; i < slots->wanted; i++) {

@@ -68,6 +68,7 @@ uint32_t slots_wanted(const struct slots *slots);
 void slots_use_config(struct slots *slots, const struct config *config);
 /* Replaces every worker, one slot after the other. */
 void slots_roll(struct slots *slots);
+bool slots_is_rolling(const struct slots *slots);
 /* Tells a worker to switch to a generation; the first time it begins to serve. */
 void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */

@@ -66,6 +66,7 @@ static void on_proved(void *data)
     char text[128];
     snprintf(text, sizeof(text), "upgrading: process %d goes on as the new program", (int)getpid());
     requests_upgrade_done(master, true, text);
+    notify_reloading(master->notify);
     struct handover *handover = pack(master);
     int status = handover_leave(handover);
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
@@ -78,6 +79,7 @@ static void on_proved(void *data)
         log_warn("cannot return to the working directory %s", here);
     free(here);
     handover_withdraw(handover);
+    master_tell_ready(master);
     handover_forget(handover);
 }
 

@@ -10,7 +10,7 @@ local function default_answer(err, is_overdue)
         if err.code == "abort" then
             return err.body, err.status, err.headers
         end
-        return errors.message(err) .. "\n", err.status
+        return errors.message(err) .. "\n", err.status, err.answer_headers
     elseif is_overdue then
         return "the request took too long\n", 504
     end

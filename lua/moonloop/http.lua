@@ -4,14 +4,19 @@
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
 local activity = require("moonloop.activity")
+local auth = require("moonloop.http.auth")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
+local options_of = require("moonloop.http.options")
+local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
 local errors = require("moonloop.util.errors")
 local handles = require("moonloop.util.handle")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
+
+local misuse = options_of.misuse
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -23,8 +28,9 @@ local upload = require("moonloop.http.upload")
 ---  takes them; or a source that can be sent again
 ---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
 ---@field expect? boolean|number seconds that the body waits for the server's 100 Continue; true: 1
----@field redirects? integer how many are followed; 5
+---@field redirects? integer|false how many are followed; 5
 ---@field auth? string[] { user, password }
+---@field bearer? string a token
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
@@ -37,18 +43,21 @@ local upload = require("moonloop.http.upload")
 ---@field base_url? string what URLs without a scheme are appended to
 ---@field headers? table<string, string|number> for each request; its own win
 ---@field timeout? number|false seconds; 30
+---@field auth? string[] { user, password } for each request, only at base_url's origin when there is one
+---@field bearer? string a token, in the same way
+---@field redirects? integer|false how many are followed; 5
 ---@field connections? integer at most so many per origin; 32
 ---@field queue? integer requests per origin that may wait for a connection; 1000
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
+---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
 ---@field key_file? string PEM file with its key, when that is not in cert_file
 
 local M = {}
 
-local DEFAULT_REDIRECTS = 5
 local PLAIN_MAX = 512 -- URLs of a client whose plain GET is kept ready
 
 local clients = setmetatable({}, { __mode = "k" })
@@ -64,13 +73,6 @@ Client.__index = Client
 ---For transfer.lua: the other side gets a client like it, with connections of its own.
 function Client:__transfer()
     return "moonloop.http", "client", self.given
-end
-
-local function raise_failure(ok, wanted, reason)
-    if ok == nil then
-        request.misuse("http: %s %s: %s", wanted.method, wanted.url, reason)
-    end
-    error(reason, 0)
 end
 
 ---Sends a request and waits for the head of its answer. `left`: seconds, 0 for no deadline.
@@ -91,8 +93,10 @@ local function exchange(client, wanted, left)
         end
         ok, handle, status, body = core.head(handle)
     end
-    if not ok then
-        raise_failure(ok, wanted, handle)
+    if ok == nil then
+        misuse("http: %s %s: %s", wanted.method, wanted.url, handle)
+    elseif not ok then
+        error(handle, 0)
     end
     return response.new(handle, wanted, status, body, head, first_byte, total)
 end
@@ -105,53 +109,56 @@ local function left_until(deadline, wanted)
     return left
 end
 
----Goes where the answer leads, at most `most` times.
-local function follow(client, wanted, res, timeout, most)
+---Follows the redirects of an answer that may be one.
+local function follow(client, wanted, timeout, res)
     local deadline = timeout and now() - res.timing.first_byte + timeout
-    local hops = 0
+    local most, history = wanted.redirects, {}
     while true do
-        local following = request.redirected(wanted, res)
+        local following = redirect.follow(wanted, res)
         if not following then
-            return res
+            break
         end
         res:close()
-        hops = hops + 1
-        if hops > most then
+        if #history == most then
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
+        history[#history + 1] = { status = res.status, url = res.url }
         wanted = following
         res = exchange(client, wanted, left_until(deadline, wanted))
     end
+    res.history = history
+    return res
 end
 
-local function send(client, wanted, timeout, most)
+local function send(client, wanted, timeout)
     local res = exchange(client, wanted, timeout or 0)
     local status = res.status
-    if status < 300 or status > 399 or most <= 0 then
+    if status < 301 or status > 308 or wanted.redirects == 0 then
         return res
     end
-    return follow(client, wanted, res, timeout, most)
+    return follow(client, wanted, timeout, res)
 end
 
 ---Sends a request and waits for the head of its answer.
 ---@param options moonloop.http.Request
 ---@return moonloop.http.Response
 function Client:request(options)
+    local wanted = request.new(options, self.options)
     local timeout = options.timeout
     if timeout == nil then
         timeout = self.options.timeout
     end
-    return send(self, request.new(options, self.options), timeout, options.redirects or DEFAULT_REDIRECTS)
+    return send(self, wanted, timeout)
 end
 
 local function with(method, url, options)
     if options ~= nil and type(options) ~= "table" then
-        request.misuse("http: expected a table of options, got a %s", type(options))
+        misuse("http: expected a table of options, got a %s", type(options))
     end
     local all = { method = method, url = url }
     for name, value in pairs(options or {}) do
         if name == "method" or name == "url" then
-            request.misuse("http: option %q is for request{} alone", name)
+            misuse("http: option %q is for request{} alone", name)
         end
         all[name] = value
     end
@@ -182,7 +189,7 @@ end
 function Client:get(url, options)
     if options == nil and self.plain then
         local wanted = plain_get(self, url)
-        return (send(self, wanted, self.options.timeout, DEFAULT_REDIRECTS))
+        return (send(self, wanted, self.options.timeout))
     end
     return self:request(with("GET", url, options))
 end
@@ -239,38 +246,60 @@ end
 local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
+    auth = "table", bearer = "string", redirects = { number = true, boolean = true },
     ca_file = "string", cert_file = "string", key_file = "string",
+    nameservers = "table",
 }
 
 handles.finish(Client, "client", function(self)
     return handles.text("HTTP client", self.options.base_url)
 end)
 
+---The list as core.pool takes it; nil: none is given.
+local function nameservers_of(options)
+    local list = options.nameservers
+    if not list then
+        return nil
+    end
+    for _, server in ipairs(list) do
+        if type(server) ~= "string" then
+            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+        end
+    end
+    if #list == 0 then
+        request.misuse("http.client: option nameservers: the list is empty")
+    end
+    return table.concat(list, ",")
+end
+
 ---A client with options of its own and connections of its own. Keep it: a client per request shares nothing.
 ---@param options? moonloop.http.ClientOptions
 ---@return moonloop.http.Client
 function M.client(options)
     options = options or {}
-    request.check_options(options, CLIENT_OPTIONS, "http.client")
+    options_of.check(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
     local is_good = connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6
     if not (is_good and idle > 0 and idle <= 1e6) then
-        request.misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
+        misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
     end
     local queue_timeout = options.queue_timeout or 0
     if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
-        request.misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
+        misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
     if options.key_file and not options.cert_file then
-        request.misuse("http.client: option key_file: goes with cert_file, which is missing")
+        misuse("http.client: option key_file: goes with cert_file, which is missing")
     end
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
+        credentials = auth.of(options), redirects = request.redirects(options.redirects),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
-        queue_timeout, options.cert_file, options.key_file)
-    if not pool then
+        queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
+    if not pool and reason:find("^nameservers") then
+        request.misuse("http.client: option %s", reason)
+    elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
@@ -329,9 +358,9 @@ end
 ---@return moonloop.http.Source
 function M.rewindable(make, length)
     if type(make) ~= "function" then
-        request.misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
+        misuse("http.rewindable: expected a function that makes an iterator, got a %s", type(make))
     elseif length ~= nil and not (type(length) == "number" and length >= 0 and length <= 9e15 and length % 1 == 0) then
-        request.misuse("http.rewindable: expected bytes, from 0, as the length")
+        misuse("http.rewindable: expected bytes, from 0, as the length")
     end
     return sources.rewindable(make, length)
 end

@@ -148,9 +148,27 @@ local function bad_request(message)
     error(errors.new("bad_request", message, { status = 400 }), 0)
 end
 
----The body as JSON. Malformed JSON is answered 400 with the place unless caught.
+local function field_of(req, name)
+    local token = req[1]
+    if token then
+        return core.header(token, name)
+    end
+    return req.headers[name]
+end
+
+---Nobody here undoes a coding: what has to be understood must come without one (RFC 9110, 15.5.16).
+local function check_coding(req)
+    local coding = field_of(req, "content-encoding")
+    if coding and coding ~= "" and coding:lower() ~= "identity" then
+        error(errors.new("unsupported", ("the body is coded (%s), which is not undone here: send it without")
+            :format(coding), { status = 415, answer_headers = { ["Accept-Encoding"] = "identity" } }), 0)
+    end
+end
+
+---The body as JSON. Malformed JSON is answered 400 with the place, a body with a Content-Encoding 415, unless caught.
 ---@return any
 function methods:json()
+    check_coding(self)
     local ok, value = pcall(json.decode, self:body())
     if not ok then
         bad_request(errors.message(value))
@@ -158,18 +176,11 @@ function methods:json()
     return value
 end
 
-local function content_type(req)
-    local token = req[1]
-    if token then
-        return core.header(token, "content-type")
-    end
-    return req.headers["content-type"]
-end
-
----The body as an urlencoded form: the first value of each name.
+---The body as an urlencoded form: the first value of each name. Another type or a coded body is answered 415.
 ---@return table<string, string> fields
 function methods:form()
-    local kind = (content_type(self) or ""):match("^%s*([^;%s]*)"):lower()
+    check_coding(self)
+    local kind = (field_of(self, "content-type") or ""):match("^%s*([^;%s]*)"):lower()
     if kind ~= "application/x-www-form-urlencoded" then
         error(errors.new("unsupported", ("expected an urlencoded form, got content type %q"):format(kind),
             { status = 415 }), 0)

@@ -132,10 +132,12 @@ describe("a body from an iterator", function()
     it("is held back by a server that does not read", function()
         local url, port = server:script({ "head", "hold", { "skip", 40 * 1024 * 1024 }, { "send", OK }, "close" })
         local piece, given = ("x"):rep(1024 * 1024), 0
-        local answer = moonloop.spawn(client.post, client, url, { length = 40 * #piece, timeout = 60, body = function()
+        local function next_piece()
             given = given + 1
             return given <= 40 and piece or nil
-        end })
+        end
+        local answer = moonloop.spawn(client.post, client, url, { length = 40 * #piece, timeout = 60,
+            body = next_piece })
         server:log(port, 2)
         local before = -1
         eventually(function()
@@ -237,7 +239,8 @@ describe("a body from an iterator that goes wrong", function()
     it("fails when it has more or less bytes than its length", function()
         local err, port, url = refused({ body = pieces("abc", "d"), length = 3 })
         assert.equal("body", err.code)
-        assert.equal(("POST %s/up: the body is longer than was said, while sending the request"):format(url), err.message)
+        assert.equal(("POST %s/up: the body is longer than was said, while sending the request"):format(url),
+            err.message)
         assert.equal("end 3", server:log(port, 3)[3])
         err, port = refused({ body = pieces("abc"), length = 4 })
         assert.equal("body", err.code)
@@ -399,8 +402,7 @@ describe("expect", function()
         local head, body = sent({ body = pieces("abc"), length = 3, expect = 0.02 })
         assert.matches("Expect: 100%-continue", head)
         assert.equal("abc", body)
-        _, body = sent({ body = "abc", expect = 0.02 })
-        assert.equal("abc", body)
+        assert.equal("abc", (select(2, sent({ body = "abc", expect = 0.02 }))))
     end)
 
     it("sends nothing after a final answer, and uses the connection no more", function()

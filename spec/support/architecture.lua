@@ -19,6 +19,7 @@ M.ROOMS = {
 --- Headers that are no part of the C library, and the files that may include them (Lua patterns).
 M.LIBRARIES = {
     ["uv.h"] = { "^loop/", "^net/" },
+    ["ares.h"] = { "^net/resolve" },
     ["openssl/"] = { "^net/tls" },
     ["llhttp.h"] = { "^http/parser%.c$" },
     ["lua.h"] = { "^script/", "^server/config_load%.c$" },
@@ -27,9 +28,9 @@ M.LIBRARIES = {
     ["luajit.h"] = { "^script/" },
     ["lmdb.h"] = { "^shared/" },
     ["wslay/"] = { "^http/websocket" },
-    ["zlib.h"] = { "^http/" },
-    ["brotli/"] = { "^http/" },
-    ["zstd.h"] = { "^http/" },
+    ["zlib.h"] = { "^http/decoder_zlib%.c$" },
+    ["brotli/"] = { "^http/decoder_brotli%.c$" },
+    ["zstd.h"] = { "^http/decoder_zstd%.c$" },
 }
 
 --- Calls with one home.

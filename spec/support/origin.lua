@@ -59,8 +59,9 @@ function Origin:reply(bytes, after, size)
 end
 
 ---A server whose connections do as they are told: the first the first script, the second the second, each after them
----the last. A script is a list of steps: "read", "head", "raw", { "more", count }, { "skip", count }, "hold", { "send", bytes, size }, { "drip", bytes }, "pause", "shut",
----"wait", "reset", "close"; spec/support/origin.py says what they are.
+---the last. A script is a list of steps: "read", "head", "raw", { "more", count }, { "skip", count }, "hold",
+---{ "send", bytes, size }, { "drip", bytes }, "pause", "shut", "wait", "reset", "close"; spec/support/origin.py says
+---what they are.
 ---@param ... (string|table)[]
 ---@return string url
 ---@return integer port

@@ -1,5 +1,7 @@
 --- Settles every option: the command line beats the environment beats moonloop.conf.lua beats the default.
 
+local ffi = require("ffi")
+
 local fault = require("moonloop.cli.fault")
 local files = require("moonloop.cli.files")
 local foreign = require("moonloop.cli.foreign")
@@ -10,6 +12,9 @@ local values = require("moonloop.cli.values")
 local M = {}
 
 local CONFIG_NAME = "moonloop.conf.lua"
+local FIRST_INHERITED_FD = 3
+
+pcall(ffi.cdef, "int getpid(void);") -- others declare it too
 
 local option_names = {}
 for _, option in ipairs(options.list) do
@@ -161,6 +166,21 @@ local function settle_paths(settled, base)
     end
 end
 
+---The sockets that a service manager has opened for us (sd_listen_fds(3)), as addresses.
+---@param environment table<string, string>
+---@return string[]?
+local function inherited_sockets(environment)
+    local count = tonumber(environment.LISTEN_FDS)
+    if not count or count < 1 or tonumber(environment.LISTEN_PID) ~= ffi.C.getpid() then
+        return nil
+    end
+    local addresses = {}
+    for i = 1, count do
+        addresses[i] = ("fd://%d"):format(FIRST_INHERITED_FD + i - 1)
+    end
+    return addresses
+end
+
 ---One table from the layers, the last of which wins.
 local function merge(layers)
     local settled = {}
@@ -208,6 +228,13 @@ function M.settle(flags, environment)
     local settled = merge(layers)
     if settled.dev and not is_given(layers, "workers") then
         settled.workers = 1
+    end
+    local inherited = inherited_sockets(environment)
+    if inherited and is_given(layers, "bind") then
+        notes[#notes + 1] = ("bind is given, so the sockets that the service manager has opened (%s) are not used"):
+            format(table.concat(inherited, ", "))
+    elseif inherited then
+        settled.bind = inherited
     end
     settled.config_file = config_file
     table.sort(notes)

@@ -33,6 +33,13 @@ function M.working_directory()
     return C.getcwd(path, 4096) ~= nil and ffi.string(path) or "/"
 end
 
+---The binary that runs.
+---@return string absolute
+function M.own_binary()
+    local path = ffi.new("char[4096]")
+    return C.realpath("/proc/self/exe", path) ~= nil and ffi.string(path) or "/usr/local/bin/moonloop"
+end
+
 ---`path` made absolute and tidy ("a/./b/../c" is "a/c"), whether it exists or not. Links are not followed.
 ---@param path string
 ---@param base? string absolute; default: the working directory

@@ -93,11 +93,13 @@ end
 
 commands.status, commands.stop, commands.ps, commands.upgrade = with_config, with_config, with_config, with_config
 
-function commands.reload(parsed)
+local function with_wait(parsed)
     local settled = with_config(parsed)
     settled.wait = parsed.wait or false
     return settled
 end
+
+commands.reload, commands.restart = with_wait, with_wait
 
 function commands.scale(parsed)
     local count = parsed.count:match("^%d+$") and tonumber(parsed.count)
@@ -122,6 +124,14 @@ end
 function commands.test(parsed)
     parsed.given, parsed.ignored = nil, nil
     return parsed
+end
+
+function commands.unit(parsed)
+    return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
+end
+
+function commands.dockerfile(parsed)
+    return exit(require("moonloop.cli.dockerfile").run(parsed, (with_config(parsed)), M.lua_dir))
 end
 
 function commands.new(parsed)

@@ -214,6 +214,13 @@ M.commands = {
             add_json(command)
             add_address(command, sink)
         end },
+    { name = "restart", usage = "[--wait] [--json]",
+        doc = "Replace the workers of the running server, one by one, without losing a request.",
+        add = function(command, sink)
+            command:flag("--wait"):description("Wait until every worker is new.")
+            add_json(command)
+            add_address(command, sink)
+        end },
     { name = "upgrade", usage = "[OPTIONS]",
         doc = "Have the running server go on as the binary that now lies where its own came from.",
         add = function(command, sink)
@@ -234,6 +241,20 @@ M.commands = {
         add = function(command, sink)
             add_json(command)
             add_address(command, sink)
+        end },
+    { name = "unit", usage = "[OPTIONS] [APPS]",
+        doc = "Print a hardened systemd unit for such a server.",
+        add = function(command, sink)
+            add_apps(command)
+            command:option("--service"):argname("NAME"):target("service")
+                :description("What the service is called. (default: moonloop)")
+            add_server_options(command, sink)
+        end },
+    { name = "dockerfile", usage = "[OPTIONS] [APPS]",
+        doc = "Print a recipe for a small container image of such a server.",
+        add = function(command, sink)
+            add_apps(command)
+            add_server_options(command, sink)
         end },
     { name = "version", usage = "[--json]", doc = "Versions of moonloop and of each library in use.",
         add = add_json },

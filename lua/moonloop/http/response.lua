@@ -24,6 +24,7 @@ local M = {}
 ---  names in lower case
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
+---@field history? { status: integer, url: string }[] the redirects that led here; nil: none
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }

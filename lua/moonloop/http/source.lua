@@ -7,8 +7,8 @@ local M = {}
 
 ---@class moonloop.http.Source
 ---@field can_reopen boolean whether it can be sent again, now
----@field open fun(self: moonloop.http.Source): (fun(): string?), integer?, fun()? iterator, length when it is known, and
----  what closes it, which may be called twice
+---@field open fun(self: moonloop.http.Source): (fun(): string?), integer?, fun()? iterator, length when it is known,
+---  and what closes it, which may be called twice
 local Source = { __name = "moonloop.http.Source" }
 Source.__index = Source
 

@@ -13,9 +13,10 @@ local core = {}
 ---@param queue_timeout? number seconds that one may wait; 0: no limit
 ---@param cert_file? string PEM, our certificate with its chain
 ---@param key_file? string PEM; the key, when it is not in cert_file
+---@param nameservers? string "ADDRESS[:PORT], ..."; default: the machine's
 ---@return userdata? pool
----@return string? reason why there is none: a file cannot be used
-function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file) end
+---@return string? reason why there is none: a file cannot be used, or "nameservers: ..."
+function core.pool(connections, queue, idle, verify, ca_file, queue_timeout, cert_file, key_file, nameservers) end
 
 ---@param pool userdata
 ---@return integer connections

@@ -1,0 +1,160 @@
+/*
+ * Callbacks may start and cancel others: a name that is being told of is not freed.
+ */
+#include "base/mem.h"
+#include "net/resolve_lookup.h"
+#include "net/resolve_state.h"
+#include "net/resolve_system.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct name **bucket_of(struct resolver *resolver, const char *text)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return &resolver->buckets[hash % RESOLVE_BUCKETS];
+}
+
+void name_free_if_over(struct name *name)
+{
+    if (!name->is_dropped || name->is_being_told)
+        return;
+    free(name->addresses);
+    free(name->reason);
+    free(name);
+}
+
+void name_drop(struct name *name)
+{
+    struct name **place = bucket_of(name->resolver, name->text);
+    while (*place != name)
+        place = &(*place)->next;
+    *place = name->next;
+    link_remove(&name->link);
+    name->resolver->nnames--;
+    lookup_cancel(name->lookup);
+    system_lookup_cancel(name->system);
+    name->lookup = NULL;
+    name->system = NULL;
+    name->is_dropped = true;
+    name_free_if_over(name);
+}
+
+static void drop_oldest(struct resolver *resolver)
+{
+    struct link *at = resolver->names.prev;
+    while (at != &resolver->names && resolver->nnames > RESOLVE_NAMES_MAX) {
+        struct name *name = LIST_ENTRY(at, struct name, link);
+        at = at->prev;
+        if (name->is_known && !name->is_being_told)
+            name_drop(name);
+    }
+}
+
+struct name *name_find(struct resolver *resolver, const char *text)
+{
+    struct name *name = *bucket_of(resolver, text);
+    while (name != NULL && strcmp(name->text, text) != 0)
+        name = name->next;
+    if (name == NULL)
+        return NULL;
+    if (name->is_known && loop_now_ms(resolver->all->loop) >= name->expires_ms) {
+        name_drop(name);
+        return NULL;
+    }
+    link_remove(&name->link);
+    link_append(resolver->names.next, &name->link);
+    return name;
+}
+
+struct name *name_add(struct resolver *resolver, const char *text)
+{
+    struct name *name = mem_zeroed(sizeof(*name) + strlen(text) + 1);
+    struct name **bucket = bucket_of(resolver, text);
+    strcpy(name->text, text);
+    name->resolver = resolver;
+    name->next = *bucket;
+    *bucket = name;
+    link_init(&name->waiters);
+    link_append(resolver->names.next, &name->link);
+    resolver->nnames++;
+    drop_oldest(resolver);
+    return name;
+}
+
+void names_forget(struct resolver *resolver)
+{
+    struct link *at = resolver->names.next;
+    while (at != &resolver->names) {
+        struct name *name = LIST_ENTRY(at, struct name, link);
+        at = at->next;
+        if (name->is_known)
+            name_drop(name);
+    }
+}
+
+void resolve_tell(struct resolve *resolve, const struct address *addresses, uint32_t count,
+                  bool is_final, const char *reason)
+{
+    struct address own[RESOLVE_MAX_ADDRESSES];
+    struct resolve_news news = {own, count, is_final, count == 0 ? reason : NULL};
+    for (uint32_t i = 0; i < count; i++) {
+        own[i] = addresses[i];
+        address_set_port(&own[i], resolve->port);
+    }
+    resolve->on_news(resolve->owner, &news);
+}
+
+void name_give_up(struct name *name)
+{
+    if (name->count == 0) {
+        name_drop(name);
+        return;
+    }
+    lookup_cancel(name->lookup);
+    name->lookup = NULL;
+    name->is_known = true;
+}
+
+void name_tell(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+    struct link due;
+    link_init(&due);
+    while (!link_is_alone(&name->waiters)) {
+        struct link *first = name->waiters.next;
+        link_remove(first);
+        link_append(&due, first);
+    }
+    name->is_being_told = true;
+    resolver->refs++;
+    while (!link_is_alone(&due)) {
+        struct resolve *resolve = LIST_ENTRY(due.next, struct resolve, link);
+        struct resolve copy = *resolve;
+        link_remove(&resolve->link);
+        if (name->is_known)
+            free(resolve);
+        else
+            link_append(&name->waiters, &resolve->link);
+        resolve_tell(&copy, name->addresses, name->count, name->is_known, name->reason);
+    }
+    name->is_being_told = false;
+    if (name->is_dropped)
+        name_free_if_over(name);
+    else if (!name->is_known && link_is_alone(&name->waiters))
+        name_give_up(name);
+    resolver_put(resolver);
+}
+
+void name_learn(struct name *name, const struct address *addresses, uint32_t count,
+                uint64_t seconds)
+{
+    free(name->addresses);
+    name->addresses = mem_zeroed((count != 0 ? count : 1) * sizeof(*addresses));
+    if (count != 0)
+        memcpy(name->addresses, addresses, count * sizeof(*addresses));
+    name->count = count;
+    name->expires_ms = loop_now_ms(name->resolver->all->loop) + seconds * 1000;
+}

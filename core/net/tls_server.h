@@ -1,0 +1,48 @@
+/*
+ * tls_server.h - TLS as a server: certificates chosen by the name that the client asks for, TLS 1.2
+ * and 1.3 as in Mozilla's "intermediate" recommendation, sessions taken up again through tickets.
+ */
+#pragma once
+
+#include "base/fault.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls;
+struct tls_context;
+
+enum {
+    TLS_TICKET_NAME_BYTES = 16,
+    TLS_TICKET_KEY_BYTES = 80, /* a name, 32 bytes to encrypt, 32 to authenticate */
+    TLS_TICKETS_GOOD_S = 16 * 60 * 60,
+};
+
+/* Where the keys of tickets come from: all workers of a server have to find the same. */
+struct tls_ticket_source {
+    /* The key of that name, or the newest for NULL. False: none of that name. */
+    bool (*find)(void *data, const uint8_t *name, uint8_t key[TLS_TICKET_KEY_BYTES],
+                 bool *is_newest);
+    void *data;
+};
+
+/* NULL with a sentence that names the file. `material` as tls_material_read gives it, borrowed
+ * during the call; `tickets` is borrowed for good, NULL: keys of its own. */
+struct tls_context *tls_context_new_server(struct str material,
+                                           const struct tls_ticket_source *tickets,
+                                           struct fault *fault);
+struct tls *tls_new_server(struct tls_context *context);
+
+/* Seconds since 1970 until which the first certificate to expire is valid; `name`, borrowed from the
+ * context, is its file. */
+int64_t tls_context_good_until(const struct tls_context *context, const char **name);
+
+/* Tells what a session is: "version", "cipher", "protocol", "server_name", "resumed" ("true" or
+ * "false"). Those that there are not are left out. */
+typedef void (*tls_describe_fn)(void *data, const char *what, struct str value);
+void tls_describe(const struct tls *tls, tls_describe_fn tell, void *data);
+/* Tells what the client's certificate says: "subject", "common_name", "issuer", "serial",
+ * "fingerprint" (SHA-256), "not_before", "not_after" (seconds since 1970), and "name" for each of
+ * its alternative names. False when it has shown none. */
+bool tls_describe_client(const struct tls *tls, tls_describe_fn tell, void *data);

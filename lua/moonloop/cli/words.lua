@@ -1,0 +1,47 @@
+--- The command line that starts a server as it was given: for units and images, which write it down.
+
+local options = require("moonloop.cli.options")
+
+local M = {}
+
+---@param given table<string, any> what was written
+---@param settled table<string, any> what it means: paths are absolute there
+---@param left_out table<string, boolean> names
+---@return string[]
+function M.of(given, settled, left_out)
+    local words = {}
+    for _, option in ipairs(options.list) do
+        local value = settled[option.name]
+        if given[option.name] ~= nil and not left_out[option.name] then
+            if option.type == "boolean" then
+                words[#words + 1] = (value and "--" or "--no-") .. options.flag(option):sub(3)
+            else
+                local is_path = option.type == "path" or option.type == "log"
+                local written = (is_path or option.type == "list") and value or given[option.name]
+                for _, each in ipairs(type(written) == "table" and written or { written }) do
+                    words[#words + 1] = options.flag(option)
+                    words[#words + 1] = tostring(each)
+                end
+            end
+        end
+    end
+    if settled.config_file then
+        words[#words + 1] = "--config"
+        words[#words + 1] = settled.config_file
+    end
+    return words
+end
+
+---The ports of TCP addresses.
+---@param addresses string[]
+---@return integer[]
+function M.ports(addresses)
+    local ports = {}
+    for _, address in ipairs(addresses) do
+        local port = not address:match("^unix:") and not address:match("^fd:") and address:match(":(%d+)$")
+        ports[#ports + 1] = tonumber(port)
+    end
+    return ports
+end
+
+return M

@@ -1,0 +1,38 @@
+--- Expect (RFC 9110, 10.1.1). Whether 100 comes before the body is tried in spec/http/bodies_spec.lua.
+
+local POST = "POST /echo HTTP/1.1\r\nHost: a\r\n"
+
+return {
+    { "100-continue and a body that comes anyway", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 },
+        bodies = { [2] = "hello" },
+        request = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
+    { "100-continue in HTTP/1.0 is ignored", rfc = "9110 10.1.1", keeps = false, answers = { 200 },
+        bodies = { "hello" },
+        request = "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
+    { "100-Continue in capitals", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 }, bodies = { [2] = "hello" },
+        request = POST .. "Expect: 100-CONTINUE\r\nContent-Length: 5\r\n\r\nhello" },
+    { "100-continue for a body in chunks", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 },
+        bodies = { [2] = "hello" },
+        request = POST .. "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" },
+    { "100-continue without a body", rfc = "9110 10.1.1", keeps = true, answers = { 200 }, bodies = { "" },
+        request = POST .. "Expect: 100-continue\r\n\r\n" },
+    { "100-continue for a body beyond the limit", rfc = "9110 10.1.1", answers = { 413 },
+        request = POST .. "Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n" },
+    { "100-continue for what does not exist", rfc = "9110 10.1.1", unglued = true, answers = { 404 },
+        request = "POST /none HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" },
+    { "an expectation that nobody knows", rfc = "9110 10.1.1", answers = { 417 },
+        request = POST .. "Expect: 200-ok\r\nContent-Length: 5\r\n\r\nhello" },
+    { "an expectation beside 100-continue", rfc = "9110 10.1.1", answers = { 417 },
+        request = POST .. "Expect: 100-continue, tea\r\nContent-Length: 5\r\n\r\nhello" },
+    { "two Expect fields, one of them unknown", rfc = "9110 10.1.1", answers = { 417 },
+        request = POST .. "Expect: tea\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
+    { "100-continue twice", rfc = "9110 10.1.1", keeps = true, answers = { 100, 200 }, bodies = { [2] = "hello" },
+        request = POST .. "Expect: 100-continue, 100-continue\r\nContent-Length: 5\r\n\r\nhello" },
+    { "100-continue among empty list elements", rfc = "9110 5.6.1.2", keeps = true, answers = { 100, 200 },
+        bodies = { [2] = "hello" },
+        request = POST .. "Expect: , 100-continue ,\r\nContent-Length: 5\r\n\r\nhello" },
+    { "an empty Expect", rfc = "9110 5.6.1.2", keeps = true, answers = { 200 }, bodies = { "hello" },
+        request = POST .. "Expect:\r\nContent-Length: 5\r\n\r\nhello" },
+    { "an unknown expectation in HTTP/1.0 is ignored", rfc = "9110 10.1.1", answers = { 200 }, bodies = { "hello" },
+        request = "POST /echo HTTP/1.0\r\nExpect: tea\r\nContent-Length: 5\r\n\r\nhello" },
+}
