@@ -57,6 +57,9 @@ struct config {
     char *shared_path; /* directory of the shared dictionary; NULL: one of its own, in memory */
     uint64_t shared_size; /* bytes */
     bool shared_sync; /* its writes wait for the disk */
+    char *nameservers; /* "ADDRESS[:PORT],..."; NULL: those of resolv.conf */
+    uint32_t dns_cache; /* names that each loop remembers */
+    uint32_t dns_max_ttl; /* seconds that one is remembered at most */
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

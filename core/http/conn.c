@@ -14,8 +14,6 @@
 
 #include <stdlib.h>
 
-enum { HEAD_READ_BYTES = 8 * 1024 };
-
 static void go_on(struct conn *conn);
 
 /* ---- deadlines ---- */
@@ -190,28 +188,19 @@ void conn_read_body(struct conn *conn)
 
 /* ---- events of the stream ---- */
 
-/* Half a head goes on where it lies; everything else is read into the shared buffer. */
-static void on_alloc(void *owner, char **ptr, size_t *len)
-{
-    struct conn *conn = owner;
-    struct buf *pending = &conn->pending;
-    if (conn->request == NULL || conn->request->message.is_head_done || conn->is_lingering)
-        return;
-    if (buf_try_reserve(pending, HEAD_READ_BYTES) != 0)
-        return;
-    *ptr = pending->ptr + pending->len;
-    *len = pending->cap - pending->len;
-}
-
+/* Half a head goes on behind what came of it before: the parser wants it in one piece. Not read in
+ * place, as room for more would be held by every client that never sends it. */
 static void read_head(struct conn *conn, char *bytes, size_t len)
 {
     struct buf head = conn->pending;
-    if (bytes != head.ptr + head.len) { /* memory was short: not read in place */
-        buf_add(&head, bytes, len);
-        bytes = head.ptr + head.len - len;
-    }
     conn->pending = (struct buf){0};
-    conn_consume(conn, bytes, len);
+    if (buf_try_reserve(&head, len) != 0) {
+        buf_deinit(&head);
+        conn_close(conn);
+        return;
+    }
+    buf_add(&head, bytes, len);
+    conn_consume(conn, head.ptr + head.len - len, len);
     buf_deinit(&head);
 }
 
@@ -282,7 +271,6 @@ static void on_closed(void *owner)
 }
 
 static const struct stream_events stream_events = {
-    .on_alloc = on_alloc,
     .on_read = on_read,
     .on_drain = on_drain,
     .on_close = on_closed,

@@ -314,13 +314,12 @@ static bool finish_head(struct parser *parser, char *bytes, size_t len)
     struct message *message = parser->message;
     const char *base = bytes - parser->chunk_at;
     if (llhttp_of(parser)->type == HTTP_REQUEST) {
-        parser->reason = request_lines_check(message, base, bytes + len);
+        parser->reason = request_lines_read(message, base, bytes + len);
         if (parser->reason != NULL) {
             parser->error = PARSER_BAD_SYNTAX;
             message->is_head_done = false;
             return false;
         }
-        request_lines_read(message, base);
     } else {
         for (uint32_t i = 0; i < message->nheaders; i++)
             note_answer_header(message, i, base);

@@ -1,7 +1,6 @@
 #include "http/request_lines.h"
 
 #include "http/field.h"
-#include "http/method.h"
 
 #include <string.h>
 
@@ -10,7 +9,6 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* From the colon to the value, or to the end of the line when that is empty. */
 static bool are_blanks(const char *at, const char *end)
 {
     while (at < end && is_blank(*at))
@@ -18,46 +16,44 @@ static bool are_blanks(const char *at, const char *end)
     return at == end;
 }
 
-/* The one line of the loop below; NULL when it is malformed, else where the next begins. */
-static const char *check_field(struct header_slice *field, const char *base, const char *at,
-                               const char *end)
+/* Blanks are all that llhttp lets pass in a name without being a token's. */
+static inline bool has_blank(const char *name, size_t len)
+{
+    if (len > 8) /* a call costs more than a short loop */
+        return memchr(name, ' ', len) != NULL;
+    for (size_t i = 0; i < len; i++)
+        if (name[i] == ' ')
+            return true;
+    return false;
+}
+
+/* One line: where the next begins, or NULL when it is malformed. */
+static inline const char *check_field(struct header_slice *field, const char *base, const char *at,
+                                      const char *end)
 {
     size_t name_len = field->name.len;
+    const char *colon = at + name_len;
     const char *value = base + field->value.at, *line_end = value + field->value.len;
-    if (name_len == 0 || base + field->name.at != at || at[name_len] != ':')
-        return NULL;
-    if (memchr(at, ' ', name_len) != NULL)
+    if (name_len == 0 || base + field->name.at != at || *colon != ':' || has_blank(at, name_len))
         return NULL;
     if (field->value.len == 0) { /* llhttp does not say where it is */
-        line_end = memchr(at + name_len, '\r', (size_t)(end - at) - name_len);
+        line_end = memchr(colon, '\r', (size_t)(end - colon));
         value = line_end;
     }
-    if (value == NULL || (value != at + name_len + 1 && !are_blanks(at + name_len + 1, value)))
+    bool is_usual = value == colon + 2 && colon[1] == ' ';
+    if (!is_usual && (value == NULL || !are_blanks(colon + 1, value)))
         return NULL; /* a value on another line than its name */
-    while (is_blank(*line_end))
-        line_end++;
-    if (line_end[0] != '\r' || line_end[1] != '\n')
+    if (*line_end != '\r') {
+        while (is_blank(*line_end))
+            line_end++;
+        if (*line_end != '\r')
+            return NULL;
+    }
+    if (line_end[1] != '\n')
         return NULL;
     while (field->value.len != 0 && is_blank(value[field->value.len - 1]))
         field->value.len--;
     return line_end + 2;
-}
-
-const char *request_lines_check(struct message *message, const char *base, const char *end)
-{
-    static const char version[] = " HTTP/1.x\r\n";
-    const struct slice *target = &message->target;
-    const char *at = base + target->at + target->len;
-    if (target->at != method_name(message->method).len + 1 || at[0] != ' ' || at[9] != '\r' ||
-        at[10] != '\n')
-        return "malformed request line";
-    at += sizeof(version) - 1;
-    for (uint32_t i = 0; i < message->nheaders; i++) {
-        at = check_field(&message->headers[i], base, at, end);
-        if (at == NULL)
-            return "malformed header field";
-    }
-    return at[0] == '\r' && at[1] == '\n' ? NULL : "a line ends without CR LF";
 }
 
 /* RFC 9112, 6.1. Chunked has to be there once, and last. Empty elements are not skipped: who sends
@@ -112,15 +108,24 @@ static void read_expect(struct message *message, struct str value)
     }
 }
 
+static inline bool is_host(const char *name)
+{
+    static const char host[4] = {'h', 'o', 's', 't'};
+    uint32_t word, wanted;
+    memcpy(&word, name, sizeof(word));
+    memcpy(&wanted, host, sizeof(wanted));
+    return (word | 0x20202020u) == wanted;
+}
+
 /* Names are compared only where length and first byte fit. */
-static unsigned read_field(struct message *message, uint32_t index, const char *base)
+static inline unsigned read_field(struct message *message, uint32_t index, const char *base)
 {
     const struct header_slice *header = &message->headers[index];
     struct str name = {base + header->name.at, header->name.len};
     struct str value = {base + header->value.at, header->value.len};
     switch (name.len << 8 | (unsigned char)(name.ptr[0] | 0x20)) {
     case 4 << 8 | 'h':
-        if (str_equal_nocase(name, (struct str){"host", 4})) {
+        if (is_host(name.ptr)) {
             message->nhosts += message->nhosts < 2;
             message->host = (int16_t)index;
         }
@@ -141,18 +146,37 @@ static unsigned read_field(struct message *message, uint32_t index, const char *
     return 0;
 }
 
-void request_lines_read(struct message *message, const char *base)
+/* What the fields said about the connection (RFC 9112, 9.3). */
+static void settle_connection(struct message *message, unsigned said)
 {
-    unsigned said = 0;
-    message->is_chunked = false;
-    for (uint32_t i = 0; i < message->nheaders; i++)
-        said |= read_field(message, i, base);
-    message->is_chunked &= !message->has_bad_coding;
-    message->keeps_alive = message->version == 10
-                               ? (said & (SAYS_KEEP_ALIVE | SAYS_CLOSE)) == SAYS_KEEP_ALIVE
-                               : (said & SAYS_CLOSE) == 0;
-    message->is_upgrade = message->version != 10 &&
-                          (said & (SAYS_UPGRADE | HAS_UPGRADE)) == (SAYS_UPGRADE | HAS_UPGRADE);
-    if (message->version == 10) /* RFC 9110, 10.1.1 */
+    bool is_old = message->version == 10;
+    message->keeps_alive = is_old ? (said & (SAYS_KEEP_ALIVE | SAYS_CLOSE)) == SAYS_KEEP_ALIVE
+                                  : (said & SAYS_CLOSE) == 0;
+    message->is_upgrade =
+        !is_old && (said & (SAYS_UPGRADE | HAS_UPGRADE)) == (SAYS_UPGRADE | HAS_UPGRADE);
+    if (is_old) /* RFC 9110, 10.1.1 */
         message->wants_continue = message->expects_more = false;
+}
+
+const char *request_lines_read(struct message *message, const char *base, const char *end)
+{
+    static const char version[] = " HTTP/1.x\r\n";
+    const struct slice *target = &message->target;
+    const char *at = base + target->at + target->len;
+    unsigned said = 0;
+    if (base[target->at - 2] == ' ' || at[0] != ' ' || at[9] != '\r' || at[10] != '\n')
+        return "malformed request line";
+    at += sizeof(version) - 1;
+    message->is_chunked = false;
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        at = check_field(&message->headers[i], base, at, end);
+        if (at == NULL)
+            return "malformed header field";
+        said |= read_field(message, i, base);
+    }
+    if (at[0] != '\r' || at[1] != '\n')
+        return "a line ends without CR LF";
+    message->is_chunked &= !message->has_bad_coding;
+    settle_connection(message, said);
+    return NULL;
 }

@@ -10,7 +10,6 @@
 #include "http/parser.h"
 
 /* `base`: the first byte of the head; `end`: behind the last that is known. NULL when all is well,
- * else what is wrong. Trims the blanks behind values. */
-const char *request_lines_check(struct message *message, const char *base, const char *end);
-/* After the check: Host, Transfer-Encoding, Connection, Upgrade and Expect. */
-void request_lines_read(struct message *message, const char *base);
+ * else what is wrong. Trims the blanks behind values; fills in what Host, Transfer-Encoding,
+ * Connection, Upgrade and Expect say. */
+const char *request_lines_read(struct message *message, const char *base, const char *end);

@@ -14,18 +14,12 @@
 enum {
     NAME_MAX_BYTES = 253,
     LABEL_MAX_BYTES = 63,
-    FOUND_MIN_S = 1,
-    FOUND_MAX_S = 300,
+    MIN_S = 1,
     NONE_MAX_S = 30,
     FAILED_S = 1, /* RFC 9520 */
 };
 
 /* ---- asking ---- */
-
-static uint64_t between(uint64_t seconds, uint64_t least, uint64_t most)
-{
-    return seconds < least ? least : seconds > most ? most : seconds;
-}
 
 static void on_system(void *owner, const struct address *addresses, uint32_t count,
                       const char *reason)
@@ -56,22 +50,29 @@ static bool find_late(struct name *name)
                          : 0;
     if (count == 0)
         return false;
-    name_learn(name, addresses, count, FOUND_MIN_S);
+    name_learn(name, addresses, count, MIN_S);
     return true;
+}
+
+/* For how many seconds an answer holds. */
+static uint64_t life_of(const struct name *name, const struct lookup_answer *answer)
+{
+    uint64_t most_s = name->resolver->all->most_ttl_s;
+    if (answer->verdict == LOOKUP_FAILED)
+        return FAILED_S;
+    if (answer->verdict != LOOKUP_FOUND && most_s > NONE_MAX_S)
+        most_s = NONE_MAX_S;
+    if (!answer->is_final && most_s > RESOLVE_PARTIAL_S)
+        most_s = RESOLVE_PARTIAL_S;
+    return answer->ttl_s < MIN_S ? MIN_S : answer->ttl_s > most_s ? most_s : answer->ttl_s;
 }
 
 static void on_answer(void *owner, const struct lookup_answer *answer)
 {
     struct name *name = owner;
-    uint64_t seconds = FAILED_S;
-    if (answer->verdict == LOOKUP_FOUND)
-        seconds =
-            between(answer->ttl_s, FOUND_MIN_S, answer->is_final ? FOUND_MAX_S : RESOLVE_PARTIAL_S);
-    else if (answer->verdict != LOOKUP_FAILED)
-        seconds = between(answer->ttl_s, FOUND_MIN_S, NONE_MAX_S);
     if (answer->is_final)
         name->lookup = NULL;
-    name_learn(name, answer->addresses, answer->count, seconds);
+    name_learn(name, answer->addresses, answer->count, life_of(name, answer));
     if (answer->count == 0 && !find_late(name)) {
         name->reason = mem_copy_text(answer->reason);
         if (name->resolver->all->files.has_other && name->resolver->nameservers == NULL &&
@@ -106,7 +107,7 @@ static bool ask(struct name *name)
     if (!is_own && !files->has_dns)
         return false;
     if (files->rotates)
-        question.first_server = resolver->nlookups % question.nservers;
+        question.first_server = (uint32_t)resolver->nlookups % question.nservers;
     resolver->nlookups++;
     name->lookup = lookup_start(resolver->all->loop, &question, on_answer, name);
     return true;
@@ -229,6 +230,7 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
         return NULL;
     }
     if (name->is_known) {
+        resolver->nremembered++;
         name->is_being_told = true;
         resolve_tell(&asked, name->addresses, name->count, true, name->reason);
         name->is_being_told = false;

@@ -45,7 +45,7 @@ void name_drop(struct name *name)
 static void drop_oldest(struct resolver *resolver)
 {
     struct link *at = resolver->names.prev;
-    while (at != &resolver->names && resolver->nnames > RESOLVE_NAMES_MAX) {
+    while (at != &resolver->names && resolver->nnames > resolver->all->most_names) {
         struct name *name = LIST_ENTRY(at, struct name, link);
         at = at->prev;
         if (name->is_known && !name->is_being_told)

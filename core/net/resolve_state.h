@@ -14,8 +14,7 @@ struct system_lookup;
 
 enum {
     RESOLVE_BUCKETS = 256,
-    RESOLVE_NAMES_MAX = 1000, /* kept by each resolver */
-    RESOLVE_PARTIAL_S = 5,    /* one family is known, and nobody waited for the other */
+    RESOLVE_PARTIAL_S = 5, /* one family is known, and nobody waited for the other */
 };
 
 /* All of a loop. */
@@ -24,6 +23,8 @@ struct resolvers {
     struct loop *loop;
     struct resolve_files files;
     struct link list;
+    uint32_t most_names; /* that each resolver keeps */
+    uint32_t most_ttl_s; /* that an address is kept */
 };
 
 /* See resolve.h. */
@@ -31,10 +32,12 @@ struct resolver {
     struct link link;
     struct resolvers *all;
     uint32_t refs;
+    bool is_kept;      /* one of the references is the loop's */
     char *nameservers; /* NULL: the machine's */
     struct address servers[RESOLVE_SERVERS_MAX];
     uint32_t nservers;
-    uint32_t nlookups; /* so far */
+    uint64_t nlookups;    /* so far */
+    uint64_t nremembered; /* questions so far that needed none */
     struct name *buckets[RESOLVE_BUCKETS];
     struct link names; /* the last asked for first */
     uint32_t nnames;

@@ -73,3 +73,4 @@ void http_add_wait_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
 void http_add_upload_functions(lua_State *L);
 void http_add_url_functions(lua_State *L);
+void http_add_name_functions(lua_State *L); /* resolvers */

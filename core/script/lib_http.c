@@ -189,5 +189,6 @@ int luaopen_moonloop_core_http(lua_State *L)
     http_add_answer_functions(L);
     http_add_upload_functions(L);
     http_add_url_functions(L);
+    http_add_name_functions(L);
     return 1;
 }

@@ -71,6 +71,9 @@ static const struct option options[] = {
     MASTER_OPTION(shared_size, KIND_U64),
     MASTER_OPTION(shared_sync, KIND_BOOL),
     OPTION(forwarded_allow_ips, KIND_TEXT),
+    OPTION(nameservers, KIND_TEXT),
+    OPTION(dns_cache, KIND_U32),
+    OPTION(dns_max_ttl, KIND_U32),
 };
 
 static bool read_number(lua_State *L, const struct option *option, void *field, struct fault *fault)

@@ -381,9 +381,23 @@ static void expect_orphaning(const struct config *config)
     prctl(PR_SET_PDEATHSIG, SIGALRM); /* a master that is gone already closes our socket */
 }
 
+/* How names are looked up concerns each loop of ours, also those of threads and of the processes
+ * that run jobs: they find it where `moonloop run` does. */
+static void export_names(const struct config *config)
+{
+    char number[16];
+    if (config->nameservers != NULL)
+        setenv("MOONLOOP_NAMESERVERS", config->nameservers, 1);
+    snprintf(number, sizeof(number), "%u", config->dns_cache);
+    setenv("MOONLOOP_DNS_CACHE", number, 1);
+    snprintf(number, sizeof(number), "%u", config->dns_max_ttl);
+    setenv("MOONLOOP_DNS_MAX_TTL", number, 1);
+}
+
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
+    export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);
     if (prepare(&worker, boot->generation, boot->snapshot_fd))

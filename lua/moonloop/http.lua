@@ -5,14 +5,18 @@
 
 local activity = require("moonloop.activity")
 local auth = require("moonloop.http.auth")
+local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
 local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
+local retry = require("moonloop.http.retry")
 local errors = require("moonloop.util.errors")
+local file = require("moonloop.http.file")
 local handles = require("moonloop.util.handle")
+local multipart = require("moonloop.http.multipart")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
 
@@ -24,6 +28,7 @@ local misuse = options_of.misuse
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
+---@field multipart? table<string, any>|{ [1]: string, [2]: any }[] texts, http.file(...) and http.part(...) by name
 ---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
 ---  takes them; or a source that can be sent again
 ---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
@@ -31,6 +36,8 @@ local misuse = options_of.misuse
 ---@field redirects? integer|false how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field bearer? string a token
+---@field cookies? moonloop.http.Jar|false false: not the client's
+---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
 ---@field max_body? integer bytes that body() and json() take at most; 64 MiB
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
@@ -45,6 +52,8 @@ local misuse = options_of.misuse
 ---@field timeout? number|false seconds; 30
 ---@field auth? string[] { user, password } for each request, only at base_url's origin when there is one
 ---@field bearer? string a token, in the same way
+---@field cookies? moonloop.http.Jar
+---@field retries? integer|false|moonloop.http.RetryOptions how often a request is sent again after a failure; 0
 ---@field redirects? integer|false how many are followed; 5
 ---@field connections? integer at most so many per origin; 32
 ---@field queue? integer requests per origin that may wait for a connection; 1000
@@ -76,7 +85,7 @@ function Client:__transfer()
 end
 
 ---Sends a request and waits for the head of its answer. `left`: seconds, 0 for no deadline.
-local function exchange(client, wanted, left)
+local function exchange_within(client, wanted, left)
     local prepared, tell = wanted.prepared, wanted.on_informational
     local ok, handle, status, body, head, first_byte, total
     if prepared then
@@ -101,17 +110,39 @@ local function exchange(client, wanted, left)
     return response.new(handle, wanted, status, body, head, first_byte, total)
 end
 
-local function left_until(deadline, wanted)
-    local left = deadline and deadline - now() or 0
-    if deadline and left <= 0 then
-        response.fail("timeout", wanted, "the time is up", "after a redirect")
+local function exchange(client, wanted, deadline)
+    local left = 0
+    if deadline then
+        left = deadline - now()
+        if left <= 0 then
+            response.fail("timeout", wanted, "the time is up", "after a redirect")
+        end
     end
-    return left
+    return exchange_within(client, wanted, left)
+end
+
+---The same with what goes around an exchange: cookies, and further attempts.
+local function send(client, wanted, deadline)
+    local jar, policy = wanted.jar, wanted.retries
+    if not jar and not policy then
+        return exchange(client, wanted, deadline)
+    end
+    local fields = wanted.fields
+    local function once()
+        if not jar then
+            return exchange(client, wanted, deadline)
+        end
+        wanted.fields = cookies.add(jar, wanted.url, fields)
+        local res = exchange(client, wanted, deadline)
+        wanted.fields = fields
+        cookies.take(jar, res)
+        return res
+    end
+    return policy and retry.run(policy, wanted, deadline, once) or once()
 end
 
 ---Follows the redirects of an answer that may be one.
-local function follow(client, wanted, timeout, res)
-    local deadline = timeout and now() - res.timing.first_byte + timeout
+local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
     while true do
         local following = redirect.follow(wanted, res)
@@ -124,19 +155,10 @@ local function follow(client, wanted, timeout, res)
         end
         history[#history + 1] = { status = res.status, url = res.url }
         wanted = following
-        res = exchange(client, wanted, left_until(deadline, wanted))
+        res = send(client, wanted, deadline)
     end
     res.history = history
     return res
-end
-
-local function send(client, wanted, timeout)
-    local res = exchange(client, wanted, timeout or 0)
-    local status = res.status
-    if status < 301 or status > 308 or wanted.redirects == 0 then
-        return res
-    end
-    return follow(client, wanted, timeout, res)
 end
 
 ---Sends a request and waits for the head of its answer.
@@ -148,25 +170,17 @@ function Client:request(options)
     if timeout == nil then
         timeout = self.options.timeout
     end
-    return send(self, wanted, timeout)
-end
-
-local function with(method, url, options)
-    if options ~= nil and type(options) ~= "table" then
-        misuse("http: expected a table of options, got a %s", type(options))
+    local deadline = timeout and now() + timeout
+    local res = send(self, wanted, deadline)
+    local status = res.status
+    if status < 301 or status > 308 or wanted.redirects == 0 then
+        return res
     end
-    local all = { method = method, url = url }
-    for name, value in pairs(options or {}) do
-        if name == "method" or name == "url" then
-            misuse("http: option %q is for request{} alone", name)
-        end
-        all[name] = value
-    end
-    return all
+    return follow(self, wanted, deadline, res)
 end
 
 ---What a GET of this URL without options sends: made once and, when it is asked for again, prepared in C.
-local function plain_get(client, url)
+local function plain_wanted(client, url)
     local plain = client.plain
     local wanted = plain[url]
     if wanted then
@@ -183,13 +197,37 @@ local function plain_get(client, url)
     return wanted
 end
 
+local function plain_get(client, url)
+    local wanted, timeout = plain_wanted(client, url), client.options.timeout
+    local res = exchange_within(client, wanted, timeout or 0)
+    local status = res.status
+    if status < 301 or status > 308 or wanted.redirects == 0 then
+        return res
+    end
+    return follow(client, wanted, timeout and now() - res.timing.first_byte + timeout, res)
+end
+
+local function with(method, url, options)
+    if options ~= nil and type(options) ~= "table" then
+        misuse("http: expected a table of options, got a %s", type(options))
+    end
+    local all = { method = method, url = url }
+    for name, value in pairs(options or {}) do
+        if name == "method" or name == "url" then
+            misuse("http: option %q is for request{} alone", name)
+        end
+        all[name] = value
+    end
+    return all
+end
+
 ---@param url string
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
     if options == nil and self.plain then
-        local wanted = plain_get(self, url)
-        return (send(self, wanted, self.options.timeout))
+        local res = plain_get(self, url)
+        return res
     end
     return self:request(with("GET", url, options))
 end
@@ -247,6 +285,7 @@ local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
+    cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
     nameservers = "table",
 }
@@ -294,6 +333,7 @@ function M.client(options)
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
         credentials = auth.of(options), redirects = request.redirects(options.redirects),
+        jar = request.jar(options.cookies), retries = retry.policy(options.retries),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
@@ -303,7 +343,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
-    client.plain = not own.headers and { count = 0 } or nil
+    client.plain = not (own.headers or own.jar or own.retries) and { count = 0 } or nil
     clients[client] = true
     return client
 end
@@ -316,6 +356,20 @@ activity.register("http", function()
                 kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
                 detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
                     origin.waiting),
+            }
+        end
+    end
+    return rows
+end)
+
+activity.register("dns", function()
+    local rows = {}
+    for _, resolver in ipairs(core.resolvers()) do
+        if resolver.lookups > 0 then
+            rows[#rows + 1] = {
+                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
+                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
+                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
             }
         end
     end
@@ -351,6 +405,10 @@ end
 function M.request(options)
     return shared:request(options)
 end
+
+M.cookies = cookies.new
+M.file = file.new
+M.part = multipart.part
 
 ---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
 ---@param make fun(): (fun(): string?) called for each time that it is sent

@@ -174,6 +174,18 @@ M.list = {
             .. " then loses nothing. Each write takes as long as the disk does.",
     },
     {
+        name = "nameservers", type = "nameservers", shown = "those of /etc/resolv.conf", metavar = "LIST",
+        doc = "Ask these name servers for the names of others, ADDRESS or ADDRESS:PORT with commas between.",
+    },
+    {
+        name = "dns_cache", type = "integer", default = 1000, min = 0, max = 1000000, metavar = "N",
+        doc = "Names that each loop of a worker remembers, for as long as the name servers say. 0: none.",
+    },
+    {
+        name = "dns_max_ttl", type = "integer", default = 300, min = 1, max = 86400, metavar = "SECONDS",
+        doc = "How long the addresses of a name are remembered at most, whatever the name servers say.",
+    },
+    {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
         doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
             .. " or *.",
@@ -190,6 +202,7 @@ end
 M.other_variables = {
     MOONLOOP_CONFIG = "the configuration file, as --config",
     MOONLOOP_APPS = "the apps directory, as the argument of serve",
+    MOONLOOP_ETC = "where hosts, resolv.conf and nsswitch.conf are looked for, instead of /etc",
     MOONLOOP_LUA_DIR = "where moonloop's own Lua files are",
     MOONLOOP_BUILD_DIR = "launcher: where to build",
     MOONLOOP_SANITIZE = "launcher: sanitizers to build with",

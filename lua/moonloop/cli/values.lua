@@ -176,6 +176,29 @@ function readers.addresses(option, value)
     return table.concat(items, ",")
 end
 
+local NAMESERVERS_MAX = 8
+
+function readers.nameservers(option, value)
+    local items = readers.list(option, value) or {}
+    for _, item in ipairs(items) do
+        local host, port = item, "53"
+        if item:find("^%[") or item:find("^[%d.]+:") then
+            host, port = item:match("^%[?([%x:.]+)%]?:(%d+)$")
+        end
+        local is_six = host and host:find("^%x*:[%x:.]*:[%x:.]*$") and not item:find("^[%d.]+:")
+        local is_four = host and host:find("^%d+%.%d+%.%d+%.%d+$") and not item:find("%[")
+        local number = tonumber(port)
+        if not (is_six or is_four) or number < 1 or number > 65535 then
+            items = {}
+        end
+    end
+    if #items == 0 or #items > NAMESERVERS_MAX then
+        return nil, ("1 to %d addresses such as 127.0.0.1, 127.0.0.1:5353, ::1, [::1]:5353, with commas between")
+            :format(NAMESERVERS_MAX)
+    end
+    return table.concat(items, ",")
+end
+
 ---@param option moonloop.cli.Option
 ---@param value any
 ---@return any? result

@@ -3,8 +3,10 @@
 local core = require("moonloop.core.http")
 local auth = require("moonloop.http.auth")
 local bodies = require("moonloop.http.body")
+local cookies = require("moonloop.http.cookies")
 local form = require("moonloop.http.form")
 local options_of = require("moonloop.http.options")
+local retry = require("moonloop.http.retry")
 
 local misuse = options_of.misuse
 
@@ -19,13 +21,18 @@ local M = {}
 ---@field expect? number seconds that the body waits for the server to ask for it
 ---@field max_body integer
 ---@field redirects integer
+---@field jar? moonloop.http.Jar
+---@field retries? moonloop.http.RetryPolicy
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
+local NUMBER_OR_FALSE = { number = true, boolean = true }
 local OPTIONS = {
-    method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
-    json = "any", form = "table", body = { string = true, ["function"] = true, table = true }, length = "number",
-    expect = { number = true, boolean = true }, redirects = { number = true, boolean = true }, auth = "table",
-    bearer = "string", max_body = "number", on_informational = "function",
+    method = "string", url = "string", headers = "table", query = "table", timeout = NUMBER_OR_FALSE,
+    json = "any", form = "table", multipart = "table", length = "number",
+    body = { string = true, ["function"] = true, table = true },
+    expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
+    cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
+    max_body = "number", on_informational = "function",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 
@@ -96,6 +103,16 @@ function M.redirects(redirects)
     return redirects == false and 0 or redirects
 end
 
+---The jar of a request or a client.
+---@param jar? moonloop.http.Jar|false
+---@return moonloop.http.Jar?
+function M.jar(jar)
+    if jar and not cookies.is(jar) then
+        misuse("http: option cookies: expected a jar from http.cookies(), or false")
+    end
+    return jar or nil
+end
+
 ---Whether what a client sends of its own to every URL may go there: its credentials stay at its base_url.
 local function may_know(client, url)
     return not client.base_url or core.same_origin(client.base_url, url)
@@ -105,6 +122,11 @@ end
 local function fields_of(options, client, url, url_auth, content_type)
     local fields, seen = {}, {}
     add_fields(fields, options.headers, seen)
+    if options.multipart and seen["content-type"] then
+        misuse("http: a multipart body says its own Content-Type, with a boundary: leave the header out")
+    elseif options.multipart then
+        add_fields(fields, { ["Content-Type"] = content_type }, seen)
+    end
     local credentials = (options.auth or options.bearer) and auth.of(options)
         or url_auth and auth.of({ auth = url_auth })
     if credentials and not seen.authorization then
@@ -137,6 +159,8 @@ function M.new(options, client)
         fields = fields_of(options, client, url, url_auth, content_type),
         expect = bodies.expect(options.expect, body, source),
         redirects = M.redirects(options.redirects) or client.redirects or DEFAULT_REDIRECTS,
+        jar = options.cookies == nil and client.jar or M.jar(options.cookies),
+        retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
     }
 end

@@ -25,6 +25,7 @@ local M = {}
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
 ---@field history? { status: integer, url: string }[] the redirects that led here; nil: none
+---@field tries? integer how often the request was sent; nil: once, as it had no `retries`
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }

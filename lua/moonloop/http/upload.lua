@@ -4,6 +4,7 @@
 local core = require("moonloop.core.http")
 local error_filter = require("moonloop.sync.error_filter")
 local errors = require("moonloop.util.errors")
+local now = require("moonloop.clock").now
 local task = require("moonloop.task")
 
 local settle = errors.settle
@@ -53,6 +54,7 @@ end
 ---@return integer? status
 ---@return string? body
 function M.fetch(pool, wanted, left, wants_interim)
+    local began = now()
     local next_piece, length, close
     local source = wanted.source
     if source then
@@ -74,6 +76,11 @@ function M.fetch(pool, wanted, left, wants_interim)
     local ok, answer, status, body = core.head(handle)
     if not ok and close then
         close() -- the feeder may never have begun
+    end
+    if ok and status == 417 and wanted.expect and (not source or source:can_reopen()) then
+        core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
+        wanted.expect = nil
+        return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim)
     end
     return ok, answer, status, body
 end

@@ -30,6 +30,10 @@ function core.counts(pool) end
 ---@return { name: string, connections: integer, idle: integer, waiting: integer }[]
 function core.origins(pool) end
 
+---The resolvers of this loop: what they have done so far and know now.
+---@return { servers: string, lookups: integer, remembered: integer, known: integer, asking: integer }[]
+function core.resolvers() end
+
 ---Sends a request and waits for the head of its answer, or for interim answers: status 100, and they in place of the
 ---body.
 ---@param pool userdata
