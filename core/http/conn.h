@@ -47,20 +47,23 @@ struct conn {
         CONN_WAITS_SEND, /* for the client to take what is queued */
         CONN_WAITS_END,  /* lingering */
     } waits;
-    bool is_idle;          /* between two requests: empty lines do not start its time anew */
+    uint8_t service;      /* enum http_service */
+    bool is_misplaced;    /* speaks plainly where TLS is spoken */
+    bool is_idle;         /* between two requests: empty lines do not start its time anew */
     bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
-    bool is_parsing;       /* the message of `request` is not complete */
-    bool is_with_handler;  /* on_request was called and the answer is not whole */
-    bool is_discarding;    /* answered; the rest of its body is read and thrown away */
-    bool is_last;          /* close after this answer */
-    bool is_lingering;     /* answered and closing: input is thrown away */
+    bool is_parsing;      /* the message of `request` is not complete */
+    bool is_with_handler; /* on_request was called and the answer is not whole */
+    bool is_discarding;   /* answered; the rest of its body is read and thrown away */
+    bool is_last;         /* close after this answer */
+    bool is_lingering;    /* answered and closing: input is thrown away */
     bool is_closing;
     bool is_blocked;      /* not going on: the client does not take its answers */
     bool is_continue_due; /* 100 Continue is expected and was not sent */
     bool is_lost;         /* a write failed: input is thrown away until the end comes */
 };
 
-void conn_open(struct http_server *server, int fd);
+/* `service`: enum http_service. */
+void conn_open(struct http_server *server, int fd, uint8_t service);
 /* Cuts it; a request with the handler is abandoned. */
 void conn_close(struct conn *conn);
 /* Ends it when it stays idle for CONN_DRAIN_MS, else after its next answer. */

@@ -18,6 +18,8 @@ void conn_consume(struct conn *conn, char *bytes, size_t len);
 bool conn_can_consume(struct conn *conn);
 void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
+/* Of misplaced.c: answers a request that came where it is not served. */
+void conn_point_to_tls(struct conn *conn);
 /* Something about the body has changed: the handler hears of it if it asked to. */
 void conn_tell_body(struct conn *conn);
 /* For the parser. */

@@ -23,8 +23,8 @@ static const char ciphers[] =
 static const char groups[] = "X25519:P-256:P-384";
 
 /* In the order in which we like them: HTTP/2 goes to the front when it is spoken. */
-static const unsigned char protocols[] = {8,   'h', 't', 't', 'p', '/', '1', '.', '1',
-                                          8,   'h', 't', 't', 'p', '/', '1', '.', '0'};
+static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1',
+                                          8, 'h', 't', 't', 'p', '/', '1', '.', '0'};
 
 struct tls_certificate {
     SSL_CTX *ctx;
@@ -151,7 +151,8 @@ static SSL_CTX *new_ctx(const struct tls_ticket_source *tickets)
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     ENSURE(ctx != NULL);
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    ENSURE(SSL_CTX_set_cipher_list(ctx, ciphers) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1);
+    ENSURE(SSL_CTX_set_cipher_list(ctx, ciphers) == 1 &&
+           SSL_CTX_set1_groups_list(ctx, groups) == 1);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_PRIORITIZE_CHACHA);
@@ -230,7 +231,7 @@ static bool read_certificates(struct tls_certificates *certificates, struct str 
             ca->pem = bytes;
             break;
         case TLS_MATERIAL_CLIENTS:
-            ca->wish = bytes.len == 1 ? (enum tls_client_wish)*bytes.ptr : TLS_CLIENTS_MUST;
+            ca->wish = bytes.len == 1 ? (enum tls_client_wish) * bytes.ptr : TLS_CLIENTS_MUST;
             break;
         }
     }

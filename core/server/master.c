@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/server.h"
 #include "server/config_load.h"
 #include "server/handover.h"
 #include "server/shared_dict.h"
@@ -38,7 +39,9 @@ static void on_fork(void *data)
 
 static void fill_boot(void *data, struct worker_boot *boot)
 {
-    reload_fill_boot(((struct master *)data)->reload, boot);
+    struct master *master = data;
+    reload_fill_boot(master->reload, boot);
+    certificates_fill_boot(master->certificates, boot);
 }
 
 static void on_prepared(void *data, struct child *child, uint64_t number, struct report *report)
@@ -114,6 +117,8 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
+        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+            printf("  leads to https\n");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
@@ -362,6 +367,8 @@ static bool boot(struct master *master, struct fault *fault)
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
+    if ((master->certificates = certificates_new(master->loop, config, fault)) == NULL)
+        return false;
     if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
         (master->sockets = listen_sockets_open(config, nworkers, master->handover, fault)) == NULL)
         return false;
@@ -376,6 +383,7 @@ static bool boot(struct master *master, struct fault *fault)
     };
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
+    certificates_use_slots(master->certificates, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
     succession_begin(master);
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
@@ -401,6 +409,7 @@ static void master_free(struct master *master)
     notify_free(master->notify);
     handover_free(master->handover);
     slots_free(master->slots);
+    certificates_free(master->certificates);
     watch_free(master->watch);
     reload_free(master->reload);
     listen_sockets_close(master->sockets);

@@ -74,6 +74,8 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */
 void slots_forgive(struct slots *slots);
 void slots_reopen_logs(struct slots *slots);
+/* `fd`: a payload, borrowed. Workers to come take it from on fill_boot. */
+void slots_use_certificates(struct slots *slots, int fd);
 void slots_stop(struct slots *slots);
 void slots_kill(struct slots *slots);
 

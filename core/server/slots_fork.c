@@ -106,6 +106,8 @@ void slot_fork(struct slots *slots, uint32_t index)
         .number = index + 1,
         .listen_fds = listen_sockets_of_slot(slots->options.sockets, index),
         .nlisten_fds = listen_sockets_count(slots->options.sockets),
+        .listen_services = listen_sockets_services(slots->options.sockets),
+        .tls_fd = -1,
     };
     slots->options.events->fill_boot(slots->options.data, &boot);
     fflush(NULL);

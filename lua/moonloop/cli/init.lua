@@ -55,11 +55,6 @@ end
 
 function commands.serve(parsed)
     local settled = with_config(parsed)
-    if settled.certfile or settled.keyfile then
-        fault.raise(1, "%s: TLS is not served yet, and plain text in its place would be wrong;"
-            .. " put a proxy that speaks TLS in front and drop the option",
-            settled.certfile and "certfile" or "keyfile")
-    end
     need_apps(settled)
     return settled
 end
@@ -77,6 +72,10 @@ function commands.check(parsed)
         settled.command = "check"
     end
     need_apps(settled)
+    if settled.certfile then
+        faults[#faults + 1] = require("moonloop.core.tls").check(settled.certfile, settled.keyfile or {},
+            settled.ca_certs)
+    end
     settled.config_faults = faults
     settled.problems = require("moonloop.cli.check").scan(settled.apps_dir)
     return settled

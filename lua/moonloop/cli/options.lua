@@ -152,12 +152,31 @@ M.list = {
         doc = "How log lines look: text, or one JSON object a line.",
     },
     {
-        name = "certfile", type = "path",
-        doc = "Certificate chain for TLS. Not served yet: the server refuses to start with it.",
+        name = "certfile", type = "paths", metavar = "FILE",
+        doc = "Serve TLS with this certificate and its chain (PEM). Several are chosen from by the name that a"
+            .. " client asks for; a directory stands for all that are in it.",
     },
     {
-        name = "keyfile", type = "path",
-        doc = "Private key for TLS. Not served yet: the server refuses to start with it.",
+        name = "keyfile", type = "paths", shown = "in certfile", metavar = "FILE",
+        doc = "The private key of certfile (PEM, without a password); of several in the same order.",
+    },
+    {
+        name = "ca_certs", type = "path", flags = { "--ca-certs" },
+        doc = "Ask clients for certificates of these authorities (PEM).",
+    },
+    {
+        name = "cert_reqs", type = "choice", default = "required", choices = { "none", "optional", "required" },
+        synonyms = { ["0"] = "none", ["1"] = "optional", ["2"] = "required" },
+        doc = "With ca_certs: whether a client without a certificate is refused.",
+    },
+    {
+        name = "redirect_bind", type = "list", default = {}, shown = "", metavar = "ADDRESS",
+        doc = "Where to listen for plain HTTP that is only sent on to https, as bind: usually 0.0.0.0:80. May be"
+            .. " given several times.",
+    },
+    {
+        name = "hsts", type = "seconds", default = 0, max = 126230400,
+        doc = "Tell browsers to use https alone for that long (Strict-Transport-Security). 0: off.",
     },
     {
         name = "shared_path", type = "path", shown = "in memory, gone with the server", metavar = "DIR",

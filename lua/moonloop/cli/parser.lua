@@ -74,10 +74,10 @@ local function add_valued(command, sink, option)
     if #hidden > 0 then
         made:hidden_name(spellings(hidden))
     end
-    if option.type == "list" then
+    if option.type == "list" or option.type == "paths" then
         made:count("*"):action(function(_, _, value)
             local list = sink.given[option.name] or {}
-            for item in value:gmatch("[^,%s]+") do
+            for item in value:gmatch(option.type == "list" and "[^,%s]+" or "[^,]+") do
                 list[#list + 1] = item
             end
             sink.given[option.name] = list
