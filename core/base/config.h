@@ -65,6 +65,8 @@ struct config {
     char *nameservers; /* "ADDRESS[:PORT],..."; NULL: those of resolv.conf */
     uint32_t dns_cache; /* names that each loop remembers */
     uint32_t dns_max_ttl; /* seconds that one is remembered at most */
+    bool sandbox; /* workers may not gain privileges, nor call all of the kernel */
+    bool core_dumps;
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

@@ -74,8 +74,16 @@ static void send_more(struct fetch *fetch)
         client_conn_send(conn, (struct str){0});
 }
 
+static void describe(const struct fetch *fetch, struct buf *text)
+{
+    const struct client_conn *conn = fetch->carrier_data;
+    if (conn->dial != NULL)
+        dial_describe(conn->dial, text);
+}
+
 static const struct fetch_carrier carrier = {
     .stage = stage,
+    .describe = describe,
     .go_on = go_on,
     .send = send_more,
     .cancel = cancel,

@@ -127,16 +127,27 @@ static void write_head(struct fetch *fetch)
     buf_add_text(head, "\r\n");
 }
 
+/* Says with it what its carrier was at. */
+static void fail_late(struct fetch *fetch)
+{
+    struct buf detail = {0};
+    char reason[sizeof(fetch->reason)];
+    if (fetch->carrier != NULL && fetch->carrier->describe != NULL)
+        fetch->carrier->describe(fetch, &detail);
+    snprintf(reason, sizeof(reason), "the time is up%s%.*s", detail.len != 0 ? "; " : "",
+             (int)detail.len, detail.len != 0 ? detail.ptr : "");
+    buf_deinit(&detail);
+    fetch_fail(fetch, FETCH_TIMEOUT, reason);
+}
+
 static void on_deadline(struct timer *timer)
 {
-    struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
-    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+    fail_late(LIST_ENTRY(timer, struct fetch, deadline));
 }
 
 static void on_coarse_deadline(struct deadline *deadline)
 {
-    struct fetch *fetch = LIST_ENTRY(deadline, struct fetch, coarse_deadline);
-    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+    fail_late(LIST_ENTRY(deadline, struct fetch, coarse_deadline));
 }
 
 /* Long ones that many share, such as the default, are no timers: there are few different ones, and
@@ -177,6 +188,7 @@ bool fetch_is_all_in_head(const struct fetch *fetch)
 {
     const struct fetch_timing *timing = &fetch->timing;
     return fetch->stage == FETCH_DONE && fetch->interim.len == 0 && fetch->trailers.len == 0 &&
+           !fetch->is_decoded &&
 
            (timing->dns | timing->connect | timing->tls) == 0;
 }
@@ -354,6 +366,29 @@ void fetch_take_body(struct fetch *fetch, size_t bytes)
     fetch->taken_bytes += bytes;
     buf_consume(&fetch->answer_body, bytes);
     go_on(fetch);
+}
+
+void fetch_move_body(struct fetch *fetch, struct buf *bytes)
+{
+    struct buf all = fetch->answer_body;
+    bytes->len = 0;
+    fetch->answer_body = *bytes;
+    *bytes = all;
+    fetch->taken_bytes += all.len;
+    go_on(fetch);
+}
+
+bool fetch_has_progress(const struct fetch *fetch)
+{
+    uint64_t news = fetch->came_bytes - fetch->told_bytes;
+    return fetch->told_us != 0 && news != 0 &&
+           (news >= FETCH_PROGRESS_BYTES || fetch_now_us() - fetch->told_us >= FETCH_PROGRESS_US);
+}
+
+void fetch_take_progress(struct fetch *fetch)
+{
+    fetch->told_bytes = fetch->came_bytes;
+    fetch->told_us = fetch_now_us();
 }
 
 bool fetch_has_room(const struct fetch *fetch)

@@ -24,6 +24,8 @@ struct upload;
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head */
     FETCH_HEADERS_MAX = 256,
+    FETCH_PROGRESS_BYTES = 1024 * 1024, /* it is told after so many, or */
+    FETCH_PROGRESS_US = 100000,         /* after so long */
     FETCH_AHEAD_MAX = 256 * 1024, /* body bytes read that nobody has taken; then the server waits */
 };
 
@@ -59,6 +61,8 @@ struct fetch_carrier {
     void (*go_on)(struct fetch *fetch);
     /* There is more of the request's body, or it may be sent now. */
     void (*send)(struct fetch *fetch);
+    /* Adds what it waits for, for people, where the stage does not say it all. NULL: it does. */
+    void (*describe)(const struct fetch *fetch, struct buf *text);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };
@@ -99,12 +103,14 @@ struct fetch {
     bool is_raw;        /* the body is wanted as it comes */
     bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
 
-    struct coded_body *coded; /* while there is something to decode */
-    uint64_t came_bytes;      /* of the body, before it was decoded */
-    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
-    size_t interim_told;      /* bytes of them that whoever wants them has */
-    uint64_t interim_bytes;   /* their size on the wire, with those that are not kept */
+    size_t interim_told;    /* bytes of them that whoever wants them has */
+    uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
+    struct coded_body *coded; /* while there is something to decode */
+    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
+    uint64_t came_bytes;      /* of the body, before it was decoded */
+    uint64_t told_bytes;      /* of those, when progress was told */
+    uint64_t told_us;         /* when that was; 0: nobody wants to know */
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
     struct fetch_timing timing;
@@ -144,10 +150,16 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* All of answer_body for the memory in `bytes`. */
+void fetch_move_body(struct fetch *fetch, struct buf *bytes);
 /* Whether the server may send more of the body. */
 bool fetch_has_room(const struct fetch *fetch);
 /* For coded_body.c: the next turn of the loop has come. */
 void fetch_decode_more(struct fetch *fetch);
+
+/* Whether it is time to tell how far the body has come; the first call of the other asks for it. */
+bool fetch_has_progress(const struct fetch *fetch);
+void fetch_take_progress(struct fetch *fetch);
 
 /* Whether there are interim answers to be told. */
 bool fetch_has_interim(const struct fetch *fetch);

@@ -41,6 +41,7 @@ struct outgoing *outgoing_new(struct str method, struct str url, const char **re
     buf_add_char(head, ' ');
     url_add_target(head, &outgoing->url);
     buf_add_text(head, " HTTP/1.1\r\n");
+    outgoing->line_bytes = head->len;
     return outgoing;
 }
 
@@ -100,7 +101,7 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
     buf_add_text(head, ": ");
     buf_add_str(head, value);
     buf_add_text(head, "\r\n");
-    if (head->len > OUTGOING_HEAD_MAX)
+    if (head->len - outgoing->line_bytes > OUTGOING_HEAD_MAX)
         return refuse(reason, "the header fields are too long");
     return true;
 }

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OUTGOING_HEAD_MAX = 64 * 1024 }; /* bytes */
+enum { OUTGOING_HEAD_MAX = 64 * 1024 }; /* bytes of its fields */
 
 struct outgoing {
     uint32_t refs;
@@ -23,6 +23,7 @@ struct outgoing {
     bool wants_close; /* it says Connection: close */
     struct buf url_text;
     struct url url;  /* slices of url_text */
+    size_t line_bytes; /* of the head: its first line */
     struct buf head; /* without what follows from the body, and without the empty line */
 };
 

@@ -49,5 +49,7 @@ struct resolve_news {
 struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port,
                               void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner);
+/* Adds what it waits for, for people. */
+void resolve_describe(const struct resolve *resolve, struct buf *text);
 /* Nothing is called any more, and what nobody else waits for is given up. NULL is fine. */
 void resolve_cancel(struct resolve *resolve);

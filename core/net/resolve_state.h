@@ -14,7 +14,8 @@ struct system_lookup;
 
 enum {
     RESOLVE_BUCKETS = 256,
-    RESOLVE_PARTIAL_S = 5, /* one family is known, and nobody waited for the other */
+    RESOLVE_LOOKUPS_MAX = 100, /* at a time on a loop; each takes a socket and 75 KB */
+    RESOLVE_PARTIAL_S = 5,     /* one family is known, and nobody waited for the other */
 };
 
 /* All of a loop. */
@@ -23,6 +24,8 @@ struct resolvers {
     struct loop *loop;
     struct resolve_files files;
     struct link list;
+    uint32_t nasking;    /* lookups under way */
+    struct link line;    /* names that wait until there are fewer of them */
     uint32_t most_names; /* that each resolver keeps */
     uint32_t most_ttl_s; /* that an address is kept */
 };
@@ -49,6 +52,7 @@ struct name {
     struct name *next; /* in its bucket */
     struct resolver *resolver;
     struct link waiters;
+    struct link place; /* in the line */
     struct lookup *lookup;
     struct system_lookup *system;
     struct address *addresses;
@@ -69,6 +73,9 @@ struct resolve {
     void (*on_news)(void *owner, const struct resolve_news *news);
     void *owner;
 };
+
+/* resolve.c: the name's lookup is over, or not wanted any more. Harmless when there is none. */
+void name_stop_asking(struct name *name);
 
 /* resolve_name.c. One that is known and has not expired, or is being asked for; else NULL. */
 struct name *name_find(struct resolver *resolver, const char *text);

@@ -41,8 +41,8 @@ static bool read_limit(const char *variable, uint64_t least, uint64_t most, uint
     if (text == NULL || *text == '\0')
         return true;
     if (!str_to_u64(str_of(text), &number) || number < least || number > most) {
-        fault_set(fault, "nameservers: %s: expected a whole number from %llu to %llu, got \"%s\"",
-                  variable, (unsigned long long)least, (unsigned long long)most, text);
+        fault_set(fault, "%s: expected a whole number from %llu to %llu, got \"%s\"", variable,
+                  (unsigned long long)least, (unsigned long long)most, text);
         return false;
     }
     *limit = (uint32_t)number;
@@ -63,6 +63,7 @@ static struct resolvers *resolvers_new(struct loop *loop, struct fault *fault)
     all->loop = loop;
     resolve_files_init(&all->files);
     link_init(&all->list);
+    link_init(&all->line);
     loop_add_part(loop, &all->part);
     return all;
 }
@@ -74,26 +75,27 @@ static struct resolvers *resolvers_of(struct loop *loop)
 }
 
 /* "ADDRESS[:PORT]" with commas or white space between. */
-static bool parse_servers(struct resolver *resolver, const char *text, struct fault *fault)
+static bool parse_servers(struct resolver *resolver, const char *what, const char *text,
+                          struct fault *fault)
 {
     static const char separators[] = ", \t\n";
     for (text += strspn(text, separators); *text != '\0'; text += strspn(text, separators)) {
         struct str word = {text, strcspn(text, separators)};
         if (resolver->nservers == RESOLVE_SERVERS_MAX) {
-            fault_set(fault, "nameservers: %d at most", RESOLVE_SERVERS_MAX);
+            fault_set(fault, "%s: %d at most", what, (int)RESOLVE_SERVERS_MAX);
             return false;
         }
         if (!resolve_parse_server(word, &resolver->servers[resolver->nservers++])) {
             fault_set(fault,
-                      "nameservers: \"%.*s\" is no address, such as 127.0.0.1, 127.0.0.1:5353, "
+                      "%s: \"%.*s\" is no address, such as 127.0.0.1, 127.0.0.1:5353, "
                       "::1 or [::1]:5353",
-                      (int)word.len, word.ptr);
+                      what, (int)word.len, word.ptr);
             return false;
         }
         text += word.len;
     }
     if (resolver->nservers == 0)
-        fault_set(fault, "nameservers: the list is empty");
+        fault_set(fault, "%s: the list is empty", what);
     return resolver->nservers != 0;
 }
 
@@ -109,11 +111,11 @@ static struct resolver *find_resolver(struct resolvers *all, const char *nameser
     return NULL;
 }
 
-static struct resolver *resolver_new(struct resolvers *all, const char *nameservers,
-                                     struct fault *fault)
+static struct resolver *resolver_new(struct resolvers *all, const char *what,
+                                     const char *nameservers, struct fault *fault)
 {
     struct resolver *resolver = MEM_NEW(struct resolver);
-    if (nameservers != NULL && !parse_servers(resolver, nameservers, fault)) {
+    if (nameservers != NULL && !parse_servers(resolver, what, nameservers, fault)) {
         free(resolver);
         return NULL;
     }
@@ -128,6 +130,7 @@ struct resolver *resolver_get(struct loop *loop, const char *nameservers, struct
 {
     struct resolvers *all = resolvers_of(loop);
     bool is_default = nameservers == NULL;
+    const char *what = is_default ? "MOONLOOP_NAMESERVERS" : "nameservers";
     if (all == NULL && (all = resolvers_new(loop, fault)) == NULL)
         return NULL;
     if (is_default)
@@ -135,7 +138,7 @@ struct resolver *resolver_get(struct loop *loop, const char *nameservers, struct
     if (nameservers != NULL && *nameservers == '\0')
         nameservers = NULL;
     struct resolver *resolver = find_resolver(all, nameservers);
-    if (resolver == NULL && (resolver = resolver_new(all, nameservers, fault)) == NULL)
+    if (resolver == NULL && (resolver = resolver_new(all, what, nameservers, fault)) == NULL)
         return NULL;
     if (is_default && !resolver->is_kept)
         resolver->refs++; /* stays for as long as the loop */
@@ -151,17 +154,6 @@ void resolver_put(struct resolver *resolver)
 }
 
 /* ---- for people ---- */
-
-static void add_servers(struct buf *text, const struct address *servers, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        char shown[ADDRESS_TEXT_BYTES];
-        address_text(&servers[i], shown);
-        buf_add_text(text, i != 0 ? ", " : "");
-        buf_add_text(text, shown);
-    }
-    buf_add_char(text, '\0');
-}
 
 static void count_names(const struct resolver *resolver, struct resolver_counts *counts)
 {
@@ -185,8 +177,9 @@ void resolvers_each(struct loop *loop,
         struct resolver_counts counts = {.lookups = resolver->nlookups,
                                          .remembered = resolver->nremembered};
         struct buf servers = {0};
-        add_servers(&servers, is_own ? resolver->servers : files->servers,
-                    is_own ? resolver->nservers : files->nservers);
+        address_add_list(&servers, is_own ? resolver->servers : files->servers,
+                         is_own ? resolver->nservers : files->nservers);
+        buf_add_char(&servers, '\0');
         counts.servers = servers.ptr;
         count_names(resolver, &counts);
         on_resolver(data, &counts);

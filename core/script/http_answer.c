@@ -56,7 +56,15 @@ static void push_fields_of(lua_State *L, const char *at, const char *end)
     }
 }
 
-/* headers(fetch or head): { name, value, ... } in order, names in lower case */
+/* What was undone is no more true of the body, nor is its length. */
+static bool is_undone(const struct fetch *fetch, struct str name)
+{
+    return fetch->is_decoded && (str_equal_nocase(name, (struct str){"content-encoding", 16}) ||
+                                 str_equal_nocase(name, (struct str){"content-length", 14}));
+}
+
+/* headers(fetch or head): { name, value, ... } in order, names in lower case; without Content-Encoding and
+ * Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
     if (lua_type(L, 1) == LUA_TSTRING) {
@@ -68,13 +76,71 @@ static int l_headers(lua_State *L)
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
     const char *head = fetch->answer_head.ptr;
+    int place = 1;
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
-        struct slice name = message->headers[i].name, value = message->headers[i].value;
-        add_field(L, (int)i * 2 + 1, (struct str){head + name.at, name.len},
-                  (struct str){head + value.at, value.len});
+        const struct header_slice *header = &message->headers[i];
+        struct str name = {head + header->name.at, header->name.len};
+        if (is_undone(fetch, name))
+            continue;
+        add_field(L, place, name, (struct str){head + header->value.at, header->value.len});
+        place += 2;
     }
     return 1;
+}
+
+/* coding(fetch): the Content-Encoding that is undone, nil for none */
+static int l_coding(lua_State *L)
+{
+    static const struct str wanted = {"content-encoding", 16};
+    const struct fetch *fetch = http_check_answer(L);
+    const struct message *message = &fetch->message;
+    const char *head = fetch->answer_head.ptr;
+    int count = 0;
+    for (uint32_t i = 0; i < message->nheaders && fetch->is_decoded; i++) {
+        struct slice name = message->headers[i].name, value = message->headers[i].value;
+        if (!str_equal_nocase((struct str){head + name.at, name.len}, wanted))
+            continue;
+        if (count++ != 0)
+            lua_pushliteral(L, ", ");
+        push_lower(L, (struct str){head + value.at, value.len});
+        if (count > 1)
+            lua_concat(L, 3);
+    }
+    return count != 0;
+}
+
+/* trailers(fetch): lines "name: value\n", once the body is whole */
+static int l_trailers(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->trailers);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
+/* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
+ * head has come */
+static int l_decoding(lua_State *L)
+{
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
+    lua_Number ratio = luaL_checknumber(L, 3);
+    luaL_argcheck(L, ratio >= 1 && ratio <= 1e15, 3, "expected a ratio");
+    fetch->is_raw = !lua_toboolean(L, 2);
+    fetch->max_ratio = (uint64_t)ratio;
+    return 0;
+}
+
+/* progress(fetch): the bytes of the body that came, and of how many, nil when that is not known.
+ * From now on body and save come back for it. */
+static int l_progress(lua_State *L)
+{
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
+    fetch_take_progress(fetch);
+    lua_pushnumber(L, (lua_Number)fetch->came_bytes);
+    if (!fetch->message.has_length)
+        return 1;
+    lua_pushnumber(L, (lua_Number)fetch->message.content_length);
+    return 2;
 }
 
 /* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
@@ -94,7 +160,9 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"interim", l_interim}, {"headers", l_headers}, {"timing", l_timing}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},   {"headers", l_headers},
+                                         {"timing", l_timing},     {"coding", l_coding},
+                                         {"trailers", l_trailers}, {"decoding", l_decoding},
+                                         {"progress", l_progress}, {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -15,6 +15,8 @@ struct feeding;
 struct fetch;
 struct fetch_op;
 struct pool;
+struct save_op;
+struct saving;
 
 /* The userdata of a pool. */
 struct http_pool {
@@ -36,6 +38,8 @@ struct handle {
     struct held held;
     struct fetch_op *op;          /* who waits */
     struct feeding *feeding;      /* NULL: its body does not come in pieces */
+    struct saving *saving;        /* NULL: its answer is not being saved */
+    struct save_op *save_op;      /* who waits for that */
     struct scope_holding holding; /* in the scope of the request of ours that it was made for */
 };
 
@@ -44,6 +48,13 @@ struct http_pool *http_check_pool(lua_State *L, int index);
 /* One exchange more, or less, of the pool at `index`. */
 void http_pool_hold(lua_State *L, int index, struct http_pool *pool);
 void http_pool_let_go(struct http_pool *pool);
+/* The handle at 1, when somebody may wait for it; raises otherwise. */
+struct handle *http_check_handle(lua_State *L);
+/* The socket closes now. */
+void http_give_up(struct handle *handle);
+/* Pushes why the fetch has failed; `handle` may be NULL. */
+void http_push_failure(lua_State *L, const struct handle *handle,
+                       const struct fetch *fetch);
 /* The exchange of the handle at 1, whose head has come; raises when it was given up, or while
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
@@ -54,6 +65,11 @@ struct handle *http_push_handle(lua_State *L, const struct held *held, struct ta
 int http_wait_for_head(lua_State *L, struct held *held);
 /* Ends the wait of whoever reads the answer, when there is what it waits for. */
 void http_tell_reader(struct handle *handle);
+
+/* http_save.c: there is more of an answer that is being saved, or it has failed. */
+void http_save_changed(struct handle *handle);
+/* Removes what is not whole. Harmless when there is nothing. */
+void http_save_stop(struct handle *handle);
 
 /* http_upload.c: nobody wants the rest of the body. Harmless when there is none to come. */
 void http_upload_stop(struct handle *handle);
@@ -66,11 +82,12 @@ bool http_upload_push_failure(lua_State *L, const struct handle *handle);
 void http_upload_free(lua_State *L, struct handle *handle);
 
 /* Each adds functions to the table on top: pool, counts and origins; head, chunk, body and close;
- * interim, headers and timing; feed, room, send and break_off; parse, resolve, same_origin, encode
- * and decode. */
+ * interim, headers, timing, trailers, progress, coding and raw; save; feed, room, send and
+ * break_off; parse, resolve, same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
 void http_add_wait_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
+void http_add_save_functions(lua_State *L);
 void http_add_upload_functions(lua_State *L);
 void http_add_url_functions(lua_State *L);
 void http_add_name_functions(lua_State *L); /* resolvers */

@@ -38,9 +38,10 @@ static void drop(struct held *held)
     held->fetch = NULL;
 }
 
-static void give_up(struct handle *handle)
+void http_give_up(struct handle *handle)
 {
     http_upload_stop(handle);
+    http_save_stop(handle);
     drop(&handle->held);
 }
 
@@ -48,6 +49,7 @@ static int on_handle_gc(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     link_remove(&handle->holding.link);
+    http_save_stop(handle);
     drop(&handle->held);
     http_upload_free(L, handle);
     return 0;
@@ -57,8 +59,11 @@ static int on_handle_gc(lua_State *L)
 static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
-    if (handle->op == NULL && handle->held.fetch != NULL && !fetch_is_over(handle->held.fetch))
-        give_up(handle);
+    bool is_wanted = handle->op != NULL || handle->save_op != NULL;
+    bool is_under_way = handle->held.fetch != NULL &&
+                        (!fetch_is_over(handle->held.fetch) || handle->saving != NULL);
+    if (is_under_way && !is_wanted)
+        http_give_up(handle);
 }
 
 /* A task that works for no request may well hand the answer on: the collector closes those. */
@@ -122,7 +127,7 @@ static void push_shown_url(lua_State *L, const struct fetch *fetch)
     lua_concat(L, 2);
 }
 
-static void push_failure(lua_State *L, const struct handle *handle, const struct fetch *fetch)
+void http_push_failure(lua_State *L, const struct handle *handle, const struct fetch *fetch)
 {
     static const char *const codes[] = {"error",  "full",     "dns",       "refused", "tls",
                                         "closed", "protocol", "too_large", "timeout", "body"};
@@ -146,7 +151,8 @@ static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
     if (fetch_is_over(fetch))
         return true;
     return (wanted == WANTS_HEAD && (fetch->answer_head.len != 0 || fetch_has_interim(fetch))) ||
-           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0);
+           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0) ||
+           (wanted == WANTS_WHOLE && fetch_has_progress(fetch));
 }
 
 static int push_interim(lua_State *L, struct fetch_op *wait, struct fetch *fetch)
@@ -185,13 +191,14 @@ static int push_results(lua_State *L, struct fetch_op *wait, struct fetch *fetch
         return push_interim(L, wait, fetch);
     if (fetch->stage == FETCH_FAILED) {
         lua_pushboolean(L, false);
-        push_failure(L, wait->handle, fetch);
+        http_push_failure(L, wait->handle, fetch);
         return 2;
     }
     if (wait->wanted == WANTS_HEAD)
         return push_head(L, wait, fetch);
     lua_pushboolean(L, true);
-    if (wait->wanted == WANTS_CHUNK && fetch->answer_body.len == 0)
+    if ((wait->wanted == WANTS_CHUNK && fetch->answer_body.len == 0) ||
+        (wait->wanted == WANTS_WHOLE && !fetch_is_over(fetch)))
         return 1;
     push_taken_body(L, fetch);
     return 2;
@@ -207,7 +214,7 @@ static void release(struct op *op)
     if (handle != NULL) {
         handle->op = NULL;
         if (!wait->is_complete) /* cancelled: its socket closes now */
-            give_up(handle);
+            http_give_up(handle);
     }
     luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
@@ -229,6 +236,8 @@ static void on_change(struct fetch *fetch)
 
 void http_tell_reader(struct handle *handle)
 {
+    if (handle->saving != NULL)
+        http_save_changed(handle);
     if (handle->op != NULL)
         tell(handle->op, handle->held.fetch);
 }
@@ -289,14 +298,14 @@ static int wait_for(lua_State *L, struct handle *handle, enum wanted wanted)
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */
-static struct handle *check_handle(lua_State *L)
+struct handle *http_check_handle(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     if (handle->held.fetch == NULL) {
         vm_push_error(L, "closed", "the answer was given up and cannot be read any more");
         lua_error(L);
     }
-    if (handle->op != NULL) {
+    if (handle->op != NULL || handle->save_op != NULL) {
         vm_push_error(L, "misuse", "another task reads this answer");
         lua_error(L);
     }
@@ -305,13 +314,13 @@ static struct handle *check_handle(lua_State *L)
 
 const struct fetch *http_check_answer(lua_State *L)
 {
-    return check_handle(L)->held.fetch;
+    return http_check_handle(L)->held.fetch;
 }
 
 /* head(fetch): waits as fetch does */
 static int l_head(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->held.fetch, WANTS_HEAD))
         task_check(L);
     return wait_for(L, handle, WANTS_HEAD);
@@ -320,16 +329,17 @@ static int l_head(lua_State *L)
 /* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
 static int l_chunk(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->held.fetch, WANTS_CHUNK))
         task_check(L);
     return wait_for(L, handle, WANTS_CHUNK);
 }
 
-/* body(fetch, most bytes): waits; true and the rest of the body; or false, error */
+/* body(fetch, most bytes): waits; true and the rest of the body; or true alone when progress is to
+ * be told; or false, error */
 static int l_body(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     lua_Number most = luaL_checknumber(L, 2);
     luaL_argcheck(L, most >= 1 && most <= 9e15, 2, "expected bytes");
     if (!fetch_is_over(handle->held.fetch))
@@ -342,10 +352,10 @@ static int l_body(lua_State *L)
 static int l_close(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
-    if (handle->op != NULL)
+    if (handle->op != NULL || handle->save_op != NULL)
         return 0;
     link_remove(&handle->holding.link);
-    give_up(handle);
+    http_give_up(handle);
     return 0;
 }
 

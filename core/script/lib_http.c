@@ -187,6 +187,7 @@ int luaopen_moonloop_core_http(lua_State *L)
     http_add_pool_functions(L);
     http_add_wait_functions(L);
     http_add_answer_functions(L);
+    http_add_save_functions(L);
     http_add_upload_functions(L);
     http_add_url_functions(L);
     http_add_name_functions(L);

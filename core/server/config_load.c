@@ -11,7 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_LINES /* a list of texts, with newlines between */, KIND_SECONDS, KIND_U32, KIND_U64, KIND_INT, KIND_BOOL };
+enum kind {
+    KIND_TEXT,
+    KIND_LINES /* a list of texts, with newlines between */,
+    KIND_SECONDS,
+    KIND_U32,
+    KIND_U64,
+    KIND_INT,
+    KIND_BOOL
+};
 
 struct option {
     const char *name;
@@ -73,6 +81,8 @@ static const struct option options[] = {
     MASTER_OPTION(shared_path, KIND_TEXT),
     MASTER_OPTION(shared_size, KIND_U64),
     MASTER_OPTION(shared_sync, KIND_BOOL),
+    OPTION(sandbox, KIND_BOOL),
+    OPTION(core_dumps, KIND_BOOL),
     OPTION(forwarded_allow_ips, KIND_TEXT),
     OPTION(nameservers, KIND_TEXT),
     OPTION(dns_cache, KIND_U32),

@@ -49,8 +49,8 @@ void handover_free(struct handover *handover);
 /* Frees it alone: the descriptors stay open. */
 void handover_forget(struct handover *handover);
 
-/* What a socket is handed over under, on the heap; back from it comes the text of the option, within
- * the label. */
+/* What a socket is handed over under, on the heap; back from it comes the text of the option,
+ * within the label. */
 char *handover_label(const char *bind_text, bool is_redirect);
 const char *handover_bind_text(const char *label, bool *is_redirect);
 void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind);

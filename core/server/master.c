@@ -60,6 +60,13 @@ static void on_listed(void *data, struct child *child, const struct note *note)
     listing_on_listed(((struct master *)data)->listing, child, note);
 }
 
+static void on_crash(void *data, const struct child *child, const char *why)
+{
+    struct master *master = data;
+    if (!master->is_stopping)
+        reload_on_crash(master->reload, child, why);
+}
+
 static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
@@ -143,6 +150,7 @@ static const struct slots_events slots_events = {
     .fill_boot = fill_boot,
     .on_prepared = on_prepared,
     .on_listed = on_listed,
+    .on_crash = on_crash,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,

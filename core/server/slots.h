@@ -31,6 +31,8 @@ struct slots_events {
     void (*on_prepared)(void *data, struct child *child, uint64_t number, struct report *report);
     /* A worker has told what is under way in it; the note's descriptor stays the caller's. */
     void (*on_listed)(void *data, struct child *child, const struct note *note);
+    /* A worker has ended, and nobody outside had a hand in it; on_gone follows. */
+    void (*on_crash)(void *data, const struct child *child, const char *why);
     /* A worker has ended; `child` is freed after this. `why`: "killed by SIGSEGV ...". */
     void (*on_gone)(void *data, const struct child *child, const char *why);
     /* A child answers its first commit: it serves. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/sandbox.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -61,6 +62,11 @@ static void run_worker(struct slots *slots, uint32_t index, int fd, struct worke
     reset_signals();
     if (!privileges_take(slots->options.privileges)) {
         log_error("cannot become user %s: %s", slots->config->user, strerror(errno));
+        exit(WORKER_EXIT_BOOT);
+    }
+    if (!sandbox_enter(slots->config)) {
+        log_error("the sandbox cannot be entered: %s; --no-sandbox goes without it",
+                  strerror(errno));
         exit(WORKER_EXIT_BOOT);
     }
     boot->master_fd = fd;

@@ -38,7 +38,11 @@ local misuse = options_of.misuse
 ---@field bearer? string a token
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -67,7 +71,7 @@ local misuse = options_of.misuse
 
 local M = {}
 
-local PLAIN_MAX = 512 -- URLs of a client whose plain GET is kept ready
+local PLAIN_MAX, PLAIN_BYTES_MAX = 512, 2048 -- URLs of a client whose plain GET is kept ready
 
 local clients = setmetatable({}, { __mode = "k" })
 
@@ -90,7 +94,7 @@ local function exchange_within(client, wanted, left)
     local ok, handle, status, body, head, first_byte, total
     if prepared then
         ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, prepared, left)
-    elseif wanted.source or wanted.expect then
+    elseif wanted.source or wanted.expect or wanted.decoding then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
     else
         ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
@@ -107,7 +111,10 @@ local function exchange_within(client, wanted, left)
     elseif not ok then
         error(handle, 0)
     end
-    return response.new(handle, wanted, status, body, head, first_byte, total)
+    if head then
+        return response.new_whole(wanted, status, body, head, first_byte, total)
+    end
+    return response.new(handle, wanted, status, body)
 end
 
 local function exchange(client, wanted, deadline)
@@ -144,6 +151,7 @@ end
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -154,10 +162,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
+        wanted, before = following, now() - begun
         res = send(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
@@ -188,7 +196,9 @@ local function plain_wanted(client, url)
         return wanted
     end
     wanted = request.new({ url = url }, client.options)
-    if plain.count >= PLAIN_MAX then
+    if #url > PLAIN_BYTES_MAX then
+        return wanted
+    elseif plain.count >= PLAIN_MAX then
         plain = { count = 0 }
         client.plain = plain
     end
@@ -302,11 +312,11 @@ local function nameservers_of(options)
     end
     for _, server in ipairs(list) do
         if type(server) ~= "string" then
-            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+            misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
         end
     end
     if #list == 0 then
-        request.misuse("http.client: option nameservers: the list is empty")
+        misuse("http.client: option nameservers: the list is empty")
     end
     return table.concat(list, ",")
 end
@@ -337,8 +347,8 @@ function M.client(options)
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
-    if not pool and reason:find("^nameservers") then
-        request.misuse("http.client: option %s", reason)
+    if not pool and (reason:find("^nameservers") or reason:find("^MOONLOOP_")) then
+        misuse("http.client: %s%s", reason:find("^n") and "option " or "", reason)
     elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end

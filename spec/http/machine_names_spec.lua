@@ -155,6 +155,52 @@ describe("resolv.conf", function()
     end)
 end)
 
+describe("MOONLOOP_DNS_CACHE and MOONLOOP_DNS_MAX_TTL", function()
+    it("limit what is remembered", function()
+        local function asked(size, first, second)
+            names:set({ [first] = LOCAL, [second] = LOCAL })
+            run(("get(%q) get(%q) get(%q)"):format(first, second, first), { MOONLOOP_DNS_CACHE = size })
+            return asked_for(first)
+        end
+        assert.equal(1, asked("2", "c1.test", "c2.test"))
+        assert.equal(2, asked("1", "c3.test", "c4.test"))
+        assert.equal(2, asked("0", "c5.test", "c6.test"))
+        names:set({ ["ttl.test"] = { A = { "127.0.0.1" }, AAAA = { "::1" }, ttl = 100 } })
+        run("get('ttl.test') moonloop.sleep(1.1) get('ttl.test')", { MOONLOOP_DNS_MAX_TTL = "1" })
+        assert.equal(2, asked_for("ttl.test"))
+    end)
+
+    it("share one lookup even when nothing is remembered", function()
+        names:set({ ["shared.test"] = { A = { "127.0.0.1" }, hold = names:held() } })
+        local script = [[
+            local list = moonloop.scope(function(scope)
+                local tasks = {}
+                for i = 1, 3 do
+                    tasks[i] = scope:spawn(get, "shared.test")
+                end
+                moonloop.sleep(0.05)
+                io.open(%q, "w"):close()
+                for i = 1, 3 do
+                    tasks[i] = tasks[i]:wait()
+                end
+                return tasks
+            end)
+            print(unpack(list))
+        ]]
+        assert.equal("200\t200\t200", run(script:format(names:held()), { MOONLOOP_DNS_CACHE = "0" }))
+        assert.equal(1, asked_for("shared.test"))
+    end)
+
+    it("are whole numbers", function()
+        process.write(etc .. "/script.lua", [[require("moonloop.http")]])
+        for name, wrong in pairs({ MOONLOOP_DNS_CACHE = "many", MOONLOOP_DNS_MAX_TTL = "0" }) do
+            local result = process.run({ servers.binary, "run", etc .. "/script.lua" }, { env = { [name] = wrong } })
+            assert.not_equal(0, result.code)
+            assert.matches(name .. ": expected a whole number from %d+ to %d+, got \"" .. wrong .. "\"", result.err)
+        end
+    end)
+end)
+
 describe("nsswitch.conf", function()
     it("may have the name servers asked first", function()
         names:set({ ["order.test"] = LOCAL })

@@ -205,6 +205,15 @@ M.list = {
         doc = "How long the addresses of a name are remembered at most, whatever the name servers say.",
     },
     {
+        name = "sandbox", type = "boolean", default = true,
+        doc = "Workers and what they start can neither gain privileges (sudo, setuid programs) nor make system calls"
+            .. " that servers have no use for.",
+    },
+    {
+        name = "core_dumps", type = "boolean", default = false,
+        doc = "Let a worker that crashes leave a core dump, which holds whatever it had in memory.",
+    },
+    {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
         doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
             .. " or *.",

@@ -20,6 +20,8 @@ local M = {}
 ---@field source? moonloop.http.Source in place of the body
 ---@field expect? number seconds that the body waits for the server to ask for it
 ---@field max_body integer
+---@field decoding? { is_wanted: boolean, max_ratio: number } when it is not as it is by default
+---@field on_progress? fun(done: integer, total?: integer)
 ---@field redirects integer
 ---@field jar? moonloop.http.Jar
 ---@field retries? moonloop.http.RetryPolicy
@@ -32,9 +34,12 @@ local OPTIONS = {
     body = { string = true, ["function"] = true, table = true },
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
-    max_body = "number", on_informational = "function",
+    max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
+    on_progress = "function",
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
+local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
+local CODINGS = "gzip, deflate, br, zstd" -- core/http/decoder.c
 
 local function full_url(options, base_url)
     local url = options.url
@@ -141,7 +146,23 @@ local function fields_of(options, client, url, url_auth, content_type)
     if content_type and not seen["content-type"] then
         add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
+    -- A part of what is coded cannot be decoded, and the length that HEAD asks for is that of the body as it is.
+    local is_as_it_is = seen.range or options.decode == false or (options.method or "GET"):upper() == "HEAD"
+    if not (seen["accept-encoding"] or is_as_it_is) then
+        fields[#fields + 1], fields[#fields + 2] = "Accept-Encoding", CODINGS
+    end
     return fields
+end
+
+---What is to be done with the codings of the answer; nil: as by default.
+local function decoding_of(options)
+    local ratio = options.max_ratio
+    if ratio == true or ratio and not (ratio >= 1 and ratio <= 1e15) then
+        misuse("http: option max_ratio: expected a number from 1, or false for no limit")
+    elseif options.decode == false or ratio ~= nil then
+        return { is_wanted = options.decode ~= false, max_ratio = ratio or ratio == false and NO_MAX_RATIO or DEFAULT_MAX_RATIO }
+    end
+    return nil
 end
 
 ---@param options moonloop.http.Request
@@ -162,6 +183,7 @@ function M.new(options, client)
         jar = options.cookies == nil and client.jar or M.jar(options.cookies),
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        decoding = decoding_of(options), on_progress = options.on_progress,
     }
 end
 

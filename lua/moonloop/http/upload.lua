@@ -44,7 +44,8 @@ local function run_feeder(handle, next_piece, close)
     end
 end
 
----Sends a request whose body is a source, or waits to be asked for; what comes back is what core.fetch gives.
+---Sends a request whose body is a source, or waits to be asked for, or whose answer is decoded in an own way; what
+---comes back is what core.fetch gives.
 ---@param pool userdata
 ---@param wanted moonloop.http.Wanted
 ---@param left number seconds; 0: no limit
@@ -67,6 +68,9 @@ function M.fetch(pool, wanted, left, wants_interim)
             close()
         end
         return nil, reason
+    end
+    if wanted.decoding then
+        core.decoding(handle, wanted.decoding.is_wanted, wanted.decoding.max_ratio)
     end
     if source then
         local feeder = task.spawn_detached(run_feeder, handle, next_piece, close)

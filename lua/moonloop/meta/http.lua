@@ -126,12 +126,43 @@ function core.interim(fetch) end
 ---@return string|table|nil chunk nil at the end
 function core.chunk(fetch) end
 
----Waits for the rest of the body.
+---Waits for the rest of the body, or for progress to be told.
 ---@param fetch userdata
 ---@param most number bytes
 ---@return boolean ok
----@return string|table body
+---@return string|table|nil body
 function core.body(fetch, most) end
+
+---Writes an answer, or bytes, to a file; waits.
+---@param source userdata|string
+---@param path string
+---@param mode integer permissions, less the umask
+---@param is_durable? boolean waits until it is on the disk
+---@return boolean ok
+---@return number|table|nil bytes or error; nil: progress is to be told, then call it again
+function core.save(source, path, mode, is_durable) end
+
+---The Content-Encoding that is undone.
+---@param fetch userdata
+---@return string?
+function core.coding(fetch) end
+
+---The trailers that have come: lines "name: value\n".
+---@param fetch userdata
+---@return string
+function core.trailers(fetch) end
+
+---Before the head of the answer has come.
+---@param fetch userdata
+---@param is_wanted boolean whether the body is decoded
+---@param max_ratio number decoded bytes from each that came
+function core.decoding(fetch, is_wanted, max_ratio) end
+
+---How far the body has come. From then on body and save come back, with true alone, when that has to be told.
+---@param fetch userdata
+---@return number came bytes, before they were decoded
+---@return number? total bytes
+function core.progress(fetch) end
 
 ---Gives an answer up; its connection is closed unless the answer was whole.
 ---@param fetch userdata
