@@ -2,7 +2,7 @@
 _moonloop() {
     local word=${COMP_WORDS[COMP_CWORD]}
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test run new status reload restart upgrade stop scale ps unit dockerfile version help' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test run fetch new status reload restart upgrade stop scale ps unit dockerfile version help' -- "$word")
     elif [[ $word == -* ]]; then
         local flags=
         case ${COMP_WORDS[1]} in
@@ -11,6 +11,7 @@ _moonloop() {
         routes) flags='--config --control --json --running --help' ;;
         test) flags='--filter --filter-out --tags --exclude-tags --pattern --output --repeat --seed --slow --shuffle --verbose --no-lint --help' ;;
         run) flags='--help' ;;
+        fetch) flags='--include --head --request --method --header --data --data-binary --data-raw --data-urlencode --get --json --form --upload-file --output --remote-name --fail --fail-with-body --no-redirect --no-location --redirects --max-redirs --retry --user --user-agent --referer --cookie --max-time --timeout --insecure --cacert --cert --key --proxy --unix-socket --verbose --timing --silent --show-error --no-pretty --help' ;;
         new) flags='--help' ;;
         status) flags='--json --config --control --apps --help' ;;
         reload) flags='--wait --json --config --control --apps --help' ;;

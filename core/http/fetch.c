@@ -338,6 +338,22 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     return true;
 }
 
+char *fetch_body_room(struct fetch *fetch, size_t bytes)
+{
+    if (fetch->coded != NULL || buf_try_reserve(&fetch->answer_body, bytes) != 0)
+        return NULL;
+    return fetch->answer_body.ptr + fetch->answer_body.len;
+}
+
+bool fetch_filled_body(struct fetch *fetch, size_t bytes)
+{
+    fetch->came_bytes += bytes;
+    if (is_too_large(fetch, bytes))
+        return refuse_body(fetch, "the body is larger than max_body");
+    fetch->answer_body.len += bytes;
+    return true;
+}
+
 /* There is room for more. */
 static void go_on(struct fetch *fetch)
 {

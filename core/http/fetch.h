@@ -174,6 +174,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base);
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
+/* Room of so many bytes behind what answer_body has, for a carrier to read into; NULL: bytes have
+ * to be given. Then the same as fetch_got_body for bytes that lie there. */
+char *fetch_body_room(struct fetch *fetch, size_t bytes);
+bool fetch_filled_body(struct fetch *fetch, size_t bytes);
 /* The next three call on_change: the last thing a carrier does. */
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);

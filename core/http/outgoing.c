@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "http/field.h"
 #include "http/method.h"
+#include "http/proxy.h"
 
 #include <stdlib.h>
 
@@ -18,7 +19,36 @@ static bool is_idempotent(int method)
            method == METHOD_DELETE || method == METHOD_OPTIONS || method == METHOD_TRACE;
 }
 
-struct outgoing *outgoing_new(struct str method, struct str url, const char **reason)
+/* False with the reason. */
+static bool use_proxy(struct outgoing *outgoing, struct str text, const char **reason)
+{
+    struct proxy *proxy = proxy_new(text, reason);
+    if (outgoing->url.scheme == URL_HTTP_UNIX) {
+        proxy_free(proxy);
+        return proxy != NULL;
+    }
+    outgoing->proxy = proxy;
+    outgoing->is_forwarded =
+        proxy != NULL && outgoing->url.scheme == URL_HTTP && proxy->kind == PROXY_HTTP;
+    return proxy != NULL;
+}
+
+static void add_line(struct outgoing *outgoing, struct str method)
+{
+    struct buf *head = &outgoing->head;
+    buf_add_str(head, method);
+    buf_add_char(head, ' ');
+    if (outgoing->is_forwarded) { /* RFC 9112, 3.2.2 */
+        buf_add_text(head, "http://");
+        url_add_host(head, &outgoing->url);
+    }
+    url_add_target(head, &outgoing->url);
+    buf_add_text(head, " HTTP/1.1\r\n");
+    outgoing->line_bytes = head->len;
+}
+
+struct outgoing *outgoing_new(struct str method, struct str url, struct str proxy,
+                              const char **reason)
 {
     struct url_error error;
     int number = method_of(method);
@@ -36,12 +66,11 @@ struct outgoing *outgoing_new(struct str method, struct str url, const char **re
         outgoing_unref(outgoing);
         return NULL;
     }
-    struct buf *head = &outgoing->head;
-    buf_add_str(head, method);
-    buf_add_char(head, ' ');
-    url_add_target(head, &outgoing->url);
-    buf_add_text(head, " HTTP/1.1\r\n");
-    outgoing->line_bytes = head->len;
+    if (proxy.ptr != NULL && !use_proxy(outgoing, proxy, reason)) {
+        outgoing_unref(outgoing);
+        return NULL;
+    }
+    add_line(outgoing, method);
     return outgoing;
 }
 
@@ -95,6 +124,11 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
         return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "connection")) {
         outgoing->wants_close = holds_close(value);
+    } else if (is_name(name, "proxy-authorization")) {
+        if (outgoing->proxy != NULL && !outgoing->is_forwarded)
+            return refuse(reason, "Proxy-Authorization would go through the proxy to the server; "
+                                  "write user and password into the proxy's URL");
+        outgoing->has_proxy_authorization = true;
     }
     struct buf *head = &outgoing->head;
     buf_add_str(head, name);
@@ -114,6 +148,8 @@ void outgoing_end(struct outgoing *outgoing)
         url_add_host(head, &outgoing->url);
         buf_add_text(head, "\r\n");
     }
+    if (outgoing->is_forwarded && !outgoing->has_proxy_authorization)
+        proxy_add_authorization(head, outgoing->proxy);
     if (!outgoing->has_user_agent)
         buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
     if (!outgoing->has_accept)
@@ -130,6 +166,7 @@ void outgoing_unref(struct outgoing *outgoing)
 {
     if (outgoing == NULL || --outgoing->refs != 0)
         return;
+    proxy_free(outgoing->proxy);
     buf_deinit(&outgoing->url_text);
     buf_deinit(&outgoing->head);
     free(outgoing);

@@ -13,23 +13,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct proxy;
+
 enum { OUTGOING_HEAD_MAX = 64 * 1024 }; /* bytes of its fields */
 
 struct outgoing {
     uint32_t refs;
     uint8_t method; /* enum http_method */
     bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
+    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
+    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
     bool wants_close; /* it says Connection: close */
     struct buf url_text;
     struct url url;  /* slices of url_text */
+    struct proxy *proxy; /* NULL: none */
     size_t line_bytes; /* of the head: its first line */
     struct buf head; /* without what follows from the body, and without the empty line */
 };
 
-/* With one reference; NULL with the reason: nothing that could smuggle something into a request
+/* With one reference, through the proxy at `proxy` (proxy_new), which does nothing for a Unix
+ * socket; ptr NULL: none. NULL with the reason: nothing that could smuggle something into a request
  * passes. */
-struct outgoing *outgoing_new(struct str method, struct str url, const char **reason);
+struct outgoing *outgoing_new(struct str method, struct str url, struct str proxy,
+                              const char **reason);
 /* False with the reason; then it can only be given up. */
 bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value,
                   const char **reason);

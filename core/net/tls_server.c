@@ -127,8 +127,10 @@ static int on_ticket_key(SSL *ssl, unsigned char name[TLS_TICKET_NAME_BYTES],
         return -1;
     if (is_new)
         memcpy(name, key, TLS_TICKET_NAME_BYTES);
+    /* Of TLS 1.3 tickets are for one use (RFC 8446, C.4): another one takes its place. */
+    bool is_renewed = !is_newest || SSL_version(ssl) >= TLS1_3_VERSION;
     if (prepare_ticket(key, iv, cipher, mac, is_new))
-        result = is_new || is_newest ? 1 : 2;
+        result = is_new || !is_renewed ? 1 : 2;
     OPENSSL_cleanse(key, sizeof(key));
     return result != 0 ? result : -1;
 }

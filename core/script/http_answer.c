@@ -118,6 +118,14 @@ static int l_trailers(lua_State *L)
     return 1;
 }
 
+/* raw(fetch): the head as it came, without its last line */
+static int l_raw(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->answer_head);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
 /* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
  * head has come */
 static int l_decoding(lua_State *L)
@@ -160,9 +168,9 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"interim", l_interim},   {"headers", l_headers},
-                                         {"timing", l_timing},     {"coding", l_coding},
-                                         {"trailers", l_trailers}, {"decoding", l_decoding},
-                                         {"progress", l_progress}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
+        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
+        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -8,6 +8,7 @@
 #include "http/method.h"
 #include "http/outgoing.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
 #include "script/task.h"
@@ -144,6 +145,10 @@ void http_push_failure(lua_State *L, const struct handle *handle, const struct f
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    if (fetch->request->proxy != NULL) {
+        lua_pushstring(L, fetch->request->proxy->name);
+        lua_setfield(L, -2, "proxy");
+    }
 }
 
 static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)

@@ -44,14 +44,17 @@ static bool add_headers(lua_State *L, int index, struct outgoing *request, const
     return is_good;
 }
 
-/* The arguments method, url, fields at `index` and on; NULL, and nil and the reason on top, when it
- * cannot be sent. */
-static struct outgoing *make_request(lua_State *L, int index)
+/* The arguments method, url, fields at `index` and on, and a proxy or nil; NULL, and nil and the
+ * reason on top, when it cannot be sent. */
+static struct outgoing *make_request(lua_State *L, int index, int proxy_index)
 {
     const char *reason = NULL;
+    struct str proxy = {0};
+    if (!lua_isnoneornil(L, proxy_index))
+        proxy = check_str(L, proxy_index);
     struct str method = check_str(L, index), url = check_str(L, index + 1);
     luaL_checktype(L, index + 2, LUA_TTABLE);
-    struct outgoing *request = outgoing_new(method, url, &reason);
+    struct outgoing *request = outgoing_new(method, url, proxy, &reason);
     if (request != NULL && add_headers(L, index + 2, request, &reason)) {
         outgoing_end(request);
         return request;
@@ -70,11 +73,11 @@ static int on_request_gc(lua_State *L)
     return 0;
 }
 
-/* prepare(method, url, { name, value, ... }): a request that can be sent many times; or nil and why
+/* prepare(method, url, { name, value, ... }, URL of a proxy or nil): a request that can be sent many times; or nil and why
  * it cannot be sent */
 static int l_prepare(lua_State *L)
 {
-    struct outgoing *request = make_request(L, 1);
+    struct outgoing *request = make_request(L, 1, 4);
     if (request == NULL)
         return 2;
     struct outgoing **place = lua_newuserdata(L, sizeof(*place));
@@ -110,7 +113,7 @@ static uint64_t check_timeout_ms(lua_State *L, int index)
 }
 
 /* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
- * interim answers are wanted)
+ * interim answers are wanted, URL of a proxy or nil)
  * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, nil,
  * status, body, head, seconds to the first byte and to the end, when that is all; or true, fetch,
  * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
@@ -123,7 +126,7 @@ static int l_fetch(lua_State *L)
     if (!lua_isnil(L, 5))
         body = check_str(L, 5);
     uint64_t timeout_ms = check_timeout_ms(L, 6);
-    struct outgoing *request = make_request(L, 2);
+    struct outgoing *request = make_request(L, 2, 8);
     if (request == NULL)
         return 2;
     struct held held = hold_fetch(L, pool, request, body.ptr != NULL ? 5 : 0);
@@ -144,7 +147,8 @@ static int l_fetch_prepared(lua_State *L)
     return http_wait_for_head(L, &held);
 }
 
-/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds)
+/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds, URL
+ * of a proxy or nil)
  * Begins as fetch does and waits for nothing: the fetch, or nil and why. A number for a body: so
  * many bytes come in pieces, see feed; -1 for as many as there are. The body waits so many seconds
  * for the server to ask for it; 0: not at all. */
@@ -159,7 +163,7 @@ static int l_open(lua_State *L)
         body = check_str(L, 5);
     luaL_argcheck(L, !is_stream || (length >= -1 && length <= 9e15), 5, "expected bytes");
     uint64_t timeout_ms = check_timeout_ms(L, 6), expect_ms = check_timeout_ms(L, 8);
-    struct outgoing *request = make_request(L, 2);
+    struct outgoing *request = make_request(L, 2, 9);
     if (request == NULL)
         return 2;
     struct held held = hold_fetch(L, pool, request, body.ptr != NULL ? 5 : 0);

@@ -6,7 +6,6 @@
 #include "net/tls_file.h"
 #include "net/tls_material.h"
 #include "net/tls_server.h"
-#include "script/vm.h"
 
 #include <lauxlib.h>
 
@@ -52,7 +51,8 @@ static int l_check(lua_State *L)
 
 int luaopen_moonloop_core_tls(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"check", l_check}, {NULL, NULL}};
-    vm_library(L, functions);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, l_check); /* not vm_library: also the command line's state has it */
+    lua_setfield(L, -2, "check");
     return 1;
 }

@@ -4,6 +4,7 @@
 #include "http/request.h"
 #include "net/stream.h"
 #include "script/exchange.h"
+#include "script/vm.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ static void set_client_part(void *data, const char *what, struct str value)
 static int l_client_certificate(lua_State *L)
 {
     const struct stream *stream = exchange_check(L, 1)->request->conn->stream;
+    if (!stream_has_tls(stream))
+        return 0;
     lua_newtable(L);
     lua_newtable(L);
     if (!stream_describe_client(stream, set_client_part, L))
@@ -54,8 +57,7 @@ static int l_client_certificate(lua_State *L)
 
 void request_add_tls_functions(lua_State *L)
 {
-    lua_pushcfunction(L, l_tls);
-    lua_setfield(L, -2, "tls");
-    lua_pushcfunction(L, l_client_certificate);
-    lua_setfield(L, -2, "client_certificate");
+    static const luaL_Reg functions[] = {
+        {"tls", l_tls}, {"client_certificate", l_client_certificate}, {NULL, NULL}};
+    vm_add_functions(L, functions);
 }

@@ -9,6 +9,7 @@ local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
@@ -43,6 +44,9 @@ local misuse = options_of.misuse
 ---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
 ---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
 ---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
+---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -64,6 +68,7 @@ local misuse = options_of.misuse
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -71,14 +76,14 @@ local misuse = options_of.misuse
 
 local M = {}
 
-local PLAIN_MAX, PLAIN_BYTES_MAX = 512, 2048 -- URLs of a client whose plain GET is kept ready
+local PREPARED_MAX, PREPARED_BYTES_MAX = 512, 2048 -- URLs of a client whose plain GET is kept ready
 
 local clients = setmetatable({}, { __mode = "k" })
 
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
----@field private plain? table requests by URL; nil: they are not always the same
+---@field private prepared? table requests by URL, false for one seen once, [0] their number; nil: not all are alike
 ---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
@@ -88,17 +93,27 @@ function Client:__transfer()
     return "moonloop.http", "client", self.given
 end
 
----Sends a request and waits for the head of its answer. `left`: seconds, 0 for no deadline.
-local function exchange_within(client, wanted, left)
-    local prepared, tell = wanted.prepared, wanted.on_informational
+---Sends a request and waits for the head of its answer.
+local function exchange(client, wanted, deadline)
+    local left = 0
+    if deadline then
+        left = deadline - now()
+        if left <= 0 then
+            response.fail("timeout", wanted, "the time is up", "after a redirect")
+        end
+    end
+    local tell = wanted.on_informational
     local ok, handle, status, body, head, first_byte, total
-    if prepared then
-        ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, prepared, left)
-    elseif wanted.source or wanted.expect or wanted.decoding then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    local observer = client.options.observer
+    if observer then
+        observer.sending(wanted, proxy)
+    end
+    if wanted.source or wanted.expect or wanted.decoding then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
     else
         ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
-            wanted.fields, wanted.body, left, tell ~= nil)
+            wanted.fields, wanted.body, left, tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -111,21 +126,23 @@ local function exchange_within(client, wanted, left)
     elseif not ok then
         error(handle, 0)
     end
-    if head then
-        return response.new_whole(wanted, status, body, head, first_byte, total)
+    local res = head and response.new_whole(wanted, status, body, head, first_byte, total)
+        or response.new(handle, wanted, status, body)
+    if observer then
+        observer.answered(res)
     end
-    return response.new(handle, wanted, status, body)
+    return res
 end
 
-local function exchange(client, wanted, deadline)
-    local left = 0
-    if deadline then
-        left = deadline - now()
-        if left <= 0 then
-            response.fail("timeout", wanted, "the time is up", "after a redirect")
-        end
+---The same for what was prepared. `left`: seconds, 0 for no deadline.
+local function exchange_prepared(client, wanted, left)
+    local ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, wanted.prepared, left)
+    if head then
+        return response.new_whole(wanted, status, body, head, first_byte, total)
+    elseif not ok then
+        error(handle, 0)
     end
-    return exchange_within(client, wanted, left)
+    return response.new(handle, wanted, status, body)
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -187,29 +204,40 @@ function Client:request(options)
     return follow(self, wanted, deadline, res)
 end
 
----What a GET of this URL without options sends: made once and, when it is asked for again, prepared in C.
-local function plain_wanted(client, url)
-    local plain = client.plain
-    local wanted = plain[url]
+---What a GET of this URL without options sends, prepared in C the second time that it is asked for.
+local function prepared_get(client, url)
+    local prepared = client.prepared
+    local wanted = prepared[url]
     if wanted then
-        wanted.prepared = wanted.prepared or core.prepare(wanted.method, wanted.url, wanted.fields)
         return wanted
+    elseif #url > PREPARED_BYTES_MAX then
+        return nil
+    elseif prepared[0] >= PREPARED_MAX then
+        prepared = { [0] = 0 }
+        client.prepared = prepared
+    end
+    if wanted == nil then
+        prepared[0] = prepared[0] + 1
+        prepared[url] = false
+        return nil
     end
     wanted = request.new({ url = url }, client.options)
-    if #url > PLAIN_BYTES_MAX then
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    wanted.prepared = core.prepare(wanted.method, wanted.url, wanted.fields, proxy)
+    if wanted.prepared then
+        prepared[url] = wanted
         return wanted
-    elseif plain.count >= PLAIN_MAX then
-        plain = { count = 0 }
-        client.plain = plain
     end
-    plain.count = plain.count + 1
-    plain[url] = wanted
-    return wanted
+    return nil
 end
 
+---A GET without options, of a client all of whose requests are alike.
 local function plain_get(client, url)
-    local wanted, timeout = plain_wanted(client, url), client.options.timeout
-    local res = exchange_within(client, wanted, timeout or 0)
+    local wanted, timeout = type(url) == "string" and prepared_get(client, url), client.options.timeout
+    if not wanted then
+        return client:request({ url = url })
+    end
+    local res = exchange_prepared(client, wanted, timeout or 0)
     local status = res.status
     if status < 301 or status > 308 or wanted.redirects == 0 then
         return res
@@ -235,7 +263,7 @@ end
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
-    if options == nil and self.plain then
+    if options == nil and self.prepared then
         local res = plain_get(self, url)
         return res
     end
@@ -277,6 +305,12 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
+---@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+function Client:observe(observer)
+    self.options.observer, self.prepared = observer, nil
+end
+
 ---@class moonloop.http.Stats
 ---@field connections integer open, or being opened
 ---@field idle integer of those
@@ -297,7 +331,7 @@ local CLIENT_OPTIONS = {
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
-    nameservers = "table",
+    nameservers = "table", proxy = { string = true, boolean = true },
 }
 
 handles.finish(Client, "client", function(self)
@@ -344,6 +378,7 @@ function M.client(options)
         timeout = options.timeout == nil and 30 or options.timeout,
         credentials = auth.of(options), redirects = request.redirects(options.redirects),
         jar = request.jar(options.cookies), retries = retry.policy(options.retries),
+        proxies = proxies.of_option(options.proxy, proxies.environment()),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
@@ -353,7 +388,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
-    client.plain = not (own.headers or own.jar or own.retries) and { count = 0 } or nil
+    client.prepared = not (own.headers or own.jar or own.retries) and { [0] = 0 } or nil
     clients[client] = true
     return client
 end

@@ -59,20 +59,20 @@ end
 getters.remote_addr = core.peer
 
 function getters.tls(token)
-    local session = core.tls(token)
+    local session = token and core.tls(token) -- a copy has it already, or there is none
     if session then
         session.resumed = session.resumed == "true"
     end
-    return session
+    return session or nil
 end
 
 function getters.client_certificate(token)
-    local certificate = core.client_certificate(token)
+    local certificate = token and core.client_certificate(token)
     if certificate then
         certificate.not_before = tonumber(certificate.not_before)
         certificate.not_after = tonumber(certificate.not_after)
     end
-    return certificate
+    return certificate or nil
 end
 
 function getters.context()

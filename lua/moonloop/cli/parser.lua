@@ -198,6 +198,10 @@ M.commands = {
             command:argument("FILE"):target("file"):description("The script; `arg` holds what follows.")
             command:argument("ARG"):args("*"):target("args"):description("Arguments of the script.")
         end },
+    { name = "fetch", usage = "[OPTIONS] URL",
+        doc = "Ask for a URL and show the answer, with curl's options.", add = function(command)
+            require("moonloop.cli.fetch_options").add(command)
+        end },
     { name = "new", usage = "NAME", doc = "Start an app: apps/NAME.lua, a spec and editor types.",
         add = function(command)
             command:argument("NAME"):target("name"):description("Name of the app, and of its first path segment.")

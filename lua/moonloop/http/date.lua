@@ -16,8 +16,8 @@ local function number_of(token, least, most)
 end
 
 local function read_time(token)
-    local hour, minute, second = token:match("^(%d%d?):(%d%d?):(%d%d?)")
-    if not hour or token:match("^%d%d?:%d%d?:%d%d?(%d)") then
+    local hour, minute, second = token:match("^(%d%d?):(%d%d?):(%d+)")
+    if not hour or #second > 2 then
         return nil
     end
     return { tonumber(hour), tonumber(minute), tonumber(second) }

@@ -6,6 +6,7 @@ local bodies = require("moonloop.http.body")
 local cookies = require("moonloop.http.cookies")
 local form = require("moonloop.http.form")
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local retry = require("moonloop.http.retry")
 
 local misuse = options_of.misuse
@@ -22,9 +23,11 @@ local M = {}
 ---@field max_body integer
 ---@field decoding? { is_wanted: boolean, max_ratio: number } when it is not as it is by default
 ---@field on_progress? fun(done: integer, total?: integer)
+---@field proxies? moonloop.http.Proxies
 ---@field redirects integer
 ---@field jar? moonloop.http.Jar
 ---@field retries? moonloop.http.RetryPolicy
+---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
 local NUMBER_OR_FALSE = { number = true, boolean = true }
@@ -35,7 +38,7 @@ local OPTIONS = {
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
-    on_progress = "function",
+    on_progress = "function", on_upload = "function", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
@@ -83,8 +86,22 @@ local function add_fields(fields, headers, seen)
     end
 end
 
+---nginx's way to write a Unix socket, http://unix:/run/app.sock:/path, as the one that a URL can have.
+local function from_nginx(url)
+    local socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):([/?#].*)$")
+    if not socket then
+        socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):()$"), ""
+    end
+    return socket and "http+unix://" .. core.encode(socket):gsub("+", "%%20") .. rest
+end
+
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
+    local rewritten = not parts and from_nginx(url)
+    if rewritten then
+        url = rewritten
+        parts, reason = core.parse(url)
+    end
     if not parts then
         misuse("http: %s: %s", url, reason)
     end
@@ -183,7 +200,8 @@ function M.new(options, client)
         jar = options.cookies == nil and client.jar or M.jar(options.cookies),
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
-        decoding = decoding_of(options), on_progress = options.on_progress,
+        decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
+        proxies = proxies.of_option(options.proxy, client.proxies),
     }
 end
 

@@ -79,6 +79,13 @@ function M.parse_interim(text)
     return all
 end
 
+---The head as it came, for `moonloop fetch`.
+---@param res moonloop.http.Response
+---@return string
+function M.head(res)
+    return rawget(res, "head") or core.raw(rawget(res, "handle"))
+end
+
 ---Raises what went wrong with a request.
 ---@param code string
 ---@param wanted moonloop.http.Wanted

@@ -4,6 +4,10 @@
 
 local core = {}
 
+---What the field User-Agent says unless a request has its own.
+---@type string
+core.user_agent = ""
+
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
 ---@param queue integer requests per origin that may wait
@@ -43,6 +47,7 @@ function core.resolvers() end
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
+---@param proxy? string URL, with user and password
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string|nil fetch or error or reason; nil: all that there is follows
 ---@return integer? status
@@ -50,15 +55,16 @@ function core.resolvers() end
 ---@return string? head for core.headers, when there is no fetch
 ---@return number? first_byte seconds, when there is no fetch
 ---@return number? total
-function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
+function core.fetch(pool, method, url, fields, body, timeout, wants_interim, proxy) end
 
 ---What can be sent many times, without a body.
 ---@param method string
 ---@param url string
 ---@param fields string[] name, value, name, value, ...
+---@param proxy? string URL
 ---@return userdata? request
 ---@return string? reason why it cannot be sent
-function core.prepare(method, url, fields) end
+function core.prepare(method, url, fields, proxy) end
 
 ---Sends what core.prepare has made, and waits as core.fetch does.
 ---@param pool userdata
@@ -82,9 +88,10 @@ function core.fetch_prepared(pool, request, timeout) end
 ---@param timeout number seconds; 0: none
 ---@param wants_interim boolean
 ---@param expect number seconds that the body waits until the server asks for it; 0: not at all
+---@param proxy? string URL, with user and password
 ---@return userdata? fetch
 ---@return string? reason why it cannot be sent
-function core.open(pool, method, url, fields, body, timeout, wants_interim, expect) end
+function core.open(pool, method, url, fields, body, timeout, wants_interim, expect, proxy) end
 
 ---Has that task, which has not begun, give the pieces. It is cancelled when nobody wants the rest.
 ---@param fetch userdata
@@ -172,6 +179,11 @@ function core.close(fetch) end
 ---@return string[] fields name, value, ...; names in lower case
 function core.headers(fetch) end
 
+---The head as it came: status line and fields, in the server's spelling.
+---@param fetch userdata
+---@return string
+function core.raw(fetch) end
+
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
 ---@return number? dns
@@ -182,7 +194,7 @@ function core.headers(fetch) end
 function core.timing(fetch) end
 
 ---@param url string
----@return { scheme: string, userinfo?: string }?
+---@return { scheme: string, host: string, port: integer, userinfo?: string }?
 ---@return string? reason what is wrong with it
 function core.parse(url) end
 
@@ -200,6 +212,11 @@ function core.same_origin(a, b) end
 ---@param text string
 ---@return string
 function core.encode(text) end
+
+---@param url string of a proxy
+---@return string? name without user and password
+---@return string? reason what is wrong with it
+function core.proxy(url) end
 
 ---Percent-encoding undone; a plus stays one.
 ---@param text string
