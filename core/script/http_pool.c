@@ -22,14 +22,14 @@ static int on_pool_gc(lua_State *L)
 
 struct pool *http_push_pool(lua_State *L, const struct pool_options *options, struct fault *fault)
 {
+    struct vm *vm = vm_of(L);
+    if (vm->http_pool_meta == NULL)
+        vm->http_pool_meta = vm_new_metatable(L, pool_meta, on_pool_gc);
     struct http_pool *pool = lua_newuserdata(L, sizeof(*pool));
-    *pool = (struct http_pool){.L = vm_of(L)->L};
-    if (luaL_newmetatable(L, pool_meta) != 0) {
-        lua_pushcfunction(L, on_pool_gc);
-        lua_setfield(L, -2, "__gc");
-    }
+    *pool = (struct http_pool){.L = vm->L};
+    luaL_getmetatable(L, pool_meta);
     lua_setmetatable(L, -2);
-    pool->pool = pool_new(vm_of(L)->loop, options, fault);
+    pool->pool = pool_new(vm->loop, options, fault);
     return pool->pool;
 }
 
@@ -58,7 +58,7 @@ static int l_pool(lua_State *L)
 
 struct http_pool *http_check_pool(lua_State *L, int index)
 {
-    struct http_pool *pool = luaL_checkudata(L, index, pool_meta);
+    struct http_pool *pool = vm_check_userdata(L, index, VM_UPVALUE(L)->http_pool_meta, pool_meta);
     luaL_argcheck(L, pool->pool != NULL, index, "the client is closed");
     return pool;
 }

@@ -73,8 +73,8 @@ static int on_request_gc(lua_State *L)
     return 0;
 }
 
-/* prepare(method, url, { name, value, ... }, URL of a proxy or nil): a request that can be sent many times; or nil and why
- * it cannot be sent */
+/* prepare(method, url, { name, value, ... }, URL of a proxy or nil): a request that can be sent
+ * many times; or nil and why it cannot be sent */
 static int l_prepare(lua_State *L)
 {
     struct outgoing *request = make_request(L, 1, 4);
@@ -140,7 +140,8 @@ static int l_fetch_prepared(lua_State *L)
 {
     task_check(L);
     struct http_pool *pool = http_check_pool(L, 1);
-    struct outgoing **request = luaL_checkudata(L, 2, request_meta);
+    struct outgoing **request =
+        vm_check_userdata(L, 2, VM_UPVALUE(L)->http_request_meta, request_meta);
     uint64_t timeout_ms = check_timeout_ms(L, 3);
     struct held held = hold_fetch(L, pool, outgoing_ref(*request), 0);
     fetch_start(held.fetch, (struct str){0}, timeout_ms);
@@ -184,9 +185,7 @@ int luaopen_moonloop_core_http(lua_State *L)
                                          {"fetch_prepared", l_fetch_prepared},
                                          {"open", l_open},
                                          {NULL, NULL}};
-    luaL_newmetatable(L, request_meta);
-    lua_pushcfunction(L, on_request_gc);
-    lua_setfield(L, -2, "__gc");
+    vm_of(L)->http_request_meta = vm_new_metatable(L, request_meta, on_request_gc);
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_wait_functions(L);
