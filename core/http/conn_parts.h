@@ -1,14 +1,19 @@
 /*
- * conn_parts.h - what conn.c (life, deadlines, answers) and intake.c (bytes to requests) need of
- * each other. Private to these two.
+ * conn_parts.h - what conn.c (life, answers), intake.c (bytes to requests) and patience.c
+ * (deadlines) need of each other. Private to these three.
  */
 #pragma once
 
 #include "http/conn.h"
 
-/* Of conn.c: arms the deadline of what is waited for now. */
+/* Of patience.c: arms the deadline of what is waited for now. */
 void conn_wait_for(struct conn *conn, enum conn_waits waits);
-/* What is due when a batch is over and the connection goes on. */
+/* Some of a body has come that was waited for: whether it comes fast enough. */
+bool conn_body_moves(struct conn *conn);
+/* A lingering client still sends: it has more time to find the answer, but not for ever. */
+void conn_linger_on(struct conn *conn);
+
+/* Of conn.c: what is due when a batch is over and the connection goes on. */
 void conn_settle(struct conn *conn);
 void conn_finish(struct conn *conn);
 void conn_release_request(struct conn *conn);
@@ -18,6 +23,10 @@ void conn_consume(struct conn *conn, char *bytes, size_t len);
 bool conn_can_consume(struct conn *conn);
 void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
+/* 503 with Retry-After. */
+void conn_refuse_for_now(struct conn *conn, struct str reason);
+/* The same before anything was read, and the end. */
+void conn_turn_away(struct conn *conn, struct str reason);
 /* Something about the body has changed: the handler hears of it if it asked to. */
 void conn_tell_body(struct conn *conn);
 /* For the parser. */

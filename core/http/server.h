@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+struct address_table;
 struct http_server;
 struct loop;
 
@@ -16,6 +17,10 @@ struct loop;
 struct http_server *http_server_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot,
                                     const struct http_handler *handler);
+/* Before it listens: the table in which the server's workers count their clients' addresses, and
+ * this one's seat in it. Borrowed. Without it there is no limit_connections_per_ip. */
+void http_server_use_addresses(struct http_server *server, struct address_table *addresses,
+                               uint32_t seat);
 /* Borrows the listening descriptor. 0 or -errno. */
 int http_server_listen(struct http_server *server, int fd);
 /* Accepts what is queued, stops listening, closes connections that stay idle, tells the others to

@@ -335,6 +335,7 @@ static void open_worker(struct worker *worker)
     generations_use_topics(worker->generations, worker->topics);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
+    http_server_use_addresses(worker->server, worker->boot->addresses, worker->boot->seat);
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
     worker->master_watch =
         fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
