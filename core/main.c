@@ -13,11 +13,13 @@
 #include "server/serve.h"
 #include "server/upgrade.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static bool is_one_of(const char *word, const char *const *words)
 {
@@ -50,7 +52,7 @@ static int inspect(struct command_line *line)
 static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv,
                     bool is_proof)
 {
-    static const char *const tasks[] = {"run", "test", NULL};
+    static const char *const tasks[] = {"run", "test", "fetch", NULL};
     const char *command = command_line_command(line);
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)
@@ -80,8 +82,20 @@ static void raise_stack_limit(void)
     setrlimit(RLIMIT_STACK, &limit);
 }
 
+/* Closed by whoever started us, they would be given to sockets, and what is printed would go there.
+ */
+static void open_standard_files(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     raise_stack_limit();
     if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
         return process_child_run(argc, argv);

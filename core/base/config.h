@@ -18,6 +18,8 @@ struct config {
     char *lua_dir;    /* where moonloop's own Lua files are; absolute */
     char *binds[CONFIG_MAX_BINDS]; /* HOST:PORT, [IPV6]:PORT, unix:PATH, fd://N */
     uint32_t nbinds;
+    char *redirect_binds[CONFIG_MAX_BINDS]; /* the same for plain HTTP that leads to https */
+    uint32_t nredirect_binds;
 
     uint32_t workers; /* resolved: at least 1 */
     uint32_t threads; /* offload threads per worker; resolved: at least 1 */
@@ -52,8 +54,11 @@ struct config {
     char *chdir;
     char *accesslog; /* NULL: off; "-": standard output */
     char *errorlog; /* NULL or "-": standard error */
-    char *certfile;
+    char *certfile; /* paths with newlines between, as keyfile; NULL: no TLS */
     char *keyfile;
+    char *ca_certs;
+    int cert_reqs;   /* 0: clients are not asked for certificates; 1: they may; 2: they must */
+    uint32_t hsts_s; /* 0: off */
     int umask; /* -1: as inherited */
     bool daemon;
     int loglevel;   /* enum log_level */
@@ -62,6 +67,11 @@ struct config {
     char *shared_path; /* directory of the shared dictionary; NULL: one of its own, in memory */
     uint64_t shared_size; /* bytes */
     bool shared_sync; /* its writes wait for the disk */
+    char *nameservers; /* "ADDRESS[:PORT],..."; NULL: those of resolv.conf */
+    uint32_t dns_cache; /* names that each loop remembers */
+    uint32_t dns_max_ttl; /* seconds that one is remembered at most */
+    bool sandbox; /* workers may not gain privileges, nor call all of the kernel */
+    bool core_dumps;
     char *forwarded_allow_ips; /* comma separated addresses, or "*" */
 };
 

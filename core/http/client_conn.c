@@ -21,25 +21,18 @@ static void on_idle_due(struct deadline *deadline)
     client_conn_close(LIST_ENTRY(deadline, struct client_conn, idle_deadline));
 }
 
-/* ---- as a carrier ---- */
+enum {
+    FLOOD_BYTES = 64 * 1024, /* in one read: as many as a stream's own buffer holds */
+    READ_BYTES = 256 * 1024, /* so many at a time are read in a flood */
+};
 
-static enum fetch_stage stage_of_dial(const struct dial *dial)
-{
-    static const enum fetch_stage stages[] = {
-        [DIAL_RESOLVING] = FETCH_RESOLVING,
-        [DIAL_CONNECTING] = FETCH_CONNECTING,
-        [DIAL_SHAKING_HANDS] = FETCH_SHAKING_HANDS,
-    };
-    return stages[dial_stage(dial)];
-}
+/* ---- as a carrier ---- */
 
 static enum fetch_stage stage(const struct fetch *fetch)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        return stage_of_dial(conn->dial);
     if (conn->stream == NULL)
-        return conn->dialed_stage;
+        return client_dial_stage(conn);
     if (fetch->answer_head.len != 0)
         return FETCH_READING;
     return !upload_is_sent(fetch) || stream_queued_bytes(conn->stream) != 0 ? FETCH_SENDING
@@ -73,8 +66,16 @@ static void send_more(struct fetch *fetch)
         client_conn_send(conn, (struct str){0});
 }
 
+static void describe(const struct fetch *fetch, struct buf *text)
+{
+    const struct client_conn *conn = fetch->carrier_data;
+    if (conn->dial != NULL)
+        dial_describe(conn->dial, text);
+}
+
 static const struct fetch_carrier carrier = {
     .stage = stage,
+    .describe = describe,
     .go_on = go_on,
     .send = send_more,
     .cancel = cancel,
@@ -103,7 +104,7 @@ void client_conn_carry(struct client_conn *conn, struct fetch *fetch)
     conn->is_idle = false;
     conn->head.len = 0;
     fetch->body_sent = 0;
-    conn->has_bytes = conn->has_sent = false;
+    conn->has_bytes = conn->has_sent = conn->is_flooding = false;
     /* Speaking before it was asked. With TLS that may be a session ticket. */
     conn->is_doubtful =
         conn->nserved == 0 && conn->origin->scheme != URL_HTTPS && !stream_is_quiet(conn->stream);
@@ -320,6 +321,32 @@ static void on_end(struct client_conn *conn, bool is_orderly)
     }
 }
 
+/* The body of a fast server is read to where it is wanted. */
+static void on_alloc(void *owner, char **ptr, size_t *len)
+{
+    struct client_conn *conn = owner;
+    if (conn->fetch == NULL || !conn->is_flooding)
+        return;
+    uint64_t sure = framing_sure_bytes(&conn->framing);
+    if (sure < FLOOD_BYTES)
+        return;
+    *len = sure < READ_BYTES ? (size_t)sure : READ_BYTES;
+    *ptr = fetch_body_room(conn->fetch, *len);
+    if (*ptr == NULL)
+        *len = 0;
+}
+
+/* `bytes` bytes lie in the body already. True: the fetch has been told. */
+static bool take_flood(struct client_conn *conn, size_t bytes)
+{
+    struct str nothing = {0};
+    framing_skip(&conn->framing, bytes);
+    if (fetch_filled_body(conn->fetch, bytes))
+        return consume_body(conn, &nothing);
+    fail(conn, conn->fetch->error, conn->fetch->reason);
+    return true;
+}
+
 static void on_read(void *owner, char *bytes, ssize_t nread)
 {
     struct client_conn *conn = owner;
@@ -342,7 +369,10 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         buf_add_str(&conn->head, all);
         all = buf_str(&conn->head);
     }
-    if (consume(conn, all))
+    bool is_in_place = conn->is_flooding && fetch->answer_body.ptr != NULL &&
+                       bytes == fetch->answer_body.ptr + fetch->answer_body.len;
+    conn->is_flooding = nread >= FLOOD_BYTES && fetch->message.is_head_done;
+    if (is_in_place ? take_flood(conn, (size_t)nread) : consume(conn, all))
         return;
     if (!fetch_has_room(fetch))
         stream_read_stop(conn->stream);
@@ -363,62 +393,13 @@ static void on_closed(void *owner)
 }
 
 static const struct stream_events stream_events = {
+    .on_alloc = on_alloc,
     .on_read = on_read,
     .on_drain = client_conn_on_drain,
     .on_close = on_closed,
 };
 
-static void dial(struct client_conn *conn);
-
-static void on_dialed(void *owner, const struct dial_result *result)
-{
-    static const enum fetch_error errors[] = {
-        [DIAL_BAD_NAME] = FETCH_BAD_NAME,
-        [DIAL_REFUSED] = FETCH_REFUSED,
-        [DIAL_BAD_TLS] = FETCH_BAD_TLS,
-    };
-    struct client_conn *conn = owner;
-    struct fetch *fetch = conn->fetch;
-    fetch->timing.dns = result->took_us[DIAL_RESOLVING];
-    fetch->timing.connect = result->took_us[DIAL_CONNECTING];
-    fetch->timing.tls = result->took_us[DIAL_SHAKING_HANDS];
-    conn->dialed_stage = stage_of_dial(conn->dial);
-    conn->dial = NULL; /* frees itself */
-    if (result->had_ticket && result->error == DIAL_BAD_TLS && !conn->is_dialed_again) {
-        conn->is_dialed_again = true; /* its ticket may have been what the server stumbled over */
-        dial(conn);
-        return;
-    }
-    if (result->stream == NULL) {
-        fetch_fail(fetch, errors[result->error], result->reason);
-        return;
-    }
-    conn->stream = result->stream;
-    stream_set_owner(conn->stream, &stream_events, conn);
-    client_conn_carry(conn, fetch);
-}
-
-static struct dial_target target_of(struct origin *origin)
-{
-    const struct pool_options *options = &origin->pool->options;
-    return (struct dial_target){
-        .host = origin->host,
-        .port = origin->port,
-        .resolver = origin->pool->resolver,
-        .unix_path = origin->unix_path,
-        .open_socket = options->open_socket,
-        .open_data = options->open_data,
-        .tls = origin->scheme == URL_HTTPS ? pool_tls(origin->pool) : NULL,
-    };
-}
-
-static void dial(struct client_conn *conn)
-{
-    struct dial_target target = target_of(conn->origin);
-    conn->dial = dial_start(conn->origin->pool->loop, &target, on_dialed, conn);
-}
-
-void client_conn_dial(struct origin *origin, struct fetch *fetch)
+struct client_conn *client_conn_new(struct origin *origin, struct fetch *fetch)
 {
     struct client_conn *conn = MEM_NEW(struct client_conn);
     conn->origin = origin;
@@ -427,7 +408,14 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch)
     deadline_init(&conn->idle_deadline);
     conn->idle_deadline.on_due = on_idle_due;
     attach(conn, fetch);
-    dial(conn);
+    return conn;
+}
+
+void client_conn_open(struct client_conn *conn, struct stream *stream)
+{
+    conn->stream = stream;
+    stream_set_owner(stream, &stream_events, conn);
+    client_conn_carry(conn, conn->fetch);
 }
 
 void client_conn_close(struct client_conn *conn)
@@ -441,8 +429,7 @@ void client_conn_close(struct client_conn *conn)
     deadline_stop(&conn->idle_deadline);
     link_remove(&conn->link);
     origin->nconns--;
-    if (conn->dial != NULL)
-        dial_cancel(conn->dial);
+    client_dial_cancel(conn);
     if (conn->stream != NULL)
         stream_close(conn->stream);
     else

@@ -7,6 +7,7 @@
  */
 #include "http/conn.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/address_limit.h"
 #include "http/conn_parts.h"
@@ -15,6 +16,7 @@
 #include "loop/loop.h"
 #include "net/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static void go_on(struct conn *conn);
@@ -245,7 +247,22 @@ static void on_closed(void *owner)
     server_conn_closed(server);
 }
 
+/* The end of a TLS handshake, for which there was as much time as there is now for a head. */
+static void on_secured(void *owner, int status)
+{
+    struct conn *conn = owner;
+    if (status != 0 && status != -EPROTONOSUPPORT) {
+        log_debug("a TLS handshake failed: %s", stream_tls_reason(conn->stream));
+        conn_close(conn);
+        return;
+    }
+    conn->is_misplaced = status != 0;
+    conn_wait_for(conn, CONN_WAITS_HEAD);
+    stream_read_start(conn->stream);
+}
+
 static const struct stream_events stream_events = {
+    .on_connect = on_secured,
     .on_read = on_read,
     .on_drain = on_drain,
     .on_close = on_closed,
@@ -253,7 +270,7 @@ static const struct stream_events stream_events = {
 
 /* ---- life ---- */
 
-void conn_open(struct http_server *server, int fd)
+void conn_open(struct http_server *server, int fd, uint8_t service)
 {
     struct conn *conn = MEM_NEW(struct conn);
     conn->stream = stream_open(server->loop, fd, &stream_events, conn);
@@ -268,8 +285,9 @@ void conn_open(struct http_server *server, int fd)
     conn->parser.on_chunk = conn_on_chunk;
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
+    conn->service = service;
     enum address_verdict verdict = address_limit_enter(conn);
-    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && stream_has_tls(conn->stream))) {
+    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && service == HTTP_SERVES_TLS)) {
         stream_reset(conn->stream);
         conn_close(conn);
         return;
@@ -279,7 +297,10 @@ void conn_open(struct http_server *server, int fd)
         return;
     }
     conn_wait_for(conn, CONN_WAITS_HEAD);
-    stream_read_start(conn->stream);
+    if (service == HTTP_SERVES_TLS)
+        stream_accept_tls(conn->stream, server->tls);
+    else
+        stream_read_start(conn->stream);
 }
 
 /* The last answer is on its way: close once it has left, reading what the client still sends,

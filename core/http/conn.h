@@ -55,7 +55,9 @@ struct conn {
         CONN_WAITS_DRAIN, /* idle, while the server drains */
         CONN_WAITS_COUNT,
     } waits;
-    bool is_idle;          /* between two requests: empty lines do not start its time anew */
+    uint8_t service;      /* enum http_service */
+    bool is_misplaced;    /* speaks plainly where TLS is spoken */
+    bool is_idle;         /* between two requests: empty lines do not start its time anew */
     bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
     bool is_parsing;       /* the message of `request` is not complete */
     bool is_with_handler;  /* on_request was called and the answer is not whole */
@@ -68,7 +70,8 @@ struct conn {
     bool is_lost;         /* a write failed: input is thrown away until the end comes */
 };
 
-void conn_open(struct http_server *server, int fd);
+/* `service`: enum http_service. */
+void conn_open(struct http_server *server, int fd, uint8_t service);
 /* Cuts it; a request with the handler is abandoned. */
 void conn_close(struct conn *conn);
 /* Ends it when it stays idle for CONN_DRAIN_MS, else after its next answer. */

@@ -27,6 +27,8 @@ void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
 void conn_refuse_for_now(struct conn *conn, struct str reason);
 /* The same before anything was read, and the end. */
 void conn_turn_away(struct conn *conn, struct str reason);
+/* Of misplaced.c: answers a request that came where it is not served. */
+void conn_point_to_tls(struct conn *conn);
 /* Something about the body has changed: the handler hears of it if it asked to. */
 void conn_tell_body(struct conn *conn);
 /* For the parser. */

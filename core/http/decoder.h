@@ -18,9 +18,6 @@ enum {
     DECODER_STEP_BYTES = 32 * 1024, /* that an inner coding is ahead of the next */
 };
 
-/* What can be decoded, for Accept-Encoding. */
-#define DECODER_ACCEPTED "gzip, deflate, br, zstd"
-
 struct decoder;
 
 enum decoder_result {

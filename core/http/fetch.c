@@ -5,6 +5,7 @@
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "http/upload.h"
 #include "loop/loop.h"
 
@@ -48,6 +49,7 @@ void fetch_free(struct fetch *fetch)
     let_go(fetch);
     upload_free(fetch);
     message_deinit(&fetch->message);
+    proxy_free(fetch->proxy);
     buf_deinit(&fetch->url_text);
     buf_deinit(&fetch->head);
     buf_deinit(&fetch->answer_head);
@@ -77,6 +79,22 @@ static bool refuse(const char **reason, const char *text)
     return false;
 }
 
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason)
+{
+    fetch->proxy = proxy_new(text, reason);
+    return fetch->proxy != NULL;
+}
+
+static void settle_proxy(struct fetch *fetch)
+{
+    if (fetch->url.scheme == URL_HTTP_UNIX) {
+        proxy_free(fetch->proxy);
+        fetch->proxy = NULL;
+        return;
+    }
+    fetch->is_forwarded = fetch->url.scheme == URL_HTTP && fetch->proxy->kind == PROXY_HTTP;
+}
+
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason)
 {
     struct url_error error;
@@ -92,8 +110,15 @@ bool fetch_request(struct fetch *fetch, struct str method, struct str url, const
                            number == METHOD_TRACE;
     buf_add_str(&fetch->head, method);
     buf_add_char(&fetch->head, ' ');
+    if (fetch->proxy != NULL)
+        settle_proxy(fetch);
+    if (fetch->is_forwarded) { /* RFC 9112, 3.2.2 */
+        buf_add_text(&fetch->head, "http://");
+        url_add_host(&fetch->head, &fetch->url);
+    }
     url_add_target(&fetch->head, &fetch->url);
     buf_add_text(&fetch->head, " HTTP/1.1\r\n");
+    fetch->line_bytes = fetch->head.len;
     return true;
 }
 
@@ -136,12 +161,17 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
         return refuse(reason, "this header field is sent by the option expect alone");
     } else if (is_name(name, "connection")) {
         fetch->wants_close = holds_close(value);
+    } else if (is_name(name, "proxy-authorization")) {
+        if (fetch->proxy != NULL && !fetch->is_forwarded)
+            return refuse(reason, "Proxy-Authorization would go through the proxy to the server; "
+                                  "write user and password into the proxy's URL");
+        fetch->has_proxy_authorization = true;
     }
     buf_add_str(&fetch->head, name);
     buf_add_text(&fetch->head, ": ");
     buf_add_str(&fetch->head, value);
     buf_add_text(&fetch->head, "\r\n");
-    if (fetch->head.len > FETCH_HEAD_MAX)
+    if (fetch->head.len - fetch->line_bytes > FETCH_HEAD_MAX)
         return refuse(reason, "the header fields are too long");
     return true;
 }
@@ -173,6 +203,8 @@ static void finish_head(struct fetch *fetch)
         url_add_host(head, &fetch->url);
         buf_add_text(head, "\r\n");
     }
+    if (fetch->is_forwarded && !fetch->has_proxy_authorization)
+        proxy_add_authorization(head, fetch->proxy);
     if (!fetch->has_user_agent)
         buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
     if (!fetch->has_accept)
@@ -184,7 +216,14 @@ static void finish_head(struct fetch *fetch)
 static void on_deadline(struct timer *timer)
 {
     struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
-    fetch_fail(fetch, FETCH_TIMEOUT, "the time is up");
+    struct buf detail = {0};
+    char reason[sizeof(fetch->reason)];
+    if (fetch->carrier != NULL && fetch->carrier->describe != NULL)
+        fetch->carrier->describe(fetch, &detail);
+    snprintf(reason, sizeof(reason), "the time is up%s%.*s", detail.len != 0 ? "; " : "",
+             (int)detail.len, detail.len != 0 ? detail.ptr : "");
+    buf_deinit(&detail);
+    fetch_fail(fetch, FETCH_TIMEOUT, reason);
 }
 
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
@@ -356,6 +395,22 @@ bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len)
     return true;
 }
 
+char *fetch_body_room(struct fetch *fetch, size_t bytes)
+{
+    if (fetch->coded != NULL || buf_try_reserve(&fetch->answer_body, bytes) != 0)
+        return NULL;
+    return fetch->answer_body.ptr + fetch->answer_body.len;
+}
+
+bool fetch_filled_body(struct fetch *fetch, size_t bytes)
+{
+    fetch->came_bytes += bytes;
+    if (is_too_large(fetch, bytes))
+        return refuse_body(fetch, "the body is larger than max_body");
+    fetch->answer_body.len += bytes;
+    return true;
+}
+
 /* There is room for more. */
 static void go_on(struct fetch *fetch)
 {
@@ -384,6 +439,29 @@ void fetch_take_body(struct fetch *fetch, size_t bytes)
     fetch->taken_bytes += bytes;
     buf_consume(&fetch->answer_body, bytes);
     go_on(fetch);
+}
+
+void fetch_move_body(struct fetch *fetch, struct buf *bytes)
+{
+    struct buf all = fetch->answer_body;
+    bytes->len = 0;
+    fetch->answer_body = *bytes;
+    *bytes = all;
+    fetch->taken_bytes += all.len;
+    go_on(fetch);
+}
+
+bool fetch_has_progress(const struct fetch *fetch)
+{
+    uint64_t news = fetch->came_bytes - fetch->told_bytes;
+    return fetch->told_us != 0 && news != 0 &&
+           (news >= FETCH_PROGRESS_BYTES || fetch_now_us() - fetch->told_us >= FETCH_PROGRESS_US);
+}
+
+void fetch_take_progress(struct fetch *fetch)
+{
+    fetch->told_bytes = fetch->came_bytes;
+    fetch->told_us = fetch_now_us();
 }
 
 bool fetch_has_room(const struct fetch *fetch)

@@ -18,11 +18,14 @@
 struct coded_body;
 struct fetch;
 struct pool;
+struct proxy;
 struct upload;
 
 enum {
     FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
     FETCH_HEADERS_MAX = 256,
+    FETCH_PROGRESS_BYTES = 1024 * 1024, /* it is told after so many, or */
+    FETCH_PROGRESS_US = 100000,         /* after so long */
     FETCH_AHEAD_MAX = 256 * 1024, /* body bytes read that nobody has taken; then the server waits */
 };
 
@@ -58,6 +61,8 @@ struct fetch_carrier {
     void (*go_on)(struct fetch *fetch);
     /* There is more of the request's body, or it may be sent now. */
     void (*send)(struct fetch *fetch);
+    /* Adds what it waits for, for people, where the stage does not say it all. NULL: it does. */
+    void (*describe)(const struct fetch *fetch, struct buf *text);
     /* Lets go of it, at once and without a word. */
     void (*cancel)(struct fetch *fetch);
 };
@@ -92,13 +97,16 @@ struct fetch {
     struct buf url_text;
     struct url url;        /* slices of url_text */
     struct buf head;       /* of the request */
+    size_t line_bytes;     /* of the head: its first line */
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
+    struct proxy *proxy;   /* NULL: none */
     uint8_t method;        /* enum http_method */
     bool is_idempotent;
-    bool has_host, has_user_agent, has_accept;
-    bool wants_close; /* the request says Connection: close */
+    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
+    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
+    bool wants_close;  /* the request says Connection: close */
     bool is_retried;
     bool wants_interim; /* on_change is called for interim answers as well */
     bool is_raw;        /* the body is wanted as it comes */
@@ -109,13 +117,15 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    struct buf trailers;      /* lines "name: value\n" */
-    struct coded_body *coded; /* while there is something to decode */
-    uint64_t came_bytes;      /* of the body, before it was decoded */
-    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
-    size_t interim_told;      /* bytes of them that whoever wants them has */
-    uint64_t interim_bytes;   /* their size on the wire, with those that are not kept */
+    struct buf trailers;    /* lines "name: value\n" */
+    size_t interim_told;    /* bytes of them that whoever wants them has */
+    uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
+    struct coded_body *coded; /* while there is something to decode */
+    uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
+    uint64_t came_bytes;      /* of the body, before it was decoded */
+    uint64_t told_bytes;      /* of those, when progress was told */
+    uint64_t told_us;         /* when that was; 0: nobody wants to know */
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
     struct fetch_timing timing;
@@ -127,6 +137,9 @@ struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
 
+/* Before fetch_request: goes through the proxy at `text` (proxy_new), which does nothing for a Unix
+ * socket. False with the reason. */
+bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
 /* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
@@ -144,10 +157,16 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* All of answer_body for the memory in `bytes`. */
+void fetch_move_body(struct fetch *fetch, struct buf *bytes);
 /* Whether the server may send more of the body. */
 bool fetch_has_room(const struct fetch *fetch);
 /* For coded_body.c: the next turn of the loop has come. */
 void fetch_decode_more(struct fetch *fetch);
+
+/* Whether it is time to tell how far the body has come; the first call of the other asks for it. */
+bool fetch_has_progress(const struct fetch *fetch);
+void fetch_take_progress(struct fetch *fetch);
 
 /* Whether there are interim answers to be told. */
 bool fetch_has_interim(const struct fetch *fetch);
@@ -162,6 +181,10 @@ bool fetch_got_interim(struct fetch *fetch, const char *base);
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */
 bool fetch_got_body(struct fetch *fetch, const char *bytes, size_t len);
+/* Room of so many bytes behind what answer_body has, for a carrier to read into; NULL: bytes have
+ * to be given. Then the same as fetch_got_body for bytes that lie there. */
+char *fetch_body_room(struct fetch *fetch, size_t bytes);
+bool fetch_filled_body(struct fetch *fetch, size_t bytes);
 /* The next three call on_change: the last thing a carrier does. */
 void fetch_changed(struct fetch *fetch);
 void fetch_end(struct fetch *fetch);

@@ -29,6 +29,24 @@ bool framing_ends_with(const struct framing *framing)
     return framing->kind == FRAMED_BY_END;
 }
 
+uint64_t framing_sure_bytes(const struct framing *framing)
+{
+    bool is_in_chunk = framing->kind == FRAMED_BY_CHUNKS && framing->state == CHUNK_DATA;
+    if (framing->kind == FRAMED_BY_END)
+        return UINT64_MAX;
+    return framing->kind == FRAMED_BY_LENGTH || is_in_chunk ? framing->left : 0;
+}
+
+void framing_skip(struct framing *framing, size_t bytes)
+{
+    framing->body_bytes += bytes;
+    if (framing->kind == FRAMED_BY_END)
+        return;
+    framing->left -= bytes;
+    if (framing->left == 0 && framing->kind == FRAMED_BY_CHUNKS)
+        framing->state = CHUNK_CR;
+}
+
 static enum framing_result bad(struct framing *framing, const char *reason)
 {
     framing->reason = reason;

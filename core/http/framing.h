@@ -46,5 +46,9 @@ void framing_begin(struct framing *framing, enum framing_kind kind, uint64_t len
                    struct buf *trailers);
 /* Takes from the front of `bytes`. */
 enum framing_result framing_next(struct framing *framing, struct str *bytes, struct str *piece);
+/* How many of the next bytes are of the body, whatever they are; 0: that is not known. */
+uint64_t framing_sure_bytes(const struct framing *framing);
+/* So many of them came, and need not be looked at. */
+void framing_skip(struct framing *framing, size_t bytes);
 /* The connection ended in good order: whether that ends the body as well. */
 bool framing_ends_with(const struct framing *framing);

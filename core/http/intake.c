@@ -161,6 +161,10 @@ static void dispatch(struct conn *conn)
     struct request *request = conn->request;
     if (!check_head_size(conn) || !check_head(conn))
         return;
+    if (conn->service == HTTP_REDIRECTS || conn->is_misplaced) {
+        conn_point_to_tls(conn);
+        return;
+    }
     server_begin_request(server, request);
     if (!conn->is_parsing && request->body_state == BODY_COMING)
         request->body_state = BODY_DONE;

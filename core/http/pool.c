@@ -5,6 +5,7 @@
 #include "http/answer_head.h"
 #include "http/fetch.h"
 #include "http/pool_state.h"
+#include "http/proxy.h"
 #include "http/query.h"
 #include "loop/loop.h"
 #include "net/resolve.h"
@@ -85,22 +86,31 @@ struct pool_counts pool_count(const struct pool *pool)
     return counts;
 }
 
+static void add_name(struct buf *name, const struct origin *origin)
+{
+    static const char *const schemes[] = {"http", "https", "http+unix"};
+    bool is_ipv6 = origin->unix_path == NULL && strchr(origin->host, ':') != NULL;
+    buf_printf(name, is_ipv6 ? "%s://[%s]" : "%s://%s", schemes[origin->scheme], origin->host);
+    if (origin->unix_path == NULL)
+        buf_printf(name, ":%u", origin->port);
+    if (origin->proxy != NULL)
+        buf_printf(name, " via %s", origin->proxy->name);
+    buf_add_char(name, '\0');
+}
+
 void pool_each(const struct pool *pool,
                void (*on_origin)(void *data, const char *name, const struct pool_counts *counts),
                void *data)
 {
-    static const char *const schemes[] = {"http", "https", "http+unix"};
+    struct buf name = {0};
     for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
         struct origin *origin = LIST_ENTRY(at, struct origin, link);
         struct pool_counts counts = {origin->nconns, origin->nidle, origin->nqueued, 0, 0};
-        char name[320];
-        bool is_ipv6 = origin->unix_path == NULL && strchr(origin->host, ':') != NULL;
-        int len = snprintf(name, sizeof(name), is_ipv6 ? "%s://[%s]" : "%s://%s",
-                           schemes[origin->scheme], origin->host);
-        if (origin->unix_path == NULL && len > 0 && (size_t)len < sizeof(name))
-            snprintf(name + len, sizeof(name) - (size_t)len, ":%u", origin->port);
-        on_origin(data, name, &counts);
+        name.len = 0;
+        add_name(&name, origin);
+        on_origin(data, name.ptr, &counts);
     }
+    buf_deinit(&name);
 }
 
 /* ---- origins ---- */
@@ -113,19 +123,38 @@ static char *decode_path(struct str host)
     return path;
 }
 
-static struct origin *origin_new(struct pool *pool, const struct url *url)
+/* Where an exchange's connection leads: to the target, or to the proxy that it is given to. */
+struct place {
+    int scheme;
+    uint16_t port;
+    struct str host;
+    const struct proxy *tunnel; /* NULL: straight there */
+};
+
+static struct place place_of(const struct fetch *fetch)
+{
+    const struct url *url = &fetch->url;
+    if (fetch->is_forwarded)
+        return (struct place){URL_HTTP, fetch->proxy->port, str_of(fetch->proxy->host), NULL};
+    return (struct place){url->scheme, url->port, url->host, fetch->proxy};
+}
+
+static struct origin *origin_new(struct pool *pool, const struct place *place)
 {
     struct origin *origin = MEM_NEW(struct origin);
+    const char *reason;
     origin->pool = pool;
-    origin->scheme = url->scheme;
-    origin->port = url->port;
-    origin->host = mem_zeroed(url->host.len + 1);
-    for (size_t i = 0; i < url->host.len; i++)
-        origin->host[i] = url->scheme == URL_HTTP_UNIX
-                              ? url->host.ptr[i]
-                              : (char)tolower((unsigned char)url->host.ptr[i]);
-    if (url->scheme == URL_HTTP_UNIX)
-        origin->unix_path = decode_path(url->host);
+    origin->scheme = place->scheme;
+    origin->port = place->port;
+    origin->host = mem_zeroed(place->host.len + 1);
+    for (size_t i = 0; i < place->host.len; i++)
+        origin->host[i] = place->scheme == URL_HTTP_UNIX
+                              ? place->host.ptr[i]
+                              : (char)tolower((unsigned char)place->host.ptr[i]);
+    if (place->scheme == URL_HTTP_UNIX)
+        origin->unix_path = decode_path(place->host);
+    if (place->tunnel != NULL)
+        origin->proxy = proxy_new(str_of(place->tunnel->text), &reason);
     link_init(&origin->idle);
     link_init(&origin->busy);
     link_init(&origin->queue);
@@ -138,28 +167,38 @@ static void free_if_unused(struct origin *origin)
     if (origin->nconns != 0 || origin->nqueued != 0)
         return;
     link_remove(&origin->link);
+    proxy_free(origin->proxy);
     free(origin->host);
     free(origin->unix_path);
     free(origin);
 }
 
-static bool is_origin_of(const struct origin *origin, const struct url *url)
+static bool is_same_proxy(const struct proxy *a, const struct proxy *b)
 {
-    struct str host = str_of(origin->host);
-    if (origin->scheme != url->scheme || origin->port != url->port)
-        return false;
-    return url->scheme == URL_HTTP_UNIX ? str_equal(host, url->host)
-                                        : str_equal_nocase(host, url->host);
+    if (a == NULL || b == NULL)
+        return a == b;
+    return strcmp(a->text, b->text) == 0;
 }
 
-static struct origin *find_origin(struct pool *pool, const struct url *url)
+static bool is_origin_of(const struct origin *origin, const struct place *place)
 {
+    struct str host = str_of(origin->host);
+    if (origin->scheme != place->scheme || origin->port != place->port ||
+        !is_same_proxy(origin->proxy, place->tunnel))
+        return false;
+    return place->scheme == URL_HTTP_UNIX ? str_equal(host, place->host)
+                                          : str_equal_nocase(host, place->host);
+}
+
+static struct origin *find_origin(struct pool *pool, const struct fetch *fetch)
+{
+    struct place place = place_of(fetch);
     for (struct link *at = pool->origins.next; at != &pool->origins; at = at->next) {
         struct origin *origin = LIST_ENTRY(at, struct origin, link);
-        if (is_origin_of(origin, url))
+        if (is_origin_of(origin, &place))
             return origin;
     }
-    return origin_new(pool, url);
+    return origin_new(pool, &place);
 }
 
 /* ---- the queue as a carrier ---- */
@@ -258,7 +297,7 @@ static void serve_queue(struct origin *origin)
 
 void pool_submit(struct pool *pool, struct fetch *fetch)
 {
-    struct origin *origin = find_origin(pool, &fetch->url);
+    struct origin *origin = find_origin(pool, fetch);
     if (origin->nqueued == 0 && can_serve(origin)) {
         serve(origin, fetch);
     } else if (origin->nqueued >= pool->options.queue) {
@@ -274,7 +313,7 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
 
 void pool_submit_again(struct pool *pool, struct fetch *fetch)
 {
-    struct origin *origin = find_origin(pool, &fetch->url);
+    struct origin *origin = find_origin(pool, fetch);
     struct link *oldest = origin->idle.prev;
     if (origin->nconns < pool->options.connections || origin->nidle != 0) {
         client_conn_dial(origin, fetch); /* a new one: the other idle ones may be dead as well */

@@ -7,14 +7,17 @@
 #include "base/list.h"
 #include "http/answer_head.h"
 #include "http/answer_parser.h"
+#include "http/fetch.h"
 #include "http/framing.h"
 #include "http/pool.h"
 #include "loop/deadline.h"
 
 struct dial;
+struct proxy;
 struct resolver;
 struct stream;
 struct tls_context;
+struct tunnel;
 
 struct pool {
     struct loop *loop;
@@ -32,11 +35,12 @@ struct origin {
     struct pool *pool;
     int scheme; /* enum url_scheme */
     uint16_t port;
-    char *host;        /* lower case */
-    char *unix_path;   /* of http+unix, else NULL */
-    struct link idle;  /* connections, the last used first */
-    struct link busy;  /* the others, also those being made */
-    struct link queue; /* exchanges */
+    char *host;          /* lower case */
+    char *unix_path;     /* of http+unix, else NULL */
+    struct proxy *proxy; /* that connections go through as a tunnel; NULL: none */
+    struct link idle;    /* connections, the last used first */
+    struct link busy;    /* the others, also those being made */
+    struct link queue;   /* exchanges */
     uint32_t nconns;
     uint32_t nidle;
     uint32_t nqueued;
@@ -48,7 +52,8 @@ struct origin {
 struct client_conn {
     struct link link;      /* in its origin's idle or busy */
     struct origin *origin; /* NULL: closing */
-    struct dial *dial;     /* while it is being made */
+    struct dial *dial;     /* while it is being made; then, with a proxy: */
+    struct tunnel *tunnel;
     struct stream *stream;
     struct fetch *fetch; /* NULL: idle */
     struct answer_parser parser;
@@ -63,12 +68,15 @@ struct client_conn {
     bool has_bytes;   /* of the answer */
     bool has_sent;    /* some of the request */
     bool is_doubtful; /* the present answer is the last that is taken from it */
+    bool is_flooding; /* the last read was a large one: the next goes where the body is wanted */
     bool is_lost;     /* a write failed: what the server still says is read */
     bool is_dialed_again;
 };
 
-/* Begins a connection for this exchange. */
-void client_conn_dial(struct origin *origin, struct fetch *fetch);
+/* A connection that is being made for this exchange. */
+struct client_conn *client_conn_new(struct origin *origin, struct fetch *fetch);
+/* It is made: sends the exchange. */
+void client_conn_open(struct client_conn *conn, struct stream *stream);
 /* Sends the exchange on an idle one. */
 void client_conn_carry(struct client_conn *conn, struct fetch *fetch);
 /* client_send.c: sends the head, and what there is of the exchange's body as far as it fits. */
@@ -77,6 +85,13 @@ void client_conn_send(struct client_conn *conn, struct str head);
 void client_conn_on_drain(void *owner);
 /* At once; it leaves its origin. */
 void client_conn_close(struct client_conn *conn);
+
+/* client_dial.c: begins a connection for this exchange. */
+void client_conn_dial(struct origin *origin, struct fetch *fetch);
+/* Lets go of what makes it, if anything does. */
+void client_dial_cancel(struct client_conn *conn);
+/* How far it is, or came. */
+enum fetch_stage client_dial_stage(const struct client_conn *conn);
 
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */

@@ -174,6 +174,8 @@ static void write_head(struct request *request, const struct answer *answer,
         .closes = closes,
         .says_keepalive = !closes && request->message.version == 10,
     };
+    if (conn->service == HTTP_SERVES_TLS)
+        head.line = str_of(server->hsts);
     response_head_write(conn_out(conn), &head);
 }
 

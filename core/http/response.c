@@ -129,12 +129,29 @@ static char *put_framing(char *at, const struct response_head *head)
     return at;
 }
 
+/* Whether one of the lines has the name that `line` begins with. */
+static bool has_field(struct str fields, struct str line)
+{
+    size_t name_len = (size_t)((const char *)memchr(line.ptr, ':', line.len) - line.ptr) + 1;
+    while (fields.len >= name_len) {
+        const char *end = memchr(fields.ptr, '\n', fields.len);
+        if (str_equal_nocase((struct str){fields.ptr, name_len}, (struct str){line.ptr, name_len}))
+            return true;
+        if (end == NULL)
+            return false;
+        fields.len -= (size_t)(end + 1 - fields.ptr);
+        fields.ptr = end + 1;
+    }
+    return false;
+}
+
 enum { FIXED_PARTS_BYTES = 320 }; /* more than all literals, the date, the id and the length */
 
 void response_head_write(struct buf *out, const struct response_head *head)
 {
     const struct answer *answer = head->answer;
-    size_t room = FIXED_PARTS_BYTES + answer->content_type.len + answer->fields.len;
+    size_t room = FIXED_PARTS_BYTES + answer->content_type.len + answer->fields.len +
+                  head->line.len;
     if (out->cap - out->len < room)
         buf_reserve(out, room);
     char *at = put_status_line(out->ptr + out->len, answer->status);
@@ -155,6 +172,8 @@ void response_head_write(struct buf *out, const struct response_head *head)
         at = PUT_LITERAL(at, "Connection: close\r\n");
     else if (head->says_keepalive)
         at = PUT_LITERAL(at, "Connection: keep-alive\r\n");
+    if (head->line.len != 0 && !has_field(answer->fields, head->line))
+        at = put(at, head->line.ptr, head->line.len);
     if (answer->fields.len != 0)
         at = put(at, answer->fields.ptr, answer->fields.len);
     at = PUT_LITERAL(at, "\r\n");

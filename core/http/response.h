@@ -22,6 +22,7 @@ struct response_head {
     uint64_t length;
     const char *date;  /* 29 bytes */
     const char *id;    /* REQUEST_ID_BYTES; NULL: no request was understood */
+    struct str line;   /* one more header line, "Name: value\r\n", unless the answer has it; or empty */
     bool closes;       /* Connection: close */
     bool says_keepalive; /* Connection: keep-alive, for HTTP/1.0 */
 };

@@ -12,12 +12,16 @@
 #include "loop/deadline.h"
 #include "loop/loop.h"
 #include "net/listener.h"
+#include "net/tls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { SPARE_DESCRIPTORS = 64, BODY_KEPT_BYTES = 16 * 1024, STATUS_CLIENT_LEFT = 499 };
@@ -70,6 +74,9 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->deadlines[CONN_WAITS_DRAIN] = queue_of(loop, CONN_DRAIN_MS);
     server->access_log = access_log_open(loop, config);
     make_id_prefix(server);
+    if (config->hsts_s != 0) /* RFC 6797 */
+        snprintf(server->hsts, sizeof(server->hsts), "Strict-Transport-Security: max-age=%u\r\n",
+                 config->hsts_s);
     return server;
 }
 
@@ -92,14 +99,14 @@ static void pause_accepting(struct http_server *server)
 {
     server->is_paused = true;
     for (uint32_t i = 0; i < server->nlisteners; i++)
-        listener_pause(server->listeners[i]);
+        listener_pause(server->listeners[i].listener);
 }
 
 /* A client beyond the limit takes the place of the one that has waited longest for its own client.
  * When all are busy, it waits in the kernel's queue. */
 static bool may_accept(void *owner)
 {
-    struct http_server *server = owner;
+    struct http_server *server = ((struct server_listener *)owner)->server;
     if (server->nconns < server->max_conns)
         return true;
     struct conn *idlest = conn_idlest(server);
@@ -115,8 +122,8 @@ static bool may_accept(void *owner)
 
 static void on_accept(void *owner, int fd)
 {
-    struct http_server *server = owner;
-    conn_open(server, fd);
+    struct server_listener *listener = owner;
+    conn_open(listener->server, fd, listener->service);
 }
 
 static const struct listener_events listener_events = {
@@ -124,12 +131,32 @@ static const struct listener_events listener_events = {
     .on_accept = on_accept,
 };
 
-int http_server_listen(struct http_server *server, int fd)
+void http_server_use_tls(struct http_server *server, struct tls_context *tls)
+{
+    tls_context_free(server->tls);
+    server->tls = tls;
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return 0;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return address.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&address)->sin_port) : 0;
+}
+
+int http_server_listen(struct http_server *server, int fd, enum http_service service)
 {
     if (server->nlisteners == SERVER_MAX_LISTENERS)
         return -ENOSPC;
-    server->listeners[server->nlisteners++] =
-        listener_open(server->loop, fd, &listener_events, server);
+    struct server_listener *place = &server->listeners[server->nlisteners++];
+    *place = (struct server_listener){.server = server, .service = service};
+    place->listener = listener_open(server->loop, fd, &listener_events, place);
+    if (service == HTTP_SERVES_TLS && server->tls_port == 0)
+        server->tls_port = port_of(fd);
     return 0;
 }
 
@@ -160,6 +187,7 @@ static void finish_if_empty(struct http_server *server)
         free(server->spare_requests[i]);
     }
     access_log_close(server->access_log);
+    tls_context_free(server->tls);
     buf_deinit(&server->out);
     buf_deinit(&server->side_out);
     free(server);
@@ -171,8 +199,8 @@ void http_server_drain(struct http_server *server, void (*on_idle)(void *data), 
         return;
     server->is_draining = true;
     for (uint32_t i = 0; i < server->nlisteners; i++) {
-        listener_accept_queued(server->listeners[i]);
-        listener_close(server->listeners[i]);
+        listener_accept_queued(server->listeners[i].listener);
+        listener_close(server->listeners[i].listener);
     }
     server->nlisteners = 0;
     server->on_idle = on_idle;
@@ -187,7 +215,7 @@ void http_server_free(struct http_server *server)
         return;
     server->is_freed = true;
     for (uint32_t i = 0; i < server->nlisteners; i++)
-        listener_close(server->listeners[i]);
+        listener_close(server->listeners[i].listener);
     server->nlisteners = 0;
     for_each_conn(server, conn_close);
     finish_if_empty(server);
@@ -223,7 +251,7 @@ void server_resume_accepting(struct http_server *server)
 {
     server->is_paused = false;
     for (uint32_t i = 0; i < server->nlisteners; i++)
-        listener_resume(server->listeners[i]);
+        listener_resume(server->listeners[i].listener);
 }
 
 void server_conn_opened(struct http_server *server)
@@ -231,7 +259,7 @@ void server_conn_opened(struct http_server *server)
     server->nconns++;
     show_connections(server);
     for (uint32_t i = 0; server->nconns >= server->max_conns && i < server->nlisteners; i++)
-        listener_yield(server->listeners[i]);
+        listener_yield(server->listeners[i].listener);
 }
 
 void server_conn_closed(struct http_server *server)
@@ -241,7 +269,7 @@ void server_conn_closed(struct http_server *server)
     if (server->is_paused && server->nconns < server->max_conns)
         server_resume_accepting(server);
     for (uint32_t i = 0; i < server->nlisteners; i++)
-        listener_retry(server->listeners[i]);
+        listener_retry(server->listeners[i].listener);
     if (server->nconns <=
         server->max_conns / 2) /* not each time it goes up and down at the limit */
         server->is_full_said = false;

@@ -12,17 +12,26 @@
 struct address_table;
 struct http_server;
 struct loop;
+struct tls_context;
 
 /* All borrowed; `slot` may be NULL. */
 struct http_server *http_server_new(struct loop *loop, const struct config *config,
                                     struct scoreboard_slot *slot,
                                     const struct http_handler *handler);
+enum http_service {
+    HTTP_SERVES_PLAIN,
+    HTTP_SERVES_TLS,
+    HTTP_REDIRECTS, /* everybody to the first listener with TLS */
+};
+
+/* For connections from now on; those that exist keep what they have. Takes the context over. */
+void http_server_use_tls(struct http_server *server, struct tls_context *tls);
 /* Before it listens: the table in which the server's workers count their clients' addresses, and
  * this one's seat in it. Borrowed. Without it there is no limit_connections_per_ip. */
 void http_server_use_addresses(struct http_server *server, struct address_table *addresses,
                                uint32_t seat);
 /* Borrows the listening descriptor. 0 or -errno. */
-int http_server_listen(struct http_server *server, int fd);
+int http_server_listen(struct http_server *server, int fd, enum http_service service);
 /* Accepts what is queued, stops listening, closes connections that stay idle, tells the others to
  * close after their answer. on_idle(data) is called once, when the last connection is gone. */
 void http_server_drain(struct http_server *server, void (*on_idle)(void *data), void *data);

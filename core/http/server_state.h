@@ -18,6 +18,13 @@ struct access_log;
 struct address_table;
 struct deadline_queue;
 struct listener;
+struct tls_context;
+
+struct server_listener {
+    struct http_server *server;
+    struct listener *listener;
+    enum http_service service;
+};
 
 struct http_server {
     struct loop *loop;
@@ -25,8 +32,11 @@ struct http_server {
     struct scoreboard_slot *slot; /* NULL outside a worker */
     const struct http_handler *handler;
     struct access_log *access_log; /* NULL: off */
-    struct listener *listeners[SERVER_MAX_LISTENERS];
+    struct server_listener listeners[SERVER_MAX_LISTENERS];
     uint32_t nlisteners;
+    struct tls_context *tls; /* NULL: nothing is served with it */
+    uint16_t tls_port;       /* of the first listener with TLS; 0: none */
+    char hsts[64];           /* a header line for answers over TLS; "": none */
     struct link conns;
     uint32_t nconns;
     uint32_t max_conns;              /* then accepting pauses */

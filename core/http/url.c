@@ -14,6 +14,9 @@ static const struct {
     uint16_t port;
 } schemes[] = {{"http", 80}, {"https", 443}, {"http+unix", 0}};
 
+static const char how_unix[] = "a Unix socket is written http://unix:/run/app.sock:/path or "
+                               "http+unix://%2Frun%2Fapp.sock/path";
+
 static int refuse(struct url_error *error, struct str text, const char *at, const char *reason)
 {
     *error = (struct url_error){reason, (size_t)(at - text.ptr)};
@@ -130,7 +133,8 @@ static int parse_authority(struct str text, struct str authority, struct url *ur
             return refuse(error, text, at_sign, "a second @; write the first one as %40");
     }
     if (host.len == 0)
-        return refuse(error, text, host.ptr, "the host is missing");
+        return refuse(error, text, host.ptr,
+                      url->scheme == URL_HTTP_UNIX ? how_unix : "the host is missing");
     if (url->scheme == URL_HTTP_UNIX)
         return parse_socket(text, host, url, error);
     if (host.ptr[0] == '[')
@@ -139,6 +143,8 @@ static int parse_authority(struct str text, struct str authority, struct url *ur
     url->host = slice(host.ptr, colon != NULL ? colon : end);
     if (url->host.len == 0)
         return refuse(error, text, host.ptr, "the host is missing");
+    if (colon == end - 1 && str_equal_nocase(url->host, str_of("unix")))
+        return refuse(error, text, url->host.ptr, how_unix);
     if (colon != NULL && parse_port(text, slice(colon + 1, end), url, error) != 0)
         return -EINVAL;
     return check_name(text, url->host, error);
@@ -163,6 +169,8 @@ int url_parse(struct str text, struct url *url, struct url_error *error)
         return -EINVAL;
     const char *end = text.ptr + text.len;
     const char *colon = find_any(text, ":/?#");
+    if (colon < end && *colon == ':' && str_equal_nocase(slice(text.ptr, colon), str_of("unix")))
+        return refuse(error, text, text.ptr, how_unix);
     if (colon == end || *colon != ':' || end - colon < 3 || memcmp(colon, "://", 3) != 0)
         return refuse(error, text, text.ptr, "not an absolute URL: expected http:// or https://");
     for (int i = 0; i <= URL_HTTP_UNIX; i++)

@@ -53,3 +53,13 @@ void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES])
         snprintf(text, ADDRESS_TEXT_BYTES, "[%s]:%u", host, ntohs(six->sin6_port));
     }
 }
+
+void address_add_list(struct buf *text, const struct address *addresses, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char shown[ADDRESS_TEXT_BYTES];
+        address_text(&addresses[i], shown);
+        buf_add_text(text, i != 0 ? ", " : "");
+        buf_add_text(text, shown);
+    }
+}

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "base/str.h"
+#include "base/buf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,3 +28,5 @@ bool address_unix(struct address *address, struct str path);
 void address_set_port(struct address *address, uint16_t port);
 /* "127.0.0.1:80" or "[::1]:80", of an IP address. */
 void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES]);
+/* Several, with ", " between. */
+void address_add_list(struct buf *text, const struct address *addresses, uint32_t count);

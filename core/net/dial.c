@@ -1,5 +1,6 @@
 #include "net/dial.h"
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "loop/timer.h"
@@ -287,6 +288,9 @@ static void resolve(struct dial *dial)
     } else if (is_unix || address_literal(&dial->addresses[0], target->host, target->port)) {
         dial->naddresses = 1;
         try_next(dial);
+    } else if (target->resolver == NULL) {
+        fail(dial, DIAL_BAD_NAME, "names cannot be looked up here");
+        timer_start(dial->loop, &dial->soon, 0, on_soon);
     } else {
         dial->is_resolved = false;
         dial->was_resolved = true;
@@ -330,6 +334,24 @@ void dial_cancel(struct dial *dial)
     timer_stop(dial->loop, &dial->soon);
     give_up(&dial->stream);
     free(dial);
+}
+
+void dial_describe(const struct dial *dial, struct buf *text)
+{
+    const char *separator = dial->reason[0] != '\0' ? "; " : "";
+    if (dial->stage == DIAL_RESOLVING && dial->resolve != NULL)
+        resolve_describe(dial->resolve, text);
+    if (dial->stage != DIAL_CONNECTING || !dial->was_resolved)
+        return;
+    buf_add_text(text, dial->reason);
+    for (uint32_t i = 0; i < dial->ntried; i++) {
+        char shown[ADDRESS_TEXT_BYTES];
+        if (dial->attempts[i].stream == NULL)
+            continue;
+        address_text(&dial->addresses[i], shown);
+        buf_printf(text, "%s%s: no answer", separator, shown);
+        separator = "; ";
+    }
 }
 
 enum dial_stage dial_stage(const struct dial *dial)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
 struct dial;
 struct loop;
 struct resolver;
@@ -37,7 +38,7 @@ struct dial_target {
 struct dial_result {
     struct stream *stream; /* to be taken over with stream_set_owner; NULL: it failed */
     enum dial_error error;
-    const char *reason;            /* for people */
+    const char *reason; /* for people */
     bool had_ticket; /* of an earlier TLS session: it may have failed for that, the next has none */
     uint64_t took_us[DIAL_STAGES]; /* each stage that was gone through */
 };
@@ -48,4 +49,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_target *target,
                         void *owner);
 /* Closes the socket at once; nothing is called any more. */
 void dial_cancel(struct dial *dial);
+/* Adds what it waits for, and what has failed so far, for people; nothing where the stage says it
+ * all. */
+void dial_describe(const struct dial *dial, struct buf *text);
 enum dial_stage dial_stage(const struct dial *dial);

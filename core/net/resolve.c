@@ -14,18 +14,12 @@
 enum {
     NAME_MAX_BYTES = 253,
     LABEL_MAX_BYTES = 63,
-    FOUND_MIN_S = 1,
-    FOUND_MAX_S = 300,
+    MIN_S = 1,
     NONE_MAX_S = 30,
     FAILED_S = 1, /* RFC 9520 */
 };
 
 /* ---- asking ---- */
-
-static uint64_t between(uint64_t seconds, uint64_t least, uint64_t most)
-{
-    return seconds < least ? least : seconds > most ? most : seconds;
-}
 
 static void on_system(void *owner, const struct address *addresses, uint32_t count,
                       const char *reason)
@@ -33,10 +27,11 @@ static void on_system(void *owner, const struct address *addresses, uint32_t cou
     struct name *name = owner;
     name->system = NULL;
     name->is_known = true;
-    if (count == 0 && name->reason == NULL)
+    if (count != 0 || name->reason == NULL) /* else that holds which the servers said */
+        name_learn(name, addresses, count < RESOLVE_MAX_ADDRESSES ? count : RESOLVE_MAX_ADDRESSES,
+                   count != 0 ? RESOLVE_PARTIAL_S : FAILED_S);
+    if (name->reason == NULL && reason != NULL)
         name->reason = mem_copy_text(reason);
-    name_learn(name, addresses, count < RESOLVE_MAX_ADDRESSES ? count : RESOLVE_MAX_ADDRESSES,
-               count != 0 ? RESOLVE_PARTIAL_S : FAILED_S);
     name_tell(name);
 }
 
@@ -56,22 +51,74 @@ static bool find_late(struct name *name)
                          : 0;
     if (count == 0)
         return false;
-    name_learn(name, addresses, count, FOUND_MIN_S);
+    name_learn(name, addresses, count, MIN_S);
     return true;
+}
+
+/* For how many seconds an answer holds. */
+static uint64_t life_of(const struct name *name, const struct lookup_answer *answer)
+{
+    uint64_t most_s = name->resolver->all->most_ttl_s;
+    if (answer->verdict == LOOKUP_FAILED)
+        return FAILED_S;
+    if (answer->verdict != LOOKUP_FOUND && most_s > NONE_MAX_S)
+        most_s = NONE_MAX_S;
+    if (!answer->is_final && most_s > RESOLVE_PARTIAL_S)
+        most_s = RESOLVE_PARTIAL_S;
+    return answer->ttl_s < MIN_S ? MIN_S : answer->ttl_s > most_s ? most_s : answer->ttl_s;
+}
+
+static void on_answer(void *owner, const struct lookup_answer *answer);
+
+static void begin(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+    const struct resolve_files *files = &resolver->all->files;
+    bool is_own = resolver->nameservers != NULL;
+    struct lookup_question question = {
+        .name = name->text,
+        .servers = is_own ? resolver->servers : files->servers,
+        .nservers = is_own ? resolver->nservers : files->nservers,
+        .files = files,
+    };
+    if (files->rotates)
+        question.first_server = (uint32_t)(resolver->nlookups % question.nservers);
+    resolver->nlookups++;
+    resolver->all->nasking++;
+    name->lookup = lookup_start(resolver->all->loop, &question, on_answer, name);
+}
+
+/* First come, first served. */
+static void begin_waiting(struct resolvers *all)
+{
+    while (all->nasking < RESOLVE_LOOKUPS_MAX && !link_is_alone(&all->line)) {
+        struct name *name = LIST_ENTRY(all->line.next, struct name, place);
+        link_remove(&name->place);
+        begin(name);
+    }
+}
+
+void name_stop_asking(struct name *name)
+{
+    struct resolvers *all = name->resolver->all;
+    link_remove(&name->place);
+    if (name->lookup == NULL)
+        return;
+    lookup_cancel(name->lookup);
+    name->lookup = NULL;
+    all->nasking--;
+    begin_waiting(all);
 }
 
 static void on_answer(void *owner, const struct lookup_answer *answer)
 {
     struct name *name = owner;
-    uint64_t seconds = FAILED_S;
-    if (answer->verdict == LOOKUP_FOUND)
-        seconds =
-            between(answer->ttl_s, FOUND_MIN_S, answer->is_final ? FOUND_MAX_S : RESOLVE_PARTIAL_S);
-    else if (answer->verdict != LOOKUP_FAILED)
-        seconds = between(answer->ttl_s, FOUND_MIN_S, NONE_MAX_S);
-    if (answer->is_final)
+    if (answer->is_final) {
         name->lookup = NULL;
-    name_learn(name, answer->addresses, answer->count, seconds);
+        name->resolver->all->nasking--;
+        begin_waiting(name->resolver->all);
+    }
+    name_learn(name, answer->addresses, answer->count, life_of(name, answer));
     if (answer->count == 0 && !find_late(name)) {
         name->reason = mem_copy_text(answer->reason);
         if (name->resolver->all->files.has_other && name->resolver->nameservers == NULL &&
@@ -89,26 +136,18 @@ static bool ends_with(const char *text, const char *end)
            (len == end_len || text[len - end_len - 1] == '.');
 }
 
+/* False: nobody can be asked. */
 static bool ask(struct name *name)
 {
-    struct resolver *resolver = name->resolver;
-    const struct resolve_files *files = &resolver->all->files;
-    bool is_own = resolver->nameservers != NULL;
-    struct lookup_question question = {
-        .name = name->text,
-        .servers = is_own ? resolver->servers : files->servers,
-        .nservers = is_own ? resolver->nservers : files->nservers,
-        .files = files,
-    };
+    struct resolvers *all = name->resolver->all;
+    bool is_own = name->resolver->nameservers != NULL;
     /* RFC 6762, 3: these are for mDNS alone, where there is any. */
-    if (!is_own && files->has_other && (!files->has_dns || ends_with(name->text, "local")))
+    if (!is_own && all->files.has_other && (!all->files.has_dns || ends_with(name->text, "local")))
         return ask_system(name);
-    if (!is_own && !files->has_dns)
+    if (!is_own && !all->files.has_dns)
         return false;
-    if (files->rotates)
-        question.first_server = resolver->nlookups % question.nservers;
-    resolver->nlookups++;
-    name->lookup = lookup_start(resolver->all->loop, &question, on_answer, name);
+    link_append(&all->line, &name->place);
+    begin_waiting(all);
     return true;
 }
 
@@ -229,6 +268,7 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
         return NULL;
     }
     if (name->is_known) {
+        resolver->nremembered++;
         name->is_being_told = true;
         resolve_tell(&asked, name->addresses, name->count, true, name->reason);
         name->is_being_told = false;
@@ -243,6 +283,18 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
     if (name->count != 0)
         resolve_tell(resolve, name->addresses, name->count, false, NULL);
     return resolve;
+}
+
+void resolve_describe(const struct resolve *resolve, struct buf *text)
+{
+    const struct name *name = resolve->name;
+    if (name->lookup != NULL)
+        lookup_describe(name->lookup, text);
+    else if (name->system != NULL)
+        buf_printf(text, "%s: no answer yet from the C library", name->text);
+    else
+        buf_printf(text, "%s: %u other names are being asked for", name->text,
+                   name->resolver->all->nasking);
 }
 
 void resolve_cancel(struct resolve *resolve)

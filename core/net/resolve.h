@@ -25,6 +25,18 @@ enum { RESOLVE_MAX_ADDRESSES = 16 };
 struct resolver *resolver_get(struct loop *loop, const char *nameservers, struct fault *fault);
 void resolver_put(struct resolver *resolver); /* NULL is fine */
 
+/* What it has done so far and knows now. */
+struct resolver_counts {
+    const char *servers; /* "127.0.0.53:53, ..." */
+    uint64_t lookups;
+    uint64_t remembered; /* answers that needed none */
+    uint32_t known;      /* names */
+    uint32_t asking;     /* names that are being asked for */
+};
+void resolvers_each(struct loop *loop,
+                    void (*on_resolver)(void *data, const struct resolver_counts *counts),
+                    void *data);
+
 struct resolve_news {
     const struct address *addresses; /* all that are known; with the port. Borrowed */
     uint32_t count;
@@ -37,5 +49,7 @@ struct resolve_news {
 struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port,
                               void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner);
+/* Adds what it waits for, for people. */
+void resolve_describe(const struct resolve *resolve, struct buf *text);
 /* Nothing is called any more, and what nobody else waits for is given up. NULL is fine. */
 void resolve_cancel(struct resolve *resolve);

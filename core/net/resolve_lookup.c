@@ -154,16 +154,6 @@ static const char *failure_text(const struct lookup *lookup)
     return ares_strerror(lookup->status);
 }
 
-static void add_servers(struct buf *text, const struct lookup *lookup)
-{
-    for (uint32_t i = 0; i < lookup->nservers; i++) {
-        char shown[ADDRESS_TEXT_BYTES];
-        address_text(&lookup->servers[i], shown);
-        buf_add_text(text, i != 0 ? ", " : "");
-        buf_add_text(text, shown);
-    }
-}
-
 /* "db.corp.example: the name does not exist (NXDOMAIN); asked 10.0.0.1:53" */
 static void add_reason(struct buf *text, const struct lookup *lookup)
 {
@@ -178,7 +168,7 @@ static void add_reason(struct buf *text, const struct lookup *lookup)
     else
         buf_add_text(text, failure_text(lookup));
     buf_add_text(text, "; asked ");
-    add_servers(text, lookup);
+    address_add_list(text, lookup->servers, lookup->nservers);
     buf_add_char(text, '\0');
 }
 
@@ -358,6 +348,12 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_question *que
     else
         channel_go_on(&lookup->channel);
     return lookup;
+}
+
+void lookup_describe(const struct lookup *lookup, struct buf *text)
+{
+    buf_printf(text, "%s: no answer yet from ", lookup->names[lookup->at]);
+    address_add_list(text, lookup->servers, lookup->nservers);
 }
 
 void lookup_cancel(struct lookup *lookup)

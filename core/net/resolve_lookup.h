@@ -48,5 +48,7 @@ struct lookup_answer {
 struct lookup *lookup_start(struct loop *loop, const struct lookup_question *question,
                             void (*on_answer)(void *owner, const struct lookup_answer *answer),
                             void *owner);
+/* Adds what it waits for, for people. */
+void lookup_describe(const struct lookup *lookup, struct buf *text);
 /* Nothing is called any more. NULL is fine. */
 void lookup_cancel(struct lookup *lookup);

@@ -34,18 +34,17 @@ void name_drop(struct name *name)
     *place = name->next;
     link_remove(&name->link);
     name->resolver->nnames--;
-    lookup_cancel(name->lookup);
     system_lookup_cancel(name->system);
-    name->lookup = NULL;
     name->system = NULL;
     name->is_dropped = true;
+    name_stop_asking(name);
     name_free_if_over(name);
 }
 
 static void drop_oldest(struct resolver *resolver)
 {
     struct link *at = resolver->names.prev;
-    while (at != &resolver->names && resolver->nnames > RESOLVE_NAMES_MAX) {
+    while (at != &resolver->names && resolver->nnames > resolver->all->most_names) {
         struct name *name = LIST_ENTRY(at, struct name, link);
         at = at->prev;
         if (name->is_known && !name->is_being_told)
@@ -78,6 +77,7 @@ struct name *name_add(struct resolver *resolver, const char *text)
     name->next = *bucket;
     *bucket = name;
     link_init(&name->waiters);
+    link_init(&name->place);
     link_append(resolver->names.next, &name->link);
     resolver->nnames++;
     drop_oldest(resolver);
@@ -113,9 +113,8 @@ void name_give_up(struct name *name)
         name_drop(name);
         return;
     }
-    lookup_cancel(name->lookup);
-    name->lookup = NULL;
     name->is_known = true;
+    name_stop_asking(name);
 }
 
 void name_tell(struct name *name)

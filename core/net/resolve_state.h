@@ -14,8 +14,8 @@ struct system_lookup;
 
 enum {
     RESOLVE_BUCKETS = 256,
-    RESOLVE_NAMES_MAX = 1000, /* kept by each resolver */
-    RESOLVE_PARTIAL_S = 5,    /* one family is known, and nobody waited for the other */
+    RESOLVE_LOOKUPS_MAX = 100, /* at a time on a loop; each takes a socket and 75 KB */
+    RESOLVE_PARTIAL_S = 5,     /* one family is known, and nobody waited for the other */
 };
 
 /* All of a loop. */
@@ -24,6 +24,10 @@ struct resolvers {
     struct loop *loop;
     struct resolve_files files;
     struct link list;
+    uint32_t nasking;    /* lookups under way */
+    struct link line;    /* names that wait until there are fewer of them */
+    uint32_t most_names; /* that each resolver keeps */
+    uint32_t most_ttl_s; /* that an address is kept */
 };
 
 /* See resolve.h. */
@@ -31,10 +35,12 @@ struct resolver {
     struct link link;
     struct resolvers *all;
     uint32_t refs;
+    bool is_kept;      /* one of the references is the loop's */
     char *nameservers; /* NULL: the machine's */
     struct address servers[RESOLVE_SERVERS_MAX];
     uint32_t nservers;
-    uint32_t nlookups; /* so far */
+    uint64_t nlookups;    /* so far */
+    uint64_t nremembered; /* questions so far that needed none */
     struct name *buckets[RESOLVE_BUCKETS];
     struct link names; /* the last asked for first */
     uint32_t nnames;
@@ -46,6 +52,7 @@ struct name {
     struct name *next; /* in its bucket */
     struct resolver *resolver;
     struct link waiters;
+    struct link place; /* in the line */
     struct lookup *lookup;
     struct system_lookup *system;
     struct address *addresses;
@@ -66,6 +73,9 @@ struct resolve {
     void (*on_news)(void *owner, const struct resolve_news *news);
     void *owner;
 };
+
+/* resolve.c: the name's lookup is over, or not wanted any more. Harmless when there is none. */
+void name_stop_asking(struct name *name);
 
 /* resolve_name.c. One that is known and has not expired, or is being asked for; else NULL. */
 struct name *name_find(struct resolver *resolver, const char *text);

@@ -30,7 +30,7 @@ struct stream_events {
     void (*on_drain)(void *owner);
     /* The handle is gone; the owner may free what the callbacks used. */
     void (*on_close)(void *owner);
-    /* stream_connect only: 0 or -errno. The stream still has to be closed. */
+    /* stream_connect, or the end of a handshake: 0 or -errno. The stream still has to be closed. */
     void (*on_connect)(void *owner, int status);
 };
 

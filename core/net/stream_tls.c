@@ -20,7 +20,7 @@ struct stream_tls {
     struct tls *session;
     struct timer later; /* the handshake begins, or what waits here is handed out */
     ssize_t end;        /* what the socket ended with; 0: not yet */
-    bool is_listening; /* a server's, and no byte has come yet */
+    bool is_listening;  /* a server's, and no byte has come yet */
     bool is_shaking_hands;
     bool has_shaken_hands; /* with success */
     bool is_wanted;        /* the owner reads */

@@ -16,10 +16,10 @@ struct tls_context {
     SSL_CTX *ctx;
     unsigned nusers; /* its owner and each session */
     uint64_t nresumed;
-    struct tls_tickets *tickets; /* a client's, else NULL */
+    struct tls_tickets *tickets;           /* a client's, else NULL */
     struct tls_certificates *certificates; /* a server's, else NULL */
     void (*free_certificates)(struct tls_certificates *certificates);
-    bool wants_trust;            /* the system's authorities are still to be loaded */
+    bool wants_trust; /* the system's authorities are still to be loaded */
 };
 
 struct tls {

@@ -23,8 +23,8 @@ static const char ciphers[] =
 static const char groups[] = "X25519:P-256:P-384";
 
 /* In the order in which we like them: HTTP/2 goes to the front when it is spoken. */
-static const unsigned char protocols[] = {8,   'h', 't', 't', 'p', '/', '1', '.', '1',
-                                          8,   'h', 't', 't', 'p', '/', '1', '.', '0'};
+static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1',
+                                          8, 'h', 't', 't', 'p', '/', '1', '.', '0'};
 
 struct tls_certificate {
     SSL_CTX *ctx;
@@ -127,8 +127,10 @@ static int on_ticket_key(SSL *ssl, unsigned char name[TLS_TICKET_NAME_BYTES],
         return -1;
     if (is_new)
         memcpy(name, key, TLS_TICKET_NAME_BYTES);
+    /* Of TLS 1.3 tickets are for one use (RFC 8446, C.4): another one takes its place. */
+    bool is_renewed = !is_newest || SSL_version(ssl) >= TLS1_3_VERSION;
     if (prepare_ticket(key, iv, cipher, mac, is_new))
-        result = is_new || is_newest ? 1 : 2;
+        result = is_new || !is_renewed ? 1 : 2;
     OPENSSL_cleanse(key, sizeof(key));
     return result != 0 ? result : -1;
 }
@@ -151,7 +153,8 @@ static SSL_CTX *new_ctx(const struct tls_ticket_source *tickets)
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     ENSURE(ctx != NULL);
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    ENSURE(SSL_CTX_set_cipher_list(ctx, ciphers) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1);
+    ENSURE(SSL_CTX_set_cipher_list(ctx, ciphers) == 1 &&
+           SSL_CTX_set1_groups_list(ctx, groups) == 1);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_PRIORITIZE_CHACHA);
@@ -230,7 +233,7 @@ static bool read_certificates(struct tls_certificates *certificates, struct str 
             ca->pem = bytes;
             break;
         case TLS_MATERIAL_CLIENTS:
-            ca->wish = bytes.len == 1 ? (enum tls_client_wish)*bytes.ptr : TLS_CLIENTS_MUST;
+            ca->wish = bytes.len == 1 ? (enum tls_client_wish) * bytes.ptr : TLS_CLIENTS_MUST;
             break;
         }
     }

@@ -34,8 +34,8 @@ struct tls_context *tls_context_new_server(struct str material,
                                            struct fault *fault);
 struct tls *tls_new_server(struct tls_context *context);
 
-/* Seconds since 1970 until which the first certificate to expire is valid; `name`, borrowed from the
- * context, is its file. */
+/* Seconds since 1970 until which the first certificate to expire is valid; `name`, borrowed from
+ * the context, is its file. */
 int64_t tls_context_good_until(const struct tls_context *context, const char **name);
 
 /* Tells what a session is: "version", "cipher", "protocol", "server_name", "resumed" ("true" or

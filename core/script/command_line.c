@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "script/lib_json.h"
+#include "script/lib_tls.h"
 #include "script/vm.h"
 
 #include <lauxlib.h>
@@ -23,13 +24,15 @@ static void push_words(lua_State *L, int argc, char **argv)
     }
 }
 
-/* What commands print with --json goes through the one encoder. */
-static void preload_json(lua_State *L)
+/* What commands print with --json goes through the one encoder; `check` tries certificates. */
+static void preload(lua_State *L)
 {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");
     lua_pushcfunction(L, luaopen_moonloop_core_json);
     lua_setfield(L, -2, "moonloop.core.json");
+    lua_pushcfunction(L, luaopen_moonloop_core_tls);
+    lua_setfield(L, -2, "moonloop.core.tls");
     lua_pop(L, 2);
 }
 
@@ -58,7 +61,7 @@ struct command_line *command_line_new(const char *lua_dir, int argc, char **argv
         goto fail;
     }
     luaL_openlibs(line->L);
-    preload_json(line->L);
+    preload(line->L);
     vm_set_path(line->L, lua_dir);
     lua_pushcfunction(line->L, l_run);
     lua_pushinteger(line->L, argc);

@@ -25,20 +25,95 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case */
+/* What was undone is no more true of the body, nor is its length. */
+static bool is_undone(const struct fetch *fetch, struct str name)
+{
+    return fetch->is_decoded && (str_equal_nocase(name, (struct str){"content-encoding", 16}) ||
+                                 str_equal_nocase(name, (struct str){"content-length", 14}));
+}
+
+/* headers(fetch): { name, value, ... } in order, names in lower case; without Content-Encoding and
+ * Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
+    const char *head = fetch->answer_head.ptr;
+    int count = 0;
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];
-        push_lower(L, (struct str){fetch->answer_head.ptr + header->name.at, header->name.len});
-        lua_rawseti(L, -2, (int)i * 2 + 1);
-        lua_pushlstring(L, fetch->answer_head.ptr + header->value.at, header->value.len);
-        lua_rawseti(L, -2, (int)i * 2 + 2);
+        struct str name = {head + header->name.at, header->name.len};
+        if (is_undone(fetch, name))
+            continue;
+        push_lower(L, name);
+        lua_rawseti(L, -2, ++count);
+        lua_pushlstring(L, head + header->value.at, header->value.len);
+        lua_rawseti(L, -2, ++count);
     }
     return 1;
+}
+
+/* coding(fetch): the Content-Encoding that is undone, nil for none */
+static int l_coding(lua_State *L)
+{
+    static const struct str wanted = {"content-encoding", 16};
+    const struct fetch *fetch = http_check_answer(L);
+    const struct message *message = &fetch->message;
+    const char *head = fetch->answer_head.ptr;
+    int count = 0;
+    for (uint32_t i = 0; i < message->nheaders && fetch->is_decoded; i++) {
+        struct slice name = message->headers[i].name, value = message->headers[i].value;
+        if (!str_equal_nocase((struct str){head + name.at, name.len}, wanted))
+            continue;
+        if (count++ != 0)
+            lua_pushliteral(L, ", ");
+        push_lower(L, (struct str){head + value.at, value.len});
+        if (count > 1)
+            lua_concat(L, 3);
+    }
+    return count != 0;
+}
+
+/* trailers(fetch): lines "name: value\n", once the body is whole */
+static int l_trailers(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->trailers);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
+/* raw(fetch): the head as it came, without its last line */
+static int l_raw(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->answer_head);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
+/* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
+ * head has come */
+static int l_decoding(lua_State *L)
+{
+    struct fetch *fetch = http_check_handle(L)->fetch;
+    lua_Number ratio = luaL_checknumber(L, 3);
+    luaL_argcheck(L, ratio >= 1 && ratio <= 1e15, 3, "expected a ratio");
+    fetch->is_raw = !lua_toboolean(L, 2);
+    fetch->max_ratio = (uint64_t)ratio;
+    return 0;
+}
+
+/* progress(fetch): the bytes of the body that came, and of how many, nil when that is not known.
+ * From now on body and save come back for it. */
+static int l_progress(lua_State *L)
+{
+    struct fetch *fetch = http_check_handle(L)->fetch;
+    fetch_take_progress(fetch);
+    lua_pushnumber(L, (lua_Number)fetch->came_bytes);
+    if (!fetch->message.has_length)
+        return 1;
+    lua_pushnumber(L, (lua_Number)fetch->message.content_length);
+    return 2;
 }
 
 /* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
@@ -59,6 +134,8 @@ static int l_timing(lua_State *L)
 void http_add_answer_functions(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"interim", l_interim}, {"headers", l_headers}, {"timing", l_timing}, {NULL, NULL}};
+        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
+        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
+        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
     vm_add_functions(L, functions);
 }

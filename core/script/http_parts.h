@@ -16,23 +16,38 @@ struct feeding;
 struct fetch;
 struct fetch_op;
 struct pool;
+struct save_op;
+struct saving;
 
 /* A fetch as Lua has it. */
 struct handle {
     struct fetch *fetch;          /* NULL: given up */
     struct fetch_op *op;          /* who waits */
     struct feeding *feeding;      /* NULL: its body does not come in pieces */
+    struct saving *saving;        /* NULL: its answer is not being saved */
+    struct save_op *save_op;      /* who waits for that */
     struct scope_holding holding; /* in the scope of the request of ours that it was made for */
 };
 
 /* The pool at `index`; raises for anything else. */
 struct pool *http_check_pool(lua_State *L, int index);
+/* The handle at 1, when somebody may wait for it; raises otherwise. */
+struct handle *http_check_handle(lua_State *L);
+/* The socket closes now. */
+void http_give_up(struct handle *handle);
+/* Pushes why the fetch has failed. */
+void http_push_failure(lua_State *L, const struct handle *handle);
 /* The exchange of the handle at 1, whose head has come; raises when it was given up, or while
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
 
 /* Ends the wait of whoever reads the answer, when there is what it waits for. */
 void http_tell_reader(struct handle *handle);
+
+/* http_save.c: there is more of an answer that is being saved, or it has failed. */
+void http_save_changed(struct handle *handle);
+/* Removes what is not whole. Harmless when there is nothing. */
+void http_save_stop(struct handle *handle);
 
 /* http_upload.c: nobody wants the rest of the body. Harmless when there is none to come. */
 void http_upload_stop(struct handle *handle);
@@ -44,9 +59,12 @@ lua_State *http_upload_hold(struct handle *handle);
 bool http_upload_push_failure(lua_State *L, const struct handle *handle);
 void http_upload_free(lua_State *L, struct handle *handle);
 
-/* Each adds functions to the table on top: pool, counts and origins; interim, headers and timing;
- * feed, room, send and break_off; parse, resolve, same_origin, encode and decode. */
+/* Each adds functions to the table on top: pool, counts and origins; interim, headers, timing,
+ * trailers, progress, coding and raw; save; feed, room, send and break_off; parse, resolve,
+ * same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
+void http_add_save_functions(lua_State *L);
 void http_add_upload_functions(lua_State *L);
 void http_add_url_functions(lua_State *L);
+void http_add_name_functions(lua_State *L); /* resolvers */

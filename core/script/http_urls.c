@@ -5,6 +5,7 @@
 #include "script/vm.h"
 
 #include "base/buf.h"
+#include "http/proxy.h"
 #include "http/query.h"
 #include "http/url.h"
 
@@ -23,8 +24,8 @@ static void set_str(lua_State *L, const char *name, struct str text)
     lua_setfield(L, -2, name);
 }
 
-/* parse(url): { scheme =, userinfo = or nil, shown = without userinfo }; or nil and what is wrong
- */
+/* parse(url): { scheme =, host =, port =, userinfo = or nil }; or nil and what is wrong. An IPv6
+ * host is without its brackets, a Unix socket's as it is written. */
 static int l_parse(lua_State *L)
 {
     static const char *const schemes[] = {"http", "https", "http+unix"};
@@ -36,10 +37,28 @@ static int l_parse(lua_State *L)
         lua_pushstring(L, error.reason);
         return 2;
     }
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     set_str(L, "scheme", str_of(schemes[url.scheme]));
+    set_str(L, "host", url.host);
+    lua_pushinteger(L, url.port);
+    lua_setfield(L, -2, "port");
     if (url.has_userinfo)
         set_str(L, "userinfo", url.userinfo);
+    return 1;
+}
+
+/* proxy(url): how it is named to people, without user and password; or nil and what is wrong */
+static int l_proxy(lua_State *L)
+{
+    const char *reason;
+    struct proxy *proxy = proxy_new(check_str(L, 1), &reason);
+    if (proxy == NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, reason);
+        return 2;
+    }
+    lua_pushstring(L, proxy->name);
+    proxy_free(proxy);
     return 1;
 }
 
@@ -92,6 +111,9 @@ void http_add_url_functions(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"parse", l_parse},   {"resolve", l_resolve}, {"same_origin", l_same_origin},
-        {"encode", l_encode}, {"decode", l_decode},   {NULL, NULL}};
+        {"encode", l_encode}, {"decode", l_decode},   {"proxy", l_proxy},
+        {NULL, NULL}};
     vm_add_functions(L, functions);
+    lua_pushliteral(L, "moonloop/" MOONLOOP_VERSION);
+    lua_setfield(L, -2, "user_agent");
 }

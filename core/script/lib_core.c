@@ -6,6 +6,7 @@
 #include "script/job.h"
 #include "script/lib_file.h"
 #include "script/lib_host.h"
+#include "script/lib_tls.h"
 #include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_log.h"
@@ -32,6 +33,7 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.log", luaopen_moonloop_core_log);
     vm_preload(vm, "moonloop.core.offload", luaopen_moonloop_core_offload);
     vm_preload(vm, "moonloop.core.host", luaopen_moonloop_core_host);
+    vm_preload(vm, "moonloop.core.tls", luaopen_moonloop_core_tls);
     vm_preload(vm, "moonloop.core.process", luaopen_moonloop_core_process);
     vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);

@@ -8,6 +8,7 @@
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool.h"
+#include "http/proxy.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
 #include "script/task.h"
@@ -40,7 +41,7 @@ static void push_taken_body(lua_State *L, struct fetch *fetch)
     size_t len = fetch->answer_body.len;
     lua_pushlstring(L, len != 0 ? fetch->answer_body.ptr : "", len);
     fetch_take_body(fetch, len);
-    if (fetch->stage == FETCH_DONE)
+    if (fetch->stage == FETCH_DONE && fetch->answer_body.len == 0)
         buf_deinit(&fetch->answer_body);
 }
 
@@ -58,7 +59,7 @@ static void push_shown_url(lua_State *L, const struct fetch *fetch)
     lua_concat(L, 2);
 }
 
-static void push_failure(lua_State *L, const struct handle *handle)
+void http_push_failure(lua_State *L, const struct handle *handle)
 {
     const struct fetch *fetch = handle->fetch;
     if (http_upload_push_failure(L, handle))
@@ -76,6 +77,10 @@ static void push_failure(lua_State *L, const struct handle *handle)
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    if (fetch->proxy != NULL) {
+        lua_pushstring(L, fetch->proxy->name);
+        lua_setfield(L, -2, "proxy");
+    }
 }
 
 static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
@@ -83,7 +88,8 @@ static bool is_satisfied(const struct fetch *fetch, enum wanted wanted)
     if (fetch_is_over(fetch))
         return true;
     return (wanted == WANTS_HEAD && (fetch->answer_head.len != 0 || fetch_has_interim(fetch))) ||
-           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0);
+           (wanted == WANTS_CHUNK && fetch->answer_body.len != 0) ||
+           (wanted == WANTS_WHOLE && fetch_has_progress(fetch));
 }
 
 /* What the wait gives: see the functions that begin it. */
@@ -101,7 +107,7 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
     }
     lua_pushboolean(L, !is_failed);
     if (is_failed) {
-        push_failure(L, handle);
+        http_push_failure(L, handle);
         return 2;
     }
     if (wanted == WANTS_HEAD) {
@@ -112,7 +118,8 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
         push_taken_body(L, fetch);
         return 4;
     }
-    if (wanted == WANTS_CHUNK && fetch->answer_body.len == 0)
+    if ((wanted == WANTS_CHUNK && fetch->answer_body.len == 0) ||
+        (wanted == WANTS_WHOLE && !fetch_is_over(fetch)))
         return 1;
     push_taken_body(L, fetch);
     return 2;
@@ -120,9 +127,10 @@ static int push_results(lua_State *L, struct handle *handle, enum wanted wanted,
 
 /* ---- waiting ---- */
 
-static void give_up(struct handle *handle)
+void http_give_up(struct handle *handle)
 {
     http_upload_stop(handle);
+    http_save_stop(handle);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
 }
@@ -133,7 +141,7 @@ static void release(struct op *op)
     struct handle *handle = wait->handle;
     handle->op = NULL;
     if (!wait->is_complete) /* cancelled: its socket closes now */
-        give_up(handle);
+        http_give_up(handle);
     luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
 }
@@ -141,6 +149,8 @@ static void release(struct op *op)
 void http_tell_reader(struct handle *handle)
 {
     struct fetch_op *wait = handle->op;
+    if (handle->saving != NULL)
+        http_save_changed(handle);
     if (wait == NULL || !is_satisfied(handle->fetch, wait->wanted))
         return;
     int count = push_results(op_state(&wait->op), handle, wait->wanted, wait->handle_ref);
@@ -189,6 +199,7 @@ static int on_fetch_gc(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     link_remove(&handle->holding.link);
+    http_save_stop(handle);
     fetch_free(handle->fetch);
     handle->fetch = NULL;
     http_upload_free(L, handle);
@@ -199,9 +210,10 @@ static int on_fetch_gc(lua_State *L)
 static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
-    if (handle->op != NULL || handle->fetch == NULL || fetch_is_over(handle->fetch))
+    if (handle->op != NULL || handle->save_op != NULL || handle->fetch == NULL ||
+        (fetch_is_over(handle->fetch) && handle->saving == NULL))
         return;
-    give_up(handle);
+    http_give_up(handle);
 }
 
 /* A task that works for no request may well hand the answer on: the collector closes those. */
@@ -254,19 +266,23 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
     return is_good;
 }
 
-/* The arguments of fetch at 1 to 4 and 7 as a fetch that can be started, its handle on top; NULL,
- * and nil and the reason on top, when it cannot be sent. */
-static struct handle *prepare(lua_State *L, struct vm *vm)
+/* The arguments of fetch at 1 to 4, 7 and `proxy_index` as a fetch that can be started, its handle
+ * on top; NULL, and nil and the reason on top, when it cannot be sent. */
+static struct handle *prepare(lua_State *L, struct vm *vm, int proxy_index)
 {
     const char *reason = NULL;
+    struct str proxy = {0};
     struct pool *pool = http_check_pool(L, 1);
     struct str method = check_str(L, 2), url = check_str(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
     bool wants_interim = lua_toboolean(L, 7);
+    if (!lua_isnil(L, proxy_index))
+        proxy = check_str(L, proxy_index);
     struct handle *handle = push_handle(L);
     handle->fetch = fetch_new(pool, on_change, handle);
     handle->fetch->wants_interim = wants_interim;
-    if (!fetch_request(handle->fetch, method, url, &reason) ||
+    if ((proxy.ptr != NULL && !fetch_use_proxy(handle->fetch, proxy, &reason)) ||
+        !fetch_request(handle->fetch, method, url, &reason) ||
         !add_headers(L, 4, handle->fetch, &reason)) {
         lua_pushnil(L);
         lua_pushstring(L, reason);
@@ -284,7 +300,7 @@ static uint64_t check_timeout_ms(lua_State *L, int index)
 }
 
 /* fetch(pool, method, url, { name, value, ... }, body or nil, timeout in seconds, 0: none, whether
- * interim answers are wanted)
+ * interim answers are wanted, URL of a proxy or nil)
  * Waits for the head: true, fetch, status and, when it is there, the whole body; or true, fetch,
  * 100 and interim answers (call head for more); or false, error. What cannot be sent: nil and why.
  */
@@ -295,18 +311,18 @@ static int l_fetch(lua_State *L)
     if (!lua_isnil(L, 5))
         body = check_str(L, 5);
     uint64_t timeout_ms = check_timeout_ms(L, 6);
-    lua_settop(L, 7);
-    struct handle *handle = prepare(L, vm);
+    lua_settop(L, 8);
+    struct handle *handle = prepare(L, vm, 8);
     if (handle == NULL)
         return 2;
     fetch_start(handle->fetch, body, timeout_ms);
-    return wait_for(L, 8, handle, WANTS_HEAD);
+    return wait_for(L, 9, handle, WANTS_HEAD);
 }
 
-/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds)
- * Begins as fetch does and waits for nothing: the fetch, or nil and why. A number for a body: so
- * many bytes come in pieces, see feed; -1 for as many as there are. The body waits so many seconds
- * for the server to ask for it; 0: not at all. */
+/* open(pool, method, url, fields, body, timeout, whether interim answers are wanted, seconds, URL
+ * of a proxy or nil) Begins as fetch does and waits for nothing: the fetch, or nil and why. A
+ * number for a body: so many bytes come in pieces, see feed; -1 for as many as there are. The body
+ * waits so many seconds for the server to ask for it; 0: not at all. */
 static int l_open(lua_State *L)
 {
     struct str body = {0};
@@ -317,8 +333,8 @@ static int l_open(lua_State *L)
         body = check_str(L, 5);
     luaL_argcheck(L, !is_stream || (length >= -1 && length <= 9e15), 5, "expected bytes");
     uint64_t timeout_ms = check_timeout_ms(L, 6), expect_ms = check_timeout_ms(L, 8);
-    lua_settop(L, 8);
-    struct handle *handle = prepare(L, vm);
+    lua_settop(L, 9);
+    struct handle *handle = prepare(L, vm, 9);
     if (handle == NULL)
         return 2;
     if (is_stream)
@@ -330,14 +346,14 @@ static int l_open(lua_State *L)
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */
-static struct handle *check_handle(lua_State *L)
+struct handle *http_check_handle(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     if (handle->fetch == NULL) {
         vm_push_error(L, "closed", "the answer was given up and cannot be read any more");
         lua_error(L);
     }
-    if (handle->op != NULL) {
+    if (handle->op != NULL || handle->save_op != NULL) {
         vm_push_error(L, "misuse", "another task reads this answer");
         lua_error(L);
     }
@@ -346,13 +362,13 @@ static struct handle *check_handle(lua_State *L)
 
 const struct fetch *http_check_answer(lua_State *L)
 {
-    return check_handle(L)->fetch;
+    return http_check_handle(L)->fetch;
 }
 
 /* head(fetch): waits as fetch does */
 static int l_head(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->fetch, WANTS_HEAD))
         task_check(L);
     return wait_for(L, 1, handle, WANTS_HEAD);
@@ -361,16 +377,17 @@ static int l_head(lua_State *L)
 /* chunk(fetch): waits; true and bytes, or true alone at the end; or false, error */
 static int l_chunk(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     if (!is_satisfied(handle->fetch, WANTS_CHUNK))
         task_check(L);
     return wait_for(L, 1, handle, WANTS_CHUNK);
 }
 
-/* body(fetch, most bytes): waits; true and the rest of the body; or false, error */
+/* body(fetch, most bytes): waits; true and the rest of the body; or true alone when progress is to
+ * be told; or false, error */
 static int l_body(lua_State *L)
 {
-    struct handle *handle = check_handle(L);
+    struct handle *handle = http_check_handle(L);
     lua_Number most = luaL_checknumber(L, 2);
     luaL_argcheck(L, most >= 1 && most <= 9e15, 2, "expected bytes");
     if (!fetch_is_over(handle->fetch))
@@ -383,10 +400,10 @@ static int l_body(lua_State *L)
 static int l_close(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
-    if (handle->op != NULL)
+    if (handle->op != NULL || handle->save_op != NULL)
         return 0;
     link_remove(&handle->holding.link);
-    give_up(handle);
+    http_give_up(handle);
     return 0;
 }
 
@@ -398,7 +415,9 @@ int luaopen_moonloop_core_http(lua_State *L)
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);
+    http_add_save_functions(L);
     http_add_upload_functions(L);
     http_add_url_functions(L);
+    http_add_name_functions(L);
     return 1;
 }

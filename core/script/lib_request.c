@@ -11,8 +11,10 @@
 #include "http/server.h"
 #include "http/query.h"
 #include "http/conn.h"
+#include "net/stream.h"
 #include "script/answer.h"
 #include "script/generation_state.h"
+#include "script/request_tls.h"
 #include "script/task.h"
 
 #include <stdlib.h>
@@ -304,7 +306,7 @@ static int l_scheme(lua_State *L)
 {
     struct request *request = exchange_check(L, 1)->request;
     bool is_https =
-        http_server_config(request->conn->server)->certfile != NULL || forwarded_is_https(request);
+        stream_has_tls(request->conn->stream) || forwarded_is_https(request);
     lua_pushstring(L, is_https ? "https" : "http");
     return 1;
 }
@@ -455,5 +457,6 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {"is_begun", l_is_begun},
                                          {NULL, NULL}};
     vm_library(L, functions);
+    request_add_tls_functions(L);
     return 1;
 }

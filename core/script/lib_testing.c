@@ -135,7 +135,7 @@ static int open_socket(void *data)
         return -ECONNREFUSED;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
         return -errno;
-    conn_open(host->server, fds[0]);
+    conn_open(host->server, fds[0], HTTP_SERVES_PLAIN);
     return fds[1];
 }
 

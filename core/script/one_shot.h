@@ -1,5 +1,5 @@
 /*
- * one_shot.h - `moonloop run` and `moonloop test`: one main task in a VM and a loop of their own,
+ * one_shot.h - `moonloop run`, `test` and `fetch`: one main task in a VM and a loop of their own,
  * on the calling thread, until it has ended.
  */
 #pragma once

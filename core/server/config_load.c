@@ -1,5 +1,6 @@
 #include "server/config_load.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/cpu_count.h"
@@ -10,7 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_SECONDS, KIND_U32, KIND_U64, KIND_INT, KIND_BOOL };
+enum kind {
+    KIND_TEXT,
+    KIND_LINES /* a list of texts, with newlines between */,
+    KIND_SECONDS,
+    KIND_U32,
+    KIND_U64,
+    KIND_INT,
+    KIND_BOOL
+};
 
 struct option {
     const char *name;
@@ -32,7 +41,7 @@ struct option {
 #field, KIND_SECONDS, offsetof(struct config, field##_ms), false                           \
     }
 
-/* `bind`, `loglevel` and `log_format` have their own readers below. */
+/* `bind`, `redirect_bind` and the choices have their own readers below. */
 static const struct option options[] = {
     MASTER_OPTION(apps_dir, KIND_TEXT),
     MASTER_OPTION(config_file, KIND_TEXT),
@@ -67,15 +76,22 @@ static const struct option options[] = {
     MASTER_OPTION(chdir, KIND_TEXT),
     OPTION(accesslog, KIND_TEXT),
     OPTION(errorlog, KIND_TEXT),
-    MASTER_OPTION(certfile, KIND_TEXT),
-    MASTER_OPTION(keyfile, KIND_TEXT),
+    MASTER_OPTION(certfile, KIND_LINES),
+    MASTER_OPTION(keyfile, KIND_LINES),
+    MASTER_OPTION(ca_certs, KIND_TEXT),
+    {"hsts", KIND_U32, offsetof(struct config, hsts_s), false},
     MASTER_OPTION(umask, KIND_INT),
     MASTER_OPTION(daemon, KIND_BOOL),
     MASTER_OPTION(control, KIND_TEXT),
     MASTER_OPTION(shared_path, KIND_TEXT),
     MASTER_OPTION(shared_size, KIND_U64),
     MASTER_OPTION(shared_sync, KIND_BOOL),
+    OPTION(sandbox, KIND_BOOL),
+    OPTION(core_dumps, KIND_BOOL),
     OPTION(forwarded_allow_ips, KIND_TEXT),
+    OPTION(nameservers, KIND_TEXT),
+    OPTION(dns_cache, KIND_U32),
+    OPTION(dns_max_ttl, KIND_U32),
 };
 
 static bool read_number(lua_State *L, const struct option *option, void *field, struct fault *fault)
@@ -100,6 +116,22 @@ static bool read_number(lua_State *L, const struct option *option, void *field, 
     return true;
 }
 
+static char *read_lines(lua_State *L)
+{
+    struct buf lines = {0};
+    size_t count = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -1, (int)i + 1);
+        buf_add_text(&lines, i != 0 ? "\n" : "");
+        buf_add_text(&lines, lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+        lua_pop(L, 1);
+    }
+    if (lines.len == 0)
+        return NULL;
+    buf_add_char(&lines, '\0');
+    return lines.ptr;
+}
+
 /* The value at the top of the stack into its field. An empty text is none. */
 static bool read_option(lua_State *L, const struct option *option, struct config *config,
                         struct fault *fault)
@@ -112,6 +144,9 @@ static bool read_option(lua_State *L, const struct option *option, struct config
         if (lua_type(L, -1) == LUA_TSTRING && *lua_tostring(L, -1) != '\0')
             *(char **)field = mem_copy_text(lua_tostring(L, -1));
         return true;
+    case KIND_LINES:
+        *(char **)field = read_lines(L);
+        return true;
     case KIND_BOOL:
         *(bool *)field = lua_toboolean(L, -1);
         return true;
@@ -120,17 +155,20 @@ static bool read_option(lua_State *L, const struct option *option, struct config
     }
 }
 
-static bool read_binds(lua_State *L, struct config *config, struct fault *fault)
+/* `least`: how many there have to be. */
+static bool read_binds(lua_State *L, const char *option, size_t least,
+                       char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds, struct fault *fault)
 {
     size_t count = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
-    if (count < 1 || count > CONFIG_MAX_BINDS) {
-        fault_set(fault, "bind: expected 1 to %d addresses, got %zu", CONFIG_MAX_BINDS, count);
+    if (count < least || count > CONFIG_MAX_BINDS) {
+        fault_set(fault, "%s: expected %zu to %d addresses, got %zu", option, least,
+                  CONFIG_MAX_BINDS, count);
         return false;
     }
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
         const char *text = lua_tostring(L, -1);
-        config->binds[config->nbinds++] = mem_copy_text(text != NULL ? text : "");
+        binds[(*nbinds)++] = mem_copy_text(text != NULL ? text : "");
         lua_pop(L, 1);
     }
     return true;
@@ -154,13 +192,19 @@ static bool read_others(lua_State *L, struct config *config, struct fault *fault
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static const char *const formats[] = {"text", "json", NULL};
+    static const char *const wishes[] = {"none", "optional", "required", NULL};
     lua_getfield(L, 1, "bind");
-    bool is_read = read_binds(L, config, fault);
+    bool is_read = read_binds(L, "bind", 1, config->binds, &config->nbinds, fault);
+    lua_getfield(L, 1, "redirect_bind");
+    is_read = is_read && read_binds(L, "redirect_bind", 0, config->redirect_binds,
+                                    &config->nredirect_binds, fault);
+    lua_getfield(L, 1, "cert_reqs");
+    is_read = is_read && read_choice(L, "cert_reqs", wishes, &config->cert_reqs, fault);
     lua_getfield(L, 1, "loglevel");
     is_read = is_read && read_choice(L, "loglevel", levels, &config->loglevel, fault);
     lua_getfield(L, 1, "log_format");
     is_read = is_read && read_choice(L, "log_format", formats, &config->log_format, fault);
-    lua_pop(L, 3);
+    lua_pop(L, 5);
     return is_read;
 }
 
@@ -226,6 +270,7 @@ static bool is_same(const struct option *option, const struct config *a, const s
     const char *left_text, *right_text;
     switch (option->kind) {
     case KIND_TEXT:
+    case KIND_LINES:
         left_text = *(char *const *)(const void *)left;
         right_text = *(char *const *)(const void *)right;
         return left_text == right_text ||

@@ -15,6 +15,23 @@ static const char first_line[] = "moonloop handover 1\n";
 
 /* ---- its parts ---- */
 
+static const char redirect_mark[] = "redirect ";
+
+char *handover_label(const char *bind_text, bool is_redirect)
+{
+    struct buf label = {0};
+    buf_printf(&label, "%s%s", is_redirect ? redirect_mark : "", bind_text);
+    buf_add_char(&label, '\0');
+    return label.ptr;
+}
+
+const char *handover_bind_text(const char *label, bool *is_redirect)
+{
+    size_t mark_len = sizeof(redirect_mark) - 1;
+    *is_redirect = strncmp(label, redirect_mark, mark_len) == 0;
+    return *is_redirect ? label + mark_len : label;
+}
+
 void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind)
 {
     struct handover_socket socket = {slot, fd, mem_copy_text(bind)};

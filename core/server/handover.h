@@ -19,7 +19,7 @@ enum { HANDOVER_SHARED = -1 }; /* the slot of a socket that all slots share */
 struct handover_socket {
     int slot;
     int fd;
-    char *bind; /* as configured */
+    char *bind; /* its label */
 };
 
 struct handover_worker {
@@ -49,6 +49,10 @@ void handover_free(struct handover *handover);
 /* Frees it alone: the descriptors stay open. */
 void handover_forget(struct handover *handover);
 
+/* What a socket is handed over under, on the heap; back from it comes the text of the option,
+ * within the label. */
+char *handover_label(const char *bind_text, bool is_redirect);
+const char *handover_bind_text(const char *label, bool *is_redirect);
 void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind);
 void handover_add_worker(struct handover *handover, const struct handover_worker *worker);
 struct handover_socket *handover_socket(const struct handover *handover, uint32_t index);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/server.h"
 #include "net/host_address.h"
 #include "server/handover.h"
 
@@ -19,12 +20,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, URL_BYTES = 192 };
+enum { BACKLOG = 4096, URL_BYTES = 192, MAX_SOCKETS = 2 * CONFIG_MAX_BINDS };
 
 struct bind_address {
     const char *text; /* as configured; borrowed from the config */
+    char *label;      /* for a handover: the text, and whether it only redirects */
     struct sockaddr_storage addr;
     socklen_t addr_len;
+    uint8_t service; /* enum http_service */
     int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
@@ -32,11 +35,11 @@ struct bind_address {
 };
 
 struct listen_sockets {
-    struct bind_address binds[CONFIG_MAX_BINDS];
+    struct bind_address binds[MAX_SOCKETS];
+    uint8_t services[MAX_SOCKETS];
     uint32_t nbinds;
-    bool is_tls;
     uint32_t nslots;
-    int fds[CONFIG_MAX_WORKERS][CONFIG_MAX_BINDS];
+    int fds[CONFIG_MAX_WORKERS][MAX_SOCKETS];
     struct handover *handover; /* while they are opened; NULL: none */
 };
 
@@ -155,12 +158,12 @@ static bool is_every_address(const struct sockaddr_storage *addr)
     return ((const struct sockaddr_in *)addr)->sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
-static void make_tcp_urls(struct bind_address *bind_address, bool is_tls)
+static void make_tcp_urls(struct bind_address *bind_address)
 {
     char host[INET6_ADDRSTRLEN], reachable[HOST_ADDRESS_BYTES];
     int family = bind_address->addr.ss_family;
     const char *format = family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u";
-    const char *scheme = is_tls ? "https" : "http";
+    const char *scheme = bind_address->service == HTTP_SERVES_TLS ? "https" : "http";
     unsigned port = ntohs(*port_of(&bind_address->addr));
     getnameinfo((struct sockaddr *)&bind_address->addr, bind_address->addr_len, host, sizeof(host),
                 NULL, 0, NI_NUMERICHOST);
@@ -173,7 +176,7 @@ static void make_tcp_urls(struct bind_address *bind_address, bool is_tls)
 
 /* SO_REUSEPORT would let a second server of the same user share the port silently; so a socket
  * without it has to succeed first. Port 0 gets its number here. */
-static int claim_tcp(struct bind_address *bind_address, bool is_tls, struct fault *fault)
+static int claim_tcp(struct bind_address *bind_address, struct fault *fault)
 {
     if (!resolve(bind_address, fault))
         return -EINVAL;
@@ -188,7 +191,7 @@ static int claim_tcp(struct bind_address *bind_address, bool is_tls, struct faul
         getsockname(fd, (struct sockaddr *)&bind_address->addr, &len);
     }
     close(fd);
-    make_tcp_urls(bind_address, is_tls);
+    make_tcp_urls(bind_address);
     return 0;
 }
 
@@ -272,12 +275,11 @@ static int take_over(struct handover *handover, const char *bind_text, int slot)
     return -1;
 }
 
-static bool is_handed_over(struct bind_address *bind_address, struct handover *handover,
-                           bool is_tls)
+static bool is_handed_over(struct bind_address *bind_address, struct handover *handover)
 {
-    const char *text = bind_address->text;
+    const char *text = bind_address->text, *label = bind_address->label;
     socklen_t len = sizeof(bind_address->addr);
-    bind_address->shared_fd = take_over(handover, text, HANDOVER_SHARED);
+    bind_address->shared_fd = take_over(handover, label, HANDOVER_SHARED);
     if (bind_address->shared_fd >= 0) {
         snprintf(bind_address->url, URL_BYTES, "%s", text);
         if (strncmp(text, "unix:", 5) == 0 && text[5] != '@')
@@ -286,24 +288,41 @@ static bool is_handed_over(struct bind_address *bind_address, struct handover *h
     }
     for (uint32_t i = 0; handover != NULL && i < handover_nsockets(handover); i++) {
         const struct handover_socket *socket = handover_socket(handover, i);
-        if (strcmp(socket->bind, text) != 0 || socket->fd < 0)
+        if (strcmp(socket->bind, label) != 0 || socket->fd < 0)
             continue;
         getsockname(socket->fd, (struct sockaddr *)&bind_address->addr, &len);
         bind_address->addr_len = len;
-        make_tcp_urls(bind_address, is_tls);
+        make_tcp_urls(bind_address);
         return true;
     }
     return false;
 }
 
-static int claim(struct bind_address *bind_address, bool is_tls, struct fault *fault)
+static int claim(struct bind_address *bind_address, struct fault *fault)
 {
     bind_address->shared_fd = -1;
     if (strncmp(bind_address->text, "unix:", 5) == 0)
         return claim_unix(bind_address, bind_address->text + 5, fault);
     if (strncmp(bind_address->text, "fd://", 5) == 0)
         return claim_inherited(bind_address, bind_address->text + 5, fault);
-    return claim_tcp(bind_address, is_tls, fault);
+    return claim_tcp(bind_address, fault);
+}
+
+static bool claim_all(struct listen_sockets *sockets, char *const *texts, uint32_t count,
+                      enum http_service service, struct fault *fault)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct bind_address *each = &sockets->binds[sockets->nbinds];
+        each->text = texts[i];
+        /* Who connects to a Unix socket is on this machine. */
+        bool is_unix = strncmp(each->text, "unix:", 5) == 0;
+        each->service = is_unix && service == HTTP_SERVES_TLS ? HTTP_SERVES_PLAIN : service;
+        sockets->services[sockets->nbinds++] = each->service;
+        each->label = handover_label(texts[i], service == HTTP_REDIRECTS);
+        if (!is_handed_over(each, sockets->handover) && claim(each, fault) < 0)
+            return false;
+    }
+    return true;
 }
 
 struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t nslots,
@@ -311,14 +330,10 @@ struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t
 {
     struct listen_sockets *sockets = MEM_NEW(struct listen_sockets);
     sockets->handover = handover;
-    sockets->is_tls = config->certfile != NULL;
-    for (uint32_t i = 0; i < config->nbinds; i++) {
-        sockets->binds[i].text = config->binds[i];
-        sockets->nbinds = i + 1;
-        if (!is_handed_over(&sockets->binds[i], handover, sockets->is_tls) &&
-            claim(&sockets->binds[i], sockets->is_tls, fault) < 0)
-            goto fail;
-    }
+    enum http_service service = config->certfile != NULL ? HTTP_SERVES_TLS : HTTP_SERVES_PLAIN;
+    if (!claim_all(sockets, config->binds, config->nbinds, service, fault) ||
+        !claim_all(sockets, config->redirect_binds, config->nredirect_binds, HTTP_REDIRECTS, fault))
+        goto fail;
     while (sockets->nslots < nslots)
         if (listen_sockets_add_slot(sockets, fault) < 0)
             goto fail;
@@ -349,7 +364,7 @@ int listen_sockets_add_slot(struct listen_sockets *sockets, struct fault *fault)
     for (uint32_t i = 0; i < sockets->nbinds; i++) {
         const struct bind_address *each = &sockets->binds[i];
         int fd = each->shared_fd >= 0 ? each->shared_fd
-                                      : take_over(sockets->handover, each->text, (int)slot);
+                                      : take_over(sockets->handover, each->label, (int)slot);
         if (fd < 0)
             fd = open_tcp(each, true);
         if (fd < 0) {
@@ -368,9 +383,9 @@ void listen_sockets_hand_over(const struct listen_sockets *sockets, struct hando
     for (uint32_t i = 0; i < sockets->nbinds; i++) {
         const struct bind_address *each = &sockets->binds[i];
         if (each->shared_fd >= 0)
-            handover_add_socket(handover, HANDOVER_SHARED, each->shared_fd, each->text);
+            handover_add_socket(handover, HANDOVER_SHARED, each->shared_fd, each->label);
         for (uint32_t slot = 0; each->shared_fd < 0 && slot < sockets->nslots; slot++)
-            handover_add_socket(handover, (int)slot, sockets->fds[slot][i], each->text);
+            handover_add_socket(handover, (int)slot, sockets->fds[slot][i], each->label);
     }
 }
 
@@ -420,6 +435,7 @@ void listen_sockets_close(struct listen_sockets *sockets)
         if (sockets->binds[i].shared_fd >= 0)
             close(sockets->binds[i].shared_fd);
         free(sockets->binds[i].unix_path);
+        free(sockets->binds[i].label);
     }
     free(sockets);
 }
@@ -438,6 +454,11 @@ const int *listen_sockets_of_slot(const struct listen_sockets *sockets, uint32_t
 {
     ENSURE(slot < sockets->nslots);
     return sockets->fds[slot];
+}
+
+const uint8_t *listen_sockets_services(const struct listen_sockets *sockets)
+{
+    return sockets->services;
 }
 
 const char *listen_sockets_url(const struct listen_sockets *sockets, uint32_t index)

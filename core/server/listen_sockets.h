@@ -38,6 +38,8 @@ void listen_sockets_steer(struct listen_sockets *sockets, uint32_t nslots);
 uint32_t listen_sockets_nslots(const struct listen_sockets *sockets);
 uint32_t listen_sockets_count(const struct listen_sockets *sockets); /* of one slot: one per bind */
 const int *listen_sockets_of_slot(const struct listen_sockets *sockets, uint32_t slot);
+/* enum http_service of each, in the same order. */
+const uint8_t *listen_sockets_services(const struct listen_sockets *sockets);
 /* In a forked worker: closes those of all other slots. */
 void listen_sockets_keep_slot(struct listen_sockets *sockets, uint32_t slot);
 /* "http://127.0.0.1:8080", "unix:/run/x.sock"; borrowed. */

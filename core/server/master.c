@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/server.h"
 #include "server/config_load.h"
 #include "server/handover.h"
 #include "server/shared_dict.h"
@@ -38,7 +39,9 @@ static void on_fork(void *data)
 
 static void fill_boot(void *data, struct worker_boot *boot)
 {
-    reload_fill_boot(((struct master *)data)->reload, boot);
+    struct master *master = data;
+    reload_fill_boot(master->reload, boot);
+    certificates_fill_boot(master->certificates, boot);
 }
 
 static void on_prepared(void *data, struct child *child, uint64_t number, struct report *report)
@@ -55,6 +58,13 @@ static void on_prepared(void *data, struct child *child, uint64_t number, struct
 static void on_listed(void *data, struct child *child, const struct note *note)
 {
     listing_on_listed(((struct master *)data)->listing, child, note);
+}
+
+static void on_crash(void *data, const struct child *child, const char *why)
+{
+    struct master *master = data;
+    if (!master->is_stopping)
+        reload_on_crash(master->reload, child, why);
 }
 
 static void on_gone(void *data, const struct child *child, const char *why)
@@ -114,6 +124,8 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
+        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+            printf("  leads to https\n");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
@@ -138,6 +150,7 @@ static const struct slots_events slots_events = {
     .fill_boot = fill_boot,
     .on_prepared = on_prepared,
     .on_listed = on_listed,
+    .on_crash = on_crash,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,
@@ -365,6 +378,8 @@ static bool boot(struct master *master, struct fault *fault)
     master->addresses = address_table_new(SEATS, config->max_connections);
     if (master->addresses == NULL && config->limit_connections_per_ip != 0)
         log_warn("limit_connections_per_ip is off: %s", strerror(errno));
+    if ((master->certificates = certificates_new(master->loop, config, fault)) == NULL)
+        return false;
     if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
         (master->sockets = listen_sockets_open(config, nworkers, master->handover, fault)) == NULL)
         return false;
@@ -380,6 +395,7 @@ static bool boot(struct master *master, struct fault *fault)
     };
     master->slots = slots_new(config, &options);
     reload_use_slots(master->reload, master->slots);
+    certificates_use_slots(master->certificates, master->slots);
     reload_on_done(master->reload, requests_reload_done, master);
     succession_begin(master);
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
@@ -405,6 +421,7 @@ static void master_free(struct master *master)
     notify_free(master->notify);
     handover_free(master->handover);
     slots_free(master->slots);
+    certificates_free(master->certificates);
     watch_free(master->watch);
     reload_free(master->reload);
     listen_sockets_close(master->sockets);

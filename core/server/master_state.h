@@ -4,6 +4,7 @@
 #pragma once
 
 #include "server/background.h"
+#include "server/certificates.h"
 #include "server/control.h"
 #include "server/listen_sockets.h"
 #include "server/listing.h"
@@ -34,6 +35,7 @@ struct master {
     struct slots *slots;
     struct listing *listing;
     struct reload *reload;
+    struct certificates *certificates;
     struct watch *watch;
     struct control *control;
     struct notify *notify;

@@ -24,11 +24,12 @@ enum note_type {
     NOTE_DRAIN,       /* master: stop accepting, finish what runs, exit */
     NOTE_RETIRE,      /* master: the same for good: first accept what still queues on the sockets */
     NOTE_REOPEN_LOGS, /* master */
-    NOTE_LIST,        /* master: what is under way? */
-    NOTE_PREPARED,    /* worker; fd: a report (report.h) */
-    NOTE_LISTED,      /* worker; fd: JSON objects, separated by commas */
-    NOTE_LEAVING,     /* worker */
-    NOTE_RECYCLE,     /* worker; detail: enum recycle_reason */
+    NOTE_CERTIFICATES, /* master: serve TLS with these from now on; fd: tls_material.h */
+    NOTE_LIST,         /* master: what is under way? */
+    NOTE_PREPARED,     /* worker; fd: a report (report.h) */
+    NOTE_LISTED,       /* worker; fd: JSON objects, separated by commas */
+    NOTE_LEAVING,      /* worker */
+    NOTE_RECYCLE,      /* worker; detail: enum recycle_reason */
 };
 
 enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY };

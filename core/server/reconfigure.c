@@ -2,11 +2,13 @@
  * HUP: the configuration is read anew; what can change while the server runs does.
  */
 #include "base/log.h"
+#include "base/mem.h"
 #include "server/config_load.h"
 #include "server/master_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,15 +16,33 @@
 static void keep_fixed_options(const struct config *old, const struct config *config)
 {
     bool is_same = old->nbinds == config->nbinds && strcmp(old->apps_dir, config->apps_dir) == 0;
+    is_same = is_same && old->nredirect_binds == config->nredirect_binds;
     for (uint32_t i = 0; is_same && i < old->nbinds; i++)
         is_same = strcmp(old->binds[i], config->binds[i]) == 0;
+    for (uint32_t i = 0; is_same && i < old->nredirect_binds; i++)
+        is_same = strcmp(old->redirect_binds[i], config->redirect_binds[i]) == 0;
     if (!is_same)
-        log_warn("bind and the apps directory change only with a restart of the server");
+        log_warn(
+            "bind, redirect_bind and the apps directory change only with a restart of the server");
     if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
         strcmp(old->shared_path != NULL ? old->shared_path : "",
                config->shared_path != NULL ? config->shared_path : "") != 0)
         log_warn(
             "shared_path, shared_size and shared_sync change only with a restart of the server");
+}
+
+/* TLS comes and goes with the sockets, at a restart. */
+static void keep_tls(const struct config *old, struct config *config)
+{
+    if ((old->certfile == NULL) == (config->certfile == NULL))
+        return;
+    log_warn("certfile: TLS is switched on and off only with a restart of the server");
+    char **fields[] = {&config->certfile, &config->keyfile, &config->ca_certs};
+    char *const kept[] = {old->certfile, old->keyfile, old->ca_certs};
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        free(*fields[i]);
+        *fields[i] = kept[i] != NULL ? mem_copy_text(kept[i]) : NULL;
+    }
 }
 
 /* The paths and addresses that are in use already. */
@@ -31,6 +51,8 @@ static void move_fixed_options(struct config *old, struct config *config)
     struct config spare = *config;
     memcpy(config->binds, old->binds, sizeof(config->binds));
     config->nbinds = old->nbinds;
+    memcpy(config->redirect_binds, old->redirect_binds, sizeof(config->redirect_binds));
+    config->nredirect_binds = old->nredirect_binds;
     config->apps_dir = old->apps_dir;
     config->pidfile = old->pidfile;
     config->control = old->control;
@@ -39,6 +61,8 @@ static void move_fixed_options(struct config *old, struct config *config)
     config->shared_sync = old->shared_sync;
     memcpy(old->binds, spare.binds, sizeof(old->binds));
     old->nbinds = spare.nbinds;
+    memcpy(old->redirect_binds, spare.redirect_binds, sizeof(old->redirect_binds));
+    old->nredirect_binds = spare.nredirect_binds;
     old->apps_dir = spare.apps_dir;
     old->pidfile = spare.pidfile;
     old->control = spare.control;
@@ -57,6 +81,12 @@ bool master_reload_config(struct master *master, struct fault *fault)
         close(here);
     if (config == NULL) {
         log_error("the configuration stays as it was: %s", fault->text);
+        return false;
+    }
+    keep_tls(master->config, config);
+    if (!certificates_use_config(master->certificates, config, fault)) {
+        log_error("the configuration stays as it was: %s", fault->text);
+        config_free(config);
         return false;
     }
     struct config *old = master->config;

@@ -1,8 +1,7 @@
-#include "server/reload.h"
+#include "server/reload_state.h"
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/snapshot.h"
 #include "server/held_back.h"
 #include "server/protocol.h"
 
@@ -11,43 +10,6 @@
 #include <string.h>
 
 enum { PREPARE_TIMEOUT_MS = 10000, BOOT_PATIENCE_MS = 1000 };
-
-struct attempt {
-    bool is_running;
-    enum reload_cause cause;
-    bool is_retried;  /* a worker died in it once already */
-    bool is_hopeless; /* an app fails even with its last good files */
-    uint64_t number;  /* of the generation that is built */
-    uint64_t started_ms;
-    struct snapshot *disk;      /* as it was read */
-    struct snapshot *candidate; /* what is built: disk, or disk with apps held back */
-    struct report *report;      /* the first worker's; the others' are alike */
-    struct failures failures;   /* of all rounds */
-};
-
-struct reload {
-    struct master_loop *loop;
-    const struct config *config;
-    struct slots *slots;
-    struct watch *watch;
-    struct master_timer patience;
-    reload_done_fn on_done;
-    void *on_done_data;
-
-    struct snapshot *committed;
-    struct snapshot *tried; /* the disk when apps failed last; NULL: none did */
-    uint64_t number;        /* of the committed generation */
-    uint64_t last_number;   /* ever given to one */
-    struct report *report;
-    struct failures failures;
-    char *refusal;
-
-    struct attempt attempt;
-    bool wants_another; /* asked for while one runs */
-    enum reload_cause wanted_cause;
-    uint64_t attempts_begun;
-    uint64_t attempts_ended;
-};
 
 static void begin(struct reload *reload, enum reload_cause cause);
 
@@ -83,6 +45,7 @@ void reload_free(struct reload *reload)
     attempt_deinit(&reload->attempt);
     master_timer_stop(&reload->patience);
     snapshot_free(reload->committed);
+    probation_deinit(&reload->probation);
     snapshot_free(reload->tried);
     report_free(reload->report);
     failures_clear(&reload->failures);
@@ -111,36 +74,6 @@ void reload_on_done(struct reload *reload, reload_done_fn on_done, void *data)
 {
     reload->on_done = on_done;
     reload->on_done_data = data;
-}
-
-uint64_t reload_generation(const struct reload *reload)
-{
-    return reload->number;
-}
-
-uint64_t reload_last_number(const struct reload *reload)
-{
-    return reload->last_number;
-}
-
-const struct report *reload_report(const struct reload *reload)
-{
-    return reload->report;
-}
-
-const struct failures *reload_failures(const struct reload *reload)
-{
-    return &reload->failures;
-}
-
-const char *reload_refusal(const struct reload *reload)
-{
-    return reload->refusal;
-}
-
-uint64_t reload_attempts_ended(const struct reload *reload)
-{
-    return reload->attempts_ended;
 }
 
 void reload_fill_boot(struct reload *reload, struct worker_boot *boot)
@@ -246,7 +179,7 @@ static size_t prepare(struct reload *reload)
 static void take_over_candidate(struct reload *reload)
 {
     struct attempt *attempt = &reload->attempt;
-    snapshot_free(reload->committed);
+    probation_begin(&reload->probation, reload->committed, reload->number, master_now_ms());
     reload->committed = attempt->candidate;
     if (attempt->disk == attempt->candidate)
         attempt->disk = NULL;
@@ -440,6 +373,42 @@ void reload_on_gone(struct reload *reload, const struct child *child, const char
     refuse(reload, reason);
 }
 
+/* The code on the disk is not tried again before it changes. Its workers go on until each has a
+ * successor: those that have not met what kills them serve. */
+static void fall_back(struct reload *reload, const char *why)
+{
+    char reason[256];
+    uint64_t bad = reload->number;
+    snprintf(reason, sizeof(reason),
+             "workers died of it %d times just after it had become live: %s", PROBATION_DEATHS,
+             why);
+    if (reload->attempt.is_running)
+        refuse(reload, "the generation before it has failed");
+    snapshot_free(reload->tried);
+    reload->tried = reload->committed;
+    reload->committed = probation_take_former(&reload->probation);
+    reload->number = ++reload->last_number;
+    report_free(reload->report);
+    reload->report = NULL;
+    failures_clear(&reload->failures);
+    free(reload->refusal);
+    reload->refusal = mem_copy_text(reason);
+    log_error("generation %llu is taken back: %s; generation %llu is live again, as %llu",
+              (unsigned long long)bad, reason, (unsigned long long)reload->probation.former_number,
+              (unsigned long long)reload->number);
+    slots_forgive(reload->slots);
+    slots_roll(reload->slots);
+}
+
+void reload_on_crash(struct reload *reload, const struct child *child, const char *why)
+{
+    bool is_of_new_code =
+        child->committed == reload->number ||
+        (child->state == CHILD_BOOTING && child->started_ms >= reload->probation.began_ms);
+    if (is_of_new_code && probation_count(&reload->probation, master_now_ms()))
+        fall_back(reload, why);
+}
+
 /* Reads the disk and starts. Nothing to do is a success. */
 static void begin(struct reload *reload, enum reload_cause cause)
 {
@@ -483,9 +452,4 @@ void reload_start(struct reload *reload, enum reload_cause cause)
     reload->wants_another = true;
     if (cause > reload->wanted_cause)
         reload->wanted_cause = cause;
-}
-
-uint64_t reload_next_attempt(const struct reload *reload)
-{
-    return reload->attempts_begun + 1;
 }

@@ -54,6 +54,10 @@ void reload_start(struct reload *reload, enum reload_cause cause);
 uint64_t reload_next_attempt(const struct reload *reload);
 uint64_t reload_attempts_ended(const struct reload *reload);
 
+/* A worker crashed. When workers go on dying of code that has just become live, the code before it
+ * comes back: every worker is replaced by one that boots from it. */
+void reload_on_crash(struct reload *reload, const struct child *child, const char *why);
+
 /* The slots' events; see slots.h. */
 void reload_fill_boot(struct reload *reload, struct worker_boot *boot);
 /* The reason why the very first generation could not be built, else NULL. Takes the report. */

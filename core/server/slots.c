@@ -281,6 +281,12 @@ void slots_reopen_logs(struct slots *slots)
         child_tell(child, NOTE_REOPEN_LOGS, 0, -1);
 }
 
+void slots_use_certificates(struct slots *slots, int fd)
+{
+    for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
+        child_tell(child, NOTE_CERTIFICATES, 0, fd);
+}
+
 void slots_stop(struct slots *slots)
 {
     slots->is_stopping = true;

@@ -31,6 +31,8 @@ struct slots_events {
     void (*on_prepared)(void *data, struct child *child, uint64_t number, struct report *report);
     /* A worker has told what is under way in it; the note's descriptor stays the caller's. */
     void (*on_listed)(void *data, struct child *child, const struct note *note);
+    /* A worker has ended, and nobody outside had a hand in it; on_gone follows. */
+    void (*on_crash)(void *data, const struct child *child, const char *why);
     /* A worker has ended; `child` is freed after this. `why`: "killed by SIGSEGV ...". */
     void (*on_gone)(void *data, const struct child *child, const char *why);
     /* A child answers its first commit: it serves. */
@@ -75,6 +77,8 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number);
 /* Workers that crash at boot are tried again at once: the code is new. */
 void slots_forgive(struct slots *slots);
 void slots_reopen_logs(struct slots *slots);
+/* `fd`: a payload, borrowed. Workers to come take it from on fill_boot. */
+void slots_use_certificates(struct slots *slots, int fd);
 void slots_stop(struct slots *slots);
 void slots_kill(struct slots *slots);
 

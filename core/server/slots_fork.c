@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/sandbox.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -63,6 +64,11 @@ static void run_worker(struct slots *slots, uint32_t index, int fd, struct worke
         log_error("cannot become user %s: %s", slots->config->user, strerror(errno));
         exit(WORKER_EXIT_BOOT);
     }
+    if (!sandbox_enter(slots->config)) {
+        log_error("the sandbox cannot be entered: %s; --no-sandbox goes without it",
+                  strerror(errno));
+        exit(WORKER_EXIT_BOOT);
+    }
     boot->master_fd = fd;
     exit(worker_run(boot));
 }
@@ -107,6 +113,8 @@ void slot_fork(struct slots *slots, uint32_t index)
         .number = index + 1,
         .listen_fds = listen_sockets_of_slot(slots->options.sockets, index),
         .nlisten_fds = listen_sockets_count(slots->options.sockets),
+        .listen_services = listen_sockets_services(slots->options.sockets),
+        .tls_fd = -1,
     };
     slots->options.events->fill_boot(slots->options.data, &boot);
     fflush(NULL);

@@ -7,6 +7,7 @@
 #include "base/exit_status.h"
 #include "base/log.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -125,6 +126,9 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     struct slot *slot = &slots->slot[index];
     bool leaves_gap = slot->current == child || slot->successor == child;
     slots->crashes += is_crash;
+    bool is_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !child->is_doomed;
+    if (is_crash && !is_killed && !child->is_former)
+        slots->options.events->on_crash(slots->options.data, child, why);
     if (slot->current == child) {
         slot->current = slot->successor;
         slot->successor = NULL;

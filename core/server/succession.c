@@ -15,31 +15,44 @@
 
 /* ---- what was found ---- */
 
-static bool is_bound(const struct config *config, const char *text)
+static bool is_among(char *const *texts, uint32_t count, const char *text)
 {
-    for (uint32_t i = 0; i < config->nbinds; i++)
-        if (strcmp(config->binds[i], text) == 0)
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(texts[i], text) == 0)
             return true;
     return false;
+}
+
+/* Replaces one list of addresses by those of it that are open. False when they are not the same. */
+static bool use_open(const struct handover *handover, bool is_for_redirects,
+                     char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds)
+{
+    char *open[CONFIG_MAX_BINDS];
+    uint32_t nopen = 0;
+    bool is_same = true, is_redirect;
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
+        const char *text = handover_bind_text(handover_socket(handover, i)->bind, &is_redirect);
+        if (is_redirect != is_for_redirects)
+            continue;
+        is_same = is_same && is_among(binds, *nbinds, text);
+        if (!is_among(open, nopen, text) && nopen < CONFIG_MAX_BINDS)
+            open[nopen++] = mem_copy_text(text);
+    }
+    is_same = is_same && nopen == *nbinds;
+    for (uint32_t i = 0; i < *nbinds; i++)
+        free(binds[i]);
+    memcpy(binds, open, nopen * sizeof(*open));
+    *nbinds = nopen;
+    return is_same;
 }
 
 /* The sockets that are open stay: their workers still serve them. */
 void succession_use_binds(const struct handover *handover, struct config *config)
 {
-    struct config open = {0};
-    bool is_same = true;
-    for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
-        const char *text = handover_socket(handover, i)->bind;
-        is_same = is_same && is_bound(config, text);
-        if (!is_bound(&open, text) && open.nbinds < CONFIG_MAX_BINDS)
-            open.binds[open.nbinds++] = mem_copy_text(text);
-    }
-    if (!is_same || open.nbinds != config->nbinds)
-        log_warn("bind changes only with a restart of the server");
-    for (uint32_t i = 0; i < config->nbinds; i++)
-        free(config->binds[i]);
-    memcpy(config->binds, open.binds, sizeof(open.binds));
-    config->nbinds = open.nbinds;
+    bool is_same = use_open(handover, false, config->binds, &config->nbinds);
+    is_same &= use_open(handover, true, config->redirect_binds, &config->nredirect_binds);
+    if (!is_same)
+        log_warn("bind and redirect_bind change only with a restart of the server");
 }
 
 /* ---- what is left ---- */

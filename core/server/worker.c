@@ -8,6 +8,8 @@
 #include "http/server.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
+#include "net/tls_file.h"
+#include "net/tls_server.h"
 #include "script/generation.h"
 #include "script/topics.h"
 #include "server/protocol.h"
@@ -38,6 +40,7 @@ struct worker {
     struct generation *prepared; /* built, waits for COMMIT or ABORT */
     uint64_t prepared_number;
     struct http_server *server;
+    struct tls_ticket_source tickets;
     struct fd_watch *master_watch;
     struct fd_watch *signal_watch;
     int signal_fd;
@@ -51,6 +54,11 @@ struct worker {
     bool is_leaving; /* out of the loop */
     int exit_code;
 };
+
+_Static_assert((int)TLS_TICKET_KEY_BYTES == (int)TICKET_KEY_BYTES &&
+                   (int)TLS_TICKET_NAME_BYTES == (int)TICKET_KEY_NAME_BYTES &&
+                   (int)TLS_TICKETS_GOOD_S <= (TICKET_KEYS - 1) * (int)TICKET_KEYS_TURN_S,
+               "tickets are opened as long as they are good");
 
 static void say(struct worker *worker, enum note_type type, uint32_t detail, uint64_t number,
                 int fd)
@@ -141,11 +149,34 @@ static bool prepare(struct worker *worker, uint64_t number, int snapshot_fd)
     return worker->prepared != NULL;
 }
 
+static bool find_ticket_key(void *data, const uint8_t *name, uint8_t key[TLS_TICKET_KEY_BYTES],
+                            bool *is_newest)
+{
+    return ticket_keys_find(data, name, key, is_newest);
+}
+
+/* The master has tried them: what fails here is ours. */
+static void use_certificates(struct worker *worker, int fd)
+{
+    struct fault fault = {0};
+    struct buf material = {0};
+    int status = payload_read(fd, &material);
+    struct tls_context *tls =
+        status == 0 ? tls_context_new_server(buf_str(&material), &worker->tickets, &fault) : NULL;
+    tls_file_forget(&material);
+    if (tls != NULL)
+        http_server_use_tls(worker->server, tls);
+    else
+        log_error("cannot take over the certificates: %s",
+                  status != 0 ? strerror(-status) : fault.text);
+}
+
 static void start_serving(struct worker *worker)
 {
     worker->is_serving = true;
     for (uint32_t i = 0; i < worker->boot->nlisten_fds; i++) {
-        int status = http_server_listen(worker->server, worker->boot->listen_fds[i]);
+        int status = http_server_listen(worker->server, worker->boot->listen_fds[i],
+                                        worker->boot->listen_services[i]);
         if (status < 0)
             log_error("cannot accept on a listening socket: %s", strerror(-status));
     }
@@ -196,6 +227,9 @@ static void on_note(struct worker *worker, const struct note *note)
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
+        break;
+    case NOTE_CERTIFICATES:
+        use_certificates(worker, note->fd);
         break;
     case NOTE_LIST:
         tell_activity(worker);
@@ -336,6 +370,11 @@ static void open_worker(struct worker *worker)
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
     http_server_use_addresses(worker->server, worker->boot->addresses, worker->boot->seat);
+    worker->tickets = (struct tls_ticket_source){find_ticket_key, worker->boot->ticket_keys};
+    if (worker->boot->tls_fd >= 0) {
+        use_certificates(worker, worker->boot->tls_fd);
+        close(worker->boot->tls_fd);
+    }
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
     worker->master_watch =
         fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
@@ -382,9 +421,23 @@ static void expect_orphaning(const struct config *config)
     prctl(PR_SET_PDEATHSIG, SIGALRM); /* a master that is gone already closes our socket */
 }
 
+/* How names are looked up concerns each loop of ours, also those of threads and of the processes
+ * that run jobs: they find it where `moonloop run` does. */
+static void export_names(const struct config *config)
+{
+    char number[16];
+    if (config->nameservers != NULL)
+        setenv("MOONLOOP_NAMESERVERS", config->nameservers, 1);
+    snprintf(number, sizeof(number), "%u", config->dns_cache);
+    setenv("MOONLOOP_DNS_CACHE", number, 1);
+    snprintf(number, sizeof(number), "%u", config->dns_max_ttl);
+    setenv("MOONLOOP_DNS_MAX_TTL", number, 1);
+}
+
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
+    export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);
     if (prepare(&worker, boot->generation, boot->snapshot_fd))

@@ -7,6 +7,7 @@
 #include "shared/address_table.h"
 #include "shared/mailbox.h"
 #include "shared/scoreboard.h"
+#include "shared/ticket_keys.h"
 
 #include <stdint.h>
 
@@ -20,6 +21,9 @@ struct worker_boot {
     uint32_t number;              /* 1..N */
     const int *listen_fds;        /* this slot's own SO_REUSEPORT sockets, one per bind */
     uint32_t nlisten_fds;
+    const uint8_t *listen_services; /* enum http_service of each */
+    int tls_fd; /* a payload of tls_material.h; -1: nothing is served with TLS */
+    struct ticket_keys *ticket_keys;
     int master_fd;       /* SOCK_SEQPACKET; its other end closes when the master is gone */
     int snapshot_fd;     /* the committed snapshot */
     uint64_t generation; /* its number */

@@ -20,8 +20,8 @@ struct ticket_keys {
 
 struct ticket_keys *ticket_keys_new(void)
 {
-    struct ticket_keys *keys = mmap(NULL, sizeof(*keys), PROT_READ | PROT_WRITE,
-                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct ticket_keys *keys =
+        mmap(NULL, sizeof(*keys), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (keys == MAP_FAILED)
         return NULL;
     madvise(keys, sizeof(*keys), MADV_DONTDUMP);
@@ -75,8 +75,8 @@ bool ticket_keys_find(const struct ticket_keys *keys, const uint8_t *name,
     for (int i = 0; i < TRIES && !is_copied; i++)
         is_copied = try_copy(keys, copy);
     for (int i = 0; is_copied && !is_found && i < TICKET_KEYS; i++) {
-        is_found = copy[i][0] != 0 &&
-                   (name == NULL || memcmp(copy[i], name, TICKET_KEY_NAME_BYTES) == 0);
+        is_found =
+            copy[i][0] != 0 && (name == NULL || memcmp(copy[i], name, TICKET_KEY_NAME_BYTES) == 0);
         *is_newest = i == 0;
         if (is_found)
             memcpy(key, copy[i], TICKET_KEY_BYTES);

@@ -5,14 +5,19 @@
 
 local activity = require("moonloop.activity")
 local auth = require("moonloop.http.auth")
+local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
 local redirect = require("moonloop.http.redirect")
 local request = require("moonloop.http.request")
 local response = require("moonloop.http.response")
+local retry = require("moonloop.http.retry")
 local errors = require("moonloop.util.errors")
+local file = require("moonloop.http.file")
 local handles = require("moonloop.util.handle")
+local multipart = require("moonloop.http.multipart")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
 
@@ -24,6 +29,7 @@ local misuse = options_of.misuse
 ---@field timeout? number|false seconds for everything from the name to the last byte; 30; false: none
 ---@field json? any encoded as the body
 ---@field form? table<string, string|number|boolean|(string|number|boolean)[]> urlencoded as the body
+---@field multipart? table<string, any>|{ [1]: string, [2]: any }[] texts, http.file(...) and http.part(...) by name
 ---@field body? string|(fun(): string?)|moonloop.http.Source bytes; an iterator, whose pieces are sent as the server
 ---  takes them; or a source that can be sent again
 ---@field length? integer bytes of an iterator's body; without it the body is sent in chunks
@@ -31,7 +37,16 @@ local misuse = options_of.misuse
 ---@field redirects? integer|false how many are followed; 5
 ---@field auth? string[] { user, password }
 ---@field bearer? string a token
----@field max_body? integer bytes that body() and json() take at most; 64 MiB
+---@field cookies? moonloop.http.Jar|false false: not the client's
+---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
+---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
+---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
+---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
+---  if that is known: every 0.1 s or 1 MiB while body(), save() or chunks() read it, and at the end
+---@field on_upload? fun(done: integer, total?: integer) how many bytes of the body went out, of how many: about each
+---  MiB or 0.1 s, and at its end
+---@field proxy? string|false as of a client
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers) for each interim answer but 100, when
 ---  it comes
 
@@ -45,12 +60,15 @@ local misuse = options_of.misuse
 ---@field timeout? number|false seconds; 30
 ---@field auth? string[] { user, password } for each request, only at base_url's origin when there is one
 ---@field bearer? string a token, in the same way
+---@field cookies? moonloop.http.Jar
+---@field retries? integer|false|moonloop.http.RetryOptions how often a request is sent again after a failure; 0
 ---@field redirects? integer|false how many are followed; 5
 ---@field connections? integer at most so many per origin; 32
 ---@field queue? integer requests per origin that may wait for a connection; 1000
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -82,11 +100,16 @@ local function exchange(client, wanted, deadline)
     end
     local tell = wanted.on_informational
     local ok, handle, status, body
-    if wanted.source or wanted.expect then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil)
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    local observer = client.options.observer
+    if observer then
+        observer.sending(wanted, proxy)
+    end
+    if wanted.source or wanted.expect or wanted.decoding then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
-            tell ~= nil)
+            tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -99,12 +122,37 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    return response.new(handle, wanted, status, body)
+    local res = response.new(handle, wanted, status, body)
+    if observer then
+        observer.answered(res)
+    end
+    return res
+end
+
+---The same with what goes around an exchange: cookies, and further attempts.
+local function send(client, wanted, deadline)
+    local jar, policy = wanted.jar, wanted.retries
+    if not jar and not policy then
+        return exchange(client, wanted, deadline)
+    end
+    local fields = wanted.fields
+    local function once()
+        if not jar then
+            return exchange(client, wanted, deadline)
+        end
+        wanted.fields = cookies.add(jar, wanted.url, fields)
+        local res = exchange(client, wanted, deadline)
+        wanted.fields = fields
+        cookies.take(jar, res)
+        return res
+    end
+    return policy and retry.run(policy, wanted, deadline, once) or once()
 end
 
 ---Follows the redirects of an answer that may be one.
 local function follow(client, wanted, deadline, res)
     local most, history = wanted.redirects, {}
+    local begun, before = now() - res.timing.first_byte, 0
     while true do
         local following = redirect.follow(wanted, res)
         if not following then
@@ -115,10 +163,10 @@ local function follow(client, wanted, deadline, res)
             response.fail("protocol", wanted, ("more than %d redirects"):format(most), "while following redirects")
         end
         history[#history + 1] = { status = res.status, url = res.url }
-        wanted = following
-        res = exchange(client, wanted, deadline)
+        wanted, before = following, now() - begun
+        res = send(client, wanted, deadline)
     end
-    res.history = history
+    res.history, res.before = history, before
     return res
 end
 
@@ -132,7 +180,7 @@ function Client:request(options)
         timeout = self.options.timeout
     end
     local deadline = timeout and now() + timeout
-    local res = exchange(self, wanted, deadline)
+    local res = send(self, wanted, deadline)
     local status = res.status
     if status < 301 or status > 308 or wanted.redirects == 0 then
         return res
@@ -196,6 +244,12 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
+---@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+function Client:observe(observer)
+    self.options.observer = observer
+end
+
 ---@class moonloop.http.Stats
 ---@field connections integer open, or being opened
 ---@field idle integer of those
@@ -214,8 +268,9 @@ local CLIENT_OPTIONS = {
     base_url = "string", headers = "table", timeout = { number = true, boolean = true }, connections = "number",
     queue = "number", queue_timeout = { number = true, boolean = true }, idle = "number", verify = "boolean",
     auth = "table", bearer = "string", redirects = { number = true, boolean = true },
+    cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     ca_file = "string", cert_file = "string", key_file = "string",
-    nameservers = "table",
+    nameservers = "table", proxy = { string = true, boolean = true },
 }
 
 handles.finish(Client, "client", function(self)
@@ -230,11 +285,11 @@ local function nameservers_of(options)
     end
     for _, server in ipairs(list) do
         if type(server) ~= "string" then
-            request.misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
+            misuse("http.client: option nameservers: expected addresses, got a %s", type(server))
         end
     end
     if #list == 0 then
-        request.misuse("http.client: option nameservers: the list is empty")
+        misuse("http.client: option nameservers: the list is empty")
     end
     return table.concat(list, ",")
 end
@@ -261,11 +316,13 @@ function M.client(options)
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,
         credentials = auth.of(options), redirects = request.redirects(options.redirects),
+        jar = request.jar(options.cookies), retries = retry.policy(options.retries),
+        proxies = proxies.of_option(options.proxy, proxies.environment()),
     }
     local pool, reason = core.pool(connections, queue, idle, options.verify ~= false, options.ca_file,
         queue_timeout, options.cert_file, options.key_file, nameservers_of(options))
-    if not pool and reason:find("^nameservers") then
-        request.misuse("http.client: option %s", reason)
+    if not pool and (reason:find("^nameservers") or reason:find("^MOONLOOP_")) then
+        misuse("http.client: %s%s", reason:find("^n") and "option " or "", reason)
     elseif not pool then
         errors.raise("tls", "http.client: %s", reason)
     end
@@ -282,6 +339,20 @@ activity.register("http", function()
                 kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
                 detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
                     origin.waiting),
+            }
+        end
+    end
+    return rows
+end)
+
+activity.register("dns", function()
+    local rows = {}
+    for _, resolver in ipairs(core.resolvers()) do
+        if resolver.lookups > 0 then
+            rows[#rows + 1] = {
+                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
+                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
+                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
             }
         end
     end
@@ -309,6 +380,10 @@ end
 function M.request(options)
     return shared:request(options)
 end
+
+M.cookies = cookies.new
+M.file = file.new
+M.part = multipart.part
 
 ---A body for the option `body` that can be sent again, as a redirect or a retry may ask for.
 ---@param make fun(): (fun(): string?) called for each time that it is sent

@@ -8,6 +8,23 @@ local serial = require("moonloop.util.serial")
 
 local settle = errors.settle
 
+---@class moonloop.TlsSession
+---@field version string "TLSv1.3"
+---@field cipher string
+---@field protocol? string "http/1.1", when the client has offered some
+---@field server_name? string the host that the client has named in its handshake
+---@field resumed boolean whether an earlier session was taken up again
+
+---@class moonloop.ClientCertificate
+---@field subject string "CN=Ann,O=Example"
+---@field common_name? string
+---@field issuer string
+---@field serial string hexadecimal
+---@field fingerprint string SHA-256, hexadecimal
+---@field not_before number seconds since 1970
+---@field not_after number
+---@field names string[] alternative names: hosts, addresses, mail addresses, URIs
+
 ---@class moonloop.Request
 ---@field method string "GET"
 ---@field path string percent-decoded, without the query
@@ -18,6 +35,8 @@ local settle = errors.settle
 ---@field cookies table<string, string>
 ---@field host string? the Host field
 ---@field scheme "http"|"https"
+---@field tls? moonloop.TlsSession nil: the connection has none, or a proxy in front has it
+---@field client_certificate? moonloop.ClientCertificate nil: the client has shown none
 ---@field remote_addr string the client's address, "unix" for a Unix socket
 ---@field id string what X-Request-Id says
 ---@field app string
@@ -38,6 +57,23 @@ for _, name in ipairs({ "method", "path", "target", "query", "params", "headers"
     getters[name] = core[name]
 end
 getters.remote_addr = core.peer
+
+function getters.tls(token)
+    local session = token and core.tls(token) -- a copy has it already, or there is none
+    if session then
+        session.resumed = session.resumed == "true"
+    end
+    return session or nil
+end
+
+function getters.client_certificate(token)
+    local certificate = token and core.client_certificate(token)
+    if certificate then
+        certificate.not_before = tonumber(certificate.not_before)
+        certificate.not_after = tonumber(certificate.not_after)
+    end
+    return certificate or nil
+end
 
 function getters.context()
     return {}

@@ -11,7 +11,7 @@ local M = {}
 
 local FIELDS = {
     "method", "path", "target", "query", "params", "cookies", "host", "scheme", "remote_addr", "id", "app",
-    "route", "deadline",
+    "route", "deadline", "tls", "client_certificate",
 }
 
 ---What is known of a request, as plain values; the body if it was read.

@@ -104,8 +104,12 @@ describe("an option", function()
         assert.matches("nowhere: cannot be read: No such file", fails({ "--config", "nowhere" }))
     end)
 
-    it("for TLS stops the start: nothing is served in plain text instead", function()
-        assert.matches("certfile: TLS is not served yet", fails({ "--certfile", "a", "--keyfile", "b" }))
+    it("for TLS stops the start when it cannot be: nothing is served in plain text instead", function()
+        assert.matches("tls: .*/none.pem: No such file or directory", fails({ "--certfile", "none.pem" }))
+        assert.matches("keyfile: is for TLS, which needs certfile as well", fails({ "--keyfile", "b" }))
+        assert.matches("redirect_bind: is for TLS", fails({ "--redirect-bind", ":0" }))
+        assert.matches("keyfile: expected as many as certfile names %(2%) in the same order, .* got 1",
+            fails({ "--certfile", "a", "--certfile", "b", "--keyfile", "c" }))
     end)
 
     it("of gunicorn's without a use here is explained and ignored", function()

@@ -49,7 +49,7 @@ describe("the command line", function()
         it("names moonloop and each library", function()
             local out = command.call({ "version" }).out
             assert.matches("^moonloop   " .. command.read("VERSION"):gsub("%p", "%%%0"), out)
-            for _, name in ipairs({ "libuv", "LuaJIT", "llhttp" }) do
+            for _, name in ipairs({ "libuv", "LuaJIT", "llhttp", "c%-ares" }) do
                 assert.matches("\n" .. name .. " +%d+%.%d", out)
             end
             assert.matches("\nOpenSSL +%w", out)

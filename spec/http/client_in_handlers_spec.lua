@@ -27,6 +27,14 @@ describe("a handler", function()
             app:get("/copy", function(req, res)
                 for chunk in http.get(base .. "/sized/5000000"):chunks() do res:write(chunk) end
             end)
+            app:post("/pass", { max_body = 100000000 }, function(req)
+                local length = tonumber(req.headers["Content-Length"])
+                return http.post(base .. "/echo", { body = req:chunks(), length = length }):body()
+            end)
+            app:get("/stuck", function(req)
+                local status = http.post(req.query.url, { body = function() moonloop.sleep(1000) end }).status
+                return { status = status }
+            end)
             return app
         ]]):format(upstream.url))
         client = testing.client(directory)
@@ -46,6 +54,19 @@ describe("a handler", function()
 
     it("passes a body on as it comes", function()
         assert.equal(5000000, #client:get("/copy").text)
+    end)
+
+    it("passes on the body of its own request as it comes", function()
+        local body = ("0123456789"):rep(300000)
+        local text = client:post("/pass", { body = body, timeout = 20 }).text
+        assert.is_true(text:sub(-#body) == body)
+        assert.matches("\r\nContent%-Length: 3000000\r\n", text)
+    end)
+
+    it("gives up what it still sends when its own request ends", function()
+        local url, port = upstream:script({ "head", { "send", "HTTP/1.1 200 OK\r\n\r\n" }, "wait" })
+        assert.equal(200, client:get("/stuck", { query = { url = url } }):json().status)
+        assert.equal("end 0", upstream:log(port, 3)[3])
     end)
 
     it("gives its request up when its own client leaves", function()

@@ -120,6 +120,24 @@ describe("a name", function()
     end)
 end)
 
+describe("the option nameservers", function()
+    it("is a list of addresses", function()
+        for list, said in pairs({
+            [{}] = "the list is empty",
+            [{ 53 }] = "expected addresses, got a number",
+            [{ "ns.example.com" }] = '"ns.example.com" is no address, such as',
+            [{ "127.0.0.1:70000" }] = '"127.0.0.1:70000" is no address, such as',
+            [{ "[::1" }] = '"[::1" is no address, such as',
+            [{ "::1", "::2", "::3", "::4", "::5", "::6", "::7", "::8", "::9" }] = "8 at most",
+        }) do
+            local ok, err = pcall(http.client, { nameservers = list })
+            assert.is_false(ok)
+            assert.truthy(err:find("client_names_spec.lua:%d+: http.client: option nameservers: "), err)
+            assert.truthy(err:find(said, 1, true), err)
+        end
+    end)
+end)
+
 describe("a name that leads nowhere", function()
     it("does not exist", function()
         local name = fresh(nil)
@@ -172,6 +190,8 @@ describe("a name that leads nowhere", function()
         local err = failure(client_of(), name, { timeout = 0.05 })
         assert.equal("timeout", err.code)
         assert.equal("while resolving the name", err.stage)
+        assert.truthy(tostring(err):find(("the time is up; %s: no answer yet from %s"):format(name, names.address), 1,
+            true), tostring(err))
     end)
 end)
 
@@ -223,6 +243,58 @@ describe("what name servers said", function()
             names:set({ [name] = LOCAL })
             assert.equal(200, get(client, name).status)
         end)
+    end)
+
+    it("is remembered without the family that nobody waited for", function()
+        local name = fresh(LOCAL, { ["x.test"] = LOCAL })
+        names:set({ [name .. "/A"] = LOCAL, [name .. "/AAAA"] = { silent = true } })
+        local client = client_of()
+        assert.equal(200, get(client, name).status)
+        local again = get(client, name)
+        assert.equal(1, names:count(name))
+        assert.is_true(again.timing.dns < 0.04, "it waits for nobody")
+    end)
+
+    it("is not remembered for long when nobody could say", function()
+        virtual(function()
+            local client = client_of()
+            local name = fresh({ rcode = 2 })
+            failure(client, name)
+            failure(client, name)
+            local before = names:count(name)
+            names:set({ [name] = LOCAL })
+            moonloop.sleep(1.1)
+            assert.equal(200, get(client, name).status)
+            assert.equal(before + 1, names:count(name))
+        end)
+    end)
+
+    it("is asked for a hundred names at a time", function()
+        local zone, count = {}, 0
+        local hold = names:held() .. "100"
+        for i = 1, 103 do
+            zone[("h%d.test"):format(i)] = { A = { "127.0.0.1" }, hold = hold }
+        end
+        names:set(zone)
+        local client = http.client({ nameservers = { names.address }, connections = 200 })
+        moonloop.scope(function(scope)
+            for i = 1, 102 do
+                scope:spawn(function()
+                    assert.equal(200, get(client, ("h%d.test"):format(i)).status)
+                    count = count + 1
+                end)
+            end
+            process.wait_for("a hundred questions", function()
+                moonloop.sleep(0.01)
+                return names:count("h100.test") > 0
+            end)
+            local err = failure(client, "h103.test", { timeout = 0.05 })
+            assert.matches("the time is up; h103.test: 100 other names are being asked for", tostring(err))
+            process.write(hold, "")
+        end)
+        assert.equal(102, count)
+        assert.equal(1, names:count("h102.test"))
+        assert.equal(0, names:count("h103.test"))
     end)
 
     it("is asked once for all who wait, and one who leaves takes nothing from the others", function()

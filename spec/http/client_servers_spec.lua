@@ -62,9 +62,11 @@ describe("the client", function()
                     keepalive_requests 3; absolute_redirect off;
                     location = /away { return 302 /hello.txt; }
                     location = /private { auth_basic x; auth_basic_user_file DIR/users; }
+                    location /kept/ { client_max_body_size 100m; dav_methods PUT; }
                     location = /small { client_max_body_size 10; proxy_pass http://unix:/nonexistent; }
                 }
             }]]):gsub("DIR", directory))
+        command.run({ "mkdir", "-m", "777", directory .. "/www/kept" })
         command.write(directory .. "/users", "Ann:{PLAIN}secret\n")
         command.write(directory .. "/www/private", "for Ann\n")
         local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory
@@ -76,6 +78,9 @@ describe("the client", function()
             for _ = 1, 7 do -- nginx ends the connection after each third request
                 assert.equal("hello from nginx\n", client:get("/hello.txt"):body())
             end
+            assert.equal("hello from nginx\n", http.get("http://unix:" .. socket .. ":/hello.txt?a=b"):body())
+            local written = http.client({ base_url = "http://unix:" .. socket .. ":/" })
+            assert.equal(base .. "/hello.txt", written:get("away").url)
             assert.equal(3000000, #client:get("/large"):body())
             assert.equal("hello from nginx\n", client:get("/away"):body())
             assert.equal("for Ann\n", client:get("/private", { auth = { "Ann", "secret" } }):body())
@@ -83,6 +88,15 @@ describe("the client", function()
             assert.equal(404, client:get("/missing").status)
             assert.equal("3000000", client:head("/large").headers["Content-Length"])
             assert.equal(413, client:post("/small", { body = ("x"):rep(2000000) }).status)
+            assert.equal(413, client:post("/small", { body = http.file(directory .. "/www/large") }).status)
+            assert.equal(413, client:post("/small", { body = http.file(directory .. "/www/large"),
+                expect = 600 }).status)
+            local chunks = client:get("/large"):chunks()
+            assert.equal(201, client:put("/kept/a", { body = chunks }).status)
+            assert.equal(201, client:put("/kept/b", { body = http.file(directory .. "/www/large"),
+                expect = 600 }).status)
+            assert.equal(3000000, #client:get("/kept/a"):body())
+            assert.is_true(client:get("/kept/b"):body() == client:get("/large"):body())
             assert.equal(304, client:get("/hello.txt",
                 { headers = { ["If-None-Match"] = client:head("/hello.txt").headers.etag } }).status)
         end)
@@ -125,12 +139,35 @@ describe("the client", function()
         assert.equal(1, client:stats().idle)
         local body = ("x"):rep(3000000)
         assert.is_true(client:put("/", { body = body }):body() == body)
+        local at = 0
+        local function pieces()
+            at = at + 1
+            return at <= 300 and body:sub(at * 10000 - 9999, at * 10000) or nil
+        end
+        assert.is_true(client:put("/", { body = pieces }):body() == body)
+        at = 0
+        assert.is_true(client:put("/", { body = pieces, length = #body, expect = 600 }):body() == body)
+        assert.equal(1, client:stats().connections)
         local ok, err = pcall(function()
             return client:get("/die"):body()
         end)
         assert.is_false(ok)
         assert.equal("closed", err.code)
         input:close()
+    end)
+
+    it("says how a Unix socket is written", function()
+        for _, url in ipairs({ "http://unix:/run/app.sock", "unix:/run/app.sock:/", "unix:///run/app.sock",
+            "http+unix:///run/app.sock/", "https://unix:/run/app.sock:/" }) do
+            local ok, err = pcall(http.get, url)
+            assert.is_false(ok)
+            assert.matches("a Unix socket is written http://unix:/run/app.sock:/path or "
+                .. "http+unix://%2Frun%2Fapp.sock/path", err, 1, true)
+        end
+        local ok, err = pcall(http.get, "http://unix:/nonexistent/a+b%c.sock:/x")
+        assert.is_false(ok)
+        assert.equal("http+unix://%2Fnonexistent%2Fa%2Bb%25c.sock/x", err.url)
+        assert.equal("refused", err.code)
     end)
 
     it("talks to Python's HTTP/1.0 server", function()

@@ -336,46 +336,6 @@ describe("failing to connect", function()
     end)
 end)
 
-describe("redirects", function()
-    local function redirect(status, location)
-        return server:reply(("HTTP/1.1 %d R\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"):format(status, location))
-    end
-
-    it("keep or change the method as RFC 9110 says", function()
-        for _, case in ipairs({
-            { 301, "POST", "GET" }, { 302, "POST", "GET" }, { 303, "POST", "GET" }, { 303, "PUT", "GET" },
-            { 301, "PUT", "PUT" }, { 307, "POST", "POST" }, { 308, "POST", "POST" }, { 302, "GET", "GET" },
-        }) do
-            local res = http.request({ method = case[2], url = redirect(case[1], "/echo"), body = "b",
-                headers = { ["Content-Type"] = "x/y" } })
-            local text = res:body()
-            assert.equal(case[3], text:match("^%u+"))
-            assert.equal(case[3] ~= "GET" or case[2] == "GET", text:find("Content-Type", 1, true) ~= nil)
-            assert.equal(case[3] ~= "GET" or case[2] == "GET", text:sub(-1) == "b")
-            assert.equal(server.url .. "/echo", res.url)
-        end
-    end)
-
-    it("end at their limit, and are not followed at 0", function()
-        assert.equal("protocol", (code_of(http.get, redirect(302, ""), { redirects = 3 })))
-        assert.equal(302, http.get(redirect(302, "/echo"), { redirects = 0 }).status)
-    end)
-
-    it("take no credentials to another origin, and never to a Unix socket", function()
-        local other = origin.start()
-        local options = { headers = { Authorization = "secret", Cookie = "a=1", ["X-Kept"] = "1" } }
-        local here = http.get(redirect(302, "/echo"), options):body()
-        assert.matches("Authorization: secret", here)
-        local away = http.get(redirect(302, other.url .. "/echo"), options):body()
-        assert.is_nil(away:find("secret", 1, true))
-        assert.is_nil(away:find("Cookie", 1, true))
-        assert.matches("X%-Kept: 1", away)
-        other:stop()
-        assert.equal("protocol", (code_of(http.get, redirect(302, "http+unix://%2Ftmp%2Fx/"))))
-        assert.equal("protocol", (code_of(http.get, redirect(302, "file:///etc/passwd"))))
-    end)
-end)
-
 describe("a client", function()
     it("has a base URL, fields and a timeout for its requests", function()
         local client = fresh({ base_url = server.url .. "/", headers = { ["X-A"] = "1", ["X-B"] = "2" } })

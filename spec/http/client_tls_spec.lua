@@ -42,6 +42,12 @@ describe("https", function()
         local body = ("0123456789abcdef"):rep(128 * 1024)
         local text = client:post(good.url .. "/echo", { body = body }):body()
         assert.is_true(text:sub(-#body) == body)
+        local at = 0
+        text = client:post(good.url .. "/echo", { length = #body, expect = 0.01, body = function()
+            at = at + 30000
+            return at - 30000 < #body and body:sub(at - 29999, at) or nil
+        end }):body()
+        assert.is_true(text:sub(-#body) == body)
         local total = 0
         for chunk in client:get(good.url .. "/sized/8000000"):chunks() do
             assert.is_true(#chunk <= 400 * 1024)

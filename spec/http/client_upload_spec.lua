@@ -192,6 +192,48 @@ describe("a body from an iterator", function()
     end)
 end)
 
+describe("on_upload", function()
+    local function told(options)
+        local list = {}
+        options.on_upload = function(done, total)
+            list[#list + 1] = { done, total }
+        end
+        local _, body = sent(options)
+        return list, body
+    end
+
+    it("tells how far a body has gone, each MiB and at its end", function()
+        local piece = ("x"):rep(256 * 1024)
+        local list = told({ body = pieces(piece, piece, piece, piece, piece, piece), length = 6 * #piece })
+        assert.is_true(#list >= 2 and #list <= 6)
+        assert.same({ 6 * #piece, 6 * #piece }, list[#list])
+        for i = 2, #list do
+            assert.is_true(list[i][1] > list[i - 1][1])
+        end
+    end)
+
+    it("knows the whole at the end only when nobody said it", function()
+        assert.same({ { 5, 5 } }, told({ body = pieces("he", "llo") }))
+        assert.same({ { 0, 0 } }, told({ body = pieces() }))
+    end)
+
+    it("works with a body that is at hand", function()
+        local list, body = told({ body = ("y"):rep(3000000) })
+        assert.equal(("y"):rep(3000000), body)
+        assert.same({ 3000000, 3000000 }, list[#list])
+        list, body = told({ json = { a = 1 } })
+        assert.equal('{"a":1}', body)
+        assert.same({ { 7, 7 } }, list)
+    end)
+
+    it("fails the request when it raises", function()
+        local ok, err = pcall(client.post, client, server.url .. "/echo", { body = pieces("abc"), length = 3,
+            on_upload = function() error("no") end })
+        assert.is_false(ok)
+        assert.matches("client_upload_spec.lua:%d+: no$", err.message)
+    end)
+end)
+
 describe("a body from an iterator that goes wrong", function()
     local function refused(options, steps)
         local url, port = server:script(steps or { "head", "wait" })
@@ -310,7 +352,7 @@ describe("a body from an iterator that goes wrong", function()
         misuse("option length: expected bytes", { body = pieces(), length = 0 / 0 })
         misuse("option length is for a body that comes from an iterator", { body = "abc", length = 3 })
         misuse("option length is for a body that comes from an iterator", { length = 3 })
-        misuse("json, form and body exclude each other", { body = pieces(), json = {} })
+        misuse("json, form, multipart and body exclude each other", { body = pieces(), json = {} })
         misuse("option expect: expected seconds, more than 0, or true", { body = "a", expect = 0 })
         misuse("option expect: expected seconds, more than 0, or true", { body = "a", expect = -1 })
     end)
@@ -415,6 +457,18 @@ describe("expect", function()
         assert.equal("end 0", server:log(port, 7)[7])
         assert.equal(0, count.asked)
         assert.equal(0, own:stats().connections)
+    end)
+
+    it("is dropped for a server that refuses it with 417", function()
+        for _, body in ipairs({ "abc", (pieces("abc")) }) do
+            local url, port = server:script({ "head", { "send", "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n" },
+                "wait" }, { "raw", { "send", OK }, "wait" })
+            local length = type(body) ~= "string" and 3 or nil
+            assert.equal("ok", client:post(url, { body = body, length = length, expect = 600 }):body())
+            local again = server:raw(port, 1)
+            assert.is_nil(again:find("Expect", 1, true))
+            assert.equal("abc", again:sub(-3))
+        end
     end)
 
     it("cannot be said by hand", function()

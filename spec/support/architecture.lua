@@ -27,6 +27,7 @@ M.LIBRARIES = {
     ["lualib.h"] = { "^script/", "^server/config_load%.c$" },
     ["luajit.h"] = { "^script/" },
     ["lmdb.h"] = { "^shared/" },
+    ["seccomp.h"] = { "^server/sandbox%.c$" },
     ["wslay/"] = { "^http/websocket" },
     ["zlib.h"] = { "^http/decoder_zlib%.c$" },
     ["brotli/"] = { "^http/decoder_brotli%.c$" },

@@ -157,12 +157,35 @@ local function settle_paths(settled, base)
             end
         end
     end
-    for i, address in ipairs(settled.bind) do
-        local path = address:match("^unix:(.+)$")
-        -- An abstract socket, unix:@NAME, has no place in the file system.
-        if path and path:sub(1, 1) ~= "@" then
-            settled.bind[i] = "unix:" .. files.absolute(path, base)
+    for _, name in ipairs({ "certfile", "keyfile" }) do
+        local paths = {}
+        for i, path in ipairs(settled[name] or {}) do
+            paths[i] = files.absolute(path, base)
         end
+        settled[name] = settled[name] and paths
+    end
+    for _, list in ipairs({ settled.bind, settled.redirect_bind }) do
+        for i, address in ipairs(list) do
+            local path = address:match("^unix:(.+)$")
+            -- An abstract socket, unix:@NAME, has no place in the file system.
+            if path and path:sub(1, 1) ~= "@" then
+                list[i] = "unix:" .. files.absolute(path, base)
+            end
+        end
+    end
+end
+
+--- What goes with TLS makes no sense without a certificate.
+local function check_tls(settled)
+    local certfile, keyfile = settled.certfile or {}, settled.keyfile or {}
+    local lonely = #keyfile > 0 and "keyfile" or settled.ca_certs and settled.cert_reqs ~= "none" and "ca_certs"
+        or #settled.redirect_bind > 0 and "redirect_bind" or settled.hsts > 0 and "hsts"
+    if #certfile == 0 and lonely then
+        fault.raise(1, "%s: is for TLS, which needs certfile as well", lonely)
+    end
+    if #certfile > 0 and #keyfile > 0 and #keyfile ~= #certfile then
+        fault.raise(1, "keyfile: expected as many as certfile names (%d) in the same order, or none when each"
+            .. " certificate has its key in the same file, got %d", #certfile, #keyfile)
     end
 end
 
@@ -206,9 +229,10 @@ end
 
 ---@param flags { apps?: string }
 local function finish(settled, flags, environment)
-    settled.bind = { unpack(settled.bind) }
+    settled.bind, settled.redirect_bind = { unpack(settled.bind) }, { unpack(settled.redirect_bind) }
     settled.chdir = settled.chdir and files.absolute(settled.chdir)
     settle_paths(settled, settled.chdir)
+    check_tls(settled)
     settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
     return settled
 end

@@ -55,11 +55,6 @@ end
 
 function commands.serve(parsed)
     local settled = with_config(parsed)
-    if settled.certfile or settled.keyfile then
-        fault.raise(1, "%s: TLS is not served yet, and plain text in its place would be wrong;"
-            .. " put a proxy that speaks TLS in front and drop the option",
-            settled.certfile and "certfile" or "keyfile")
-    end
     need_apps(settled)
     return settled
 end
@@ -77,6 +72,10 @@ function commands.check(parsed)
         settled.command = "check"
     end
     need_apps(settled)
+    if settled.certfile then
+        faults[#faults + 1] = require("moonloop.core.tls").check(settled.certfile, settled.keyfile or {},
+            settled.ca_certs)
+    end
     settled.config_faults = faults
     settled.problems = require("moonloop.cli.check").scan(settled.apps_dir)
     return settled
@@ -126,6 +125,11 @@ function commands.test(parsed)
     return parsed
 end
 
+function commands.fetch(parsed)
+    require("moonloop.cli.fetch_options").check(parsed)
+    return { command = "fetch" }
+end
+
 function commands.unit(parsed)
     return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
 end
@@ -161,12 +165,12 @@ function M.finish(settled, reports, routes)
     return require("moonloop.cli." .. settled.command).finish(settled, reports, routes)
 end
 
----The half of `run` and `test` that happens in a task of the runtime, in a VM of its own.
+---The half of `run`, `test` and `fetch` that happens in a task of the runtime, in a VM of its own.
 ---@param words string[] argv without the program, as main saw them
 ---@return integer exit_code
 function M.task(words)
     local parsed = require("moonloop.cli.parser").parse(words)
-    local problem = require("moonloop.cli.shared").settle()
+    local problem = parsed.command ~= "fetch" and require("moonloop.cli.shared").settle()
     if problem then
         io.stderr:write("moonloop: ", problem, "\n")
         return 1

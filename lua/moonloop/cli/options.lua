@@ -176,12 +176,31 @@ M.list = {
         doc = "How log lines look: text, or one JSON object a line.",
     },
     {
-        name = "certfile", type = "path",
-        doc = "Certificate chain for TLS. Not served yet: the server refuses to start with it.",
+        name = "certfile", type = "paths", metavar = "FILE",
+        doc = "Serve TLS with this certificate and its chain (PEM). Several are chosen from by the name that a"
+            .. " client asks for; a directory stands for all that are in it.",
     },
     {
-        name = "keyfile", type = "path",
-        doc = "Private key for TLS. Not served yet: the server refuses to start with it.",
+        name = "keyfile", type = "paths", shown = "in certfile", metavar = "FILE",
+        doc = "The private key of certfile (PEM, without a password); of several in the same order.",
+    },
+    {
+        name = "ca_certs", type = "path", flags = { "--ca-certs" },
+        doc = "Ask clients for certificates of these authorities (PEM).",
+    },
+    {
+        name = "cert_reqs", type = "choice", default = "required", choices = { "none", "optional", "required" },
+        synonyms = { ["0"] = "none", ["1"] = "optional", ["2"] = "required" },
+        doc = "With ca_certs: whether a client without a certificate is refused.",
+    },
+    {
+        name = "redirect_bind", type = "list", default = {}, shown = "", metavar = "ADDRESS",
+        doc = "Where to listen for plain HTTP that is only sent on to https, as bind: usually 0.0.0.0:80. May be"
+            .. " given several times.",
+    },
+    {
+        name = "hsts", type = "seconds", default = 0, max = 126230400,
+        doc = "Tell browsers to use https alone for that long (Strict-Transport-Security). 0: off.",
     },
     {
         name = "shared_path", type = "path", shown = "in memory, gone with the server", metavar = "DIR",
@@ -196,6 +215,27 @@ M.list = {
         name = "shared_sync", type = "boolean", default = false,
         doc = "Have every write of the shared dictionary wait until it is on the disk: with shared_path, a power cut"
             .. " then loses nothing. Each write takes as long as the disk does.",
+    },
+    {
+        name = "nameservers", type = "nameservers", shown = "those of /etc/resolv.conf", metavar = "LIST",
+        doc = "Ask these name servers for the names of others, ADDRESS or ADDRESS:PORT with commas between.",
+    },
+    {
+        name = "dns_cache", type = "integer", default = 1000, min = 0, max = 1000000, metavar = "N",
+        doc = "Names that each loop of a worker remembers, for as long as the name servers say. 0: none.",
+    },
+    {
+        name = "dns_max_ttl", type = "integer", default = 300, min = 1, max = 86400, metavar = "SECONDS",
+        doc = "How long the addresses of a name are remembered at most, whatever the name servers say.",
+    },
+    {
+        name = "sandbox", type = "boolean", default = true,
+        doc = "Workers and what they start can neither gain privileges (sudo, setuid programs) nor make system calls"
+            .. " that servers have no use for.",
+    },
+    {
+        name = "core_dumps", type = "boolean", default = false,
+        doc = "Let a worker that crashes leave a core dump, which holds whatever it had in memory.",
     },
     {
         name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
@@ -214,6 +254,7 @@ end
 M.other_variables = {
     MOONLOOP_CONFIG = "the configuration file, as --config",
     MOONLOOP_APPS = "the apps directory, as the argument of serve",
+    MOONLOOP_ETC = "where hosts, resolv.conf and nsswitch.conf are looked for, instead of /etc",
     MOONLOOP_LUA_DIR = "where moonloop's own Lua files are",
     MOONLOOP_BUILD_DIR = "launcher: where to build",
     MOONLOOP_SANITIZE = "launcher: sanitizers to build with",

@@ -74,10 +74,10 @@ local function add_valued(command, sink, option)
     if #hidden > 0 then
         made:hidden_name(spellings(hidden))
     end
-    if option.type == "list" then
+    if option.type == "list" or option.type == "paths" then
         made:count("*"):action(function(_, _, value)
             local list = sink.given[option.name] or {}
-            for item in value:gmatch("[^,%s]+") do
+            for item in value:gmatch(option.type == "list" and "[^,%s]+" or "[^,]+") do
                 list[#list + 1] = item
             end
             sink.given[option.name] = list
@@ -197,6 +197,10 @@ M.commands = {
             command:option("--trace"):argname("FILE"):hidden(true)
             command:argument("FILE"):target("file"):description("The script; `arg` holds what follows.")
             command:argument("ARG"):args("*"):target("args"):description("Arguments of the script.")
+        end },
+    { name = "fetch", usage = "[OPTIONS] URL",
+        doc = "Ask for a URL and show the answer, with curl's options.", add = function(command)
+            require("moonloop.cli.fetch_options").add(command)
         end },
     { name = "new", usage = "NAME", doc = "Start an app: apps/NAME.lua, a spec and editor types.",
         add = function(command)

@@ -117,6 +117,9 @@ function readers.log(option, value)
 end
 
 function readers.choice(option, value)
+    if type(value) == "number" then
+        value = tostring(value)
+    end
     if type(value) == "string" then
         local word = value:lower()
         word = option.synonyms and option.synonyms[word] or word
@@ -163,6 +166,23 @@ function readers.list(_, value)
     return nil, "a text or a list of texts, not an empty one"
 end
 
+--- Paths with commas between, where they are written as one text.
+function readers.paths(_, value)
+    local items = value
+    if type(value) == "string" then
+        items = {}
+        for item in value:gmatch("[^,]+") do
+            items[#items + 1] = item
+        end
+    end
+    for key, item in pairs(type(items) == "table" and items or { 0 }) do
+        if type(key) ~= "number" or type(item) ~= "string" or item == "" or item:find("[%z\n]") then
+            return nil, "a path or a list of paths"
+        end
+    end
+    return items
+end
+
 function readers.addresses(option, value)
     local items, expected = readers.list(option, value)
     if not items then
@@ -176,13 +196,36 @@ function readers.addresses(option, value)
     return table.concat(items, ",")
 end
 
+local NAMESERVERS_MAX = 8
+
+function readers.nameservers(option, value)
+    local items = readers.list(option, value) or {}
+    for _, item in ipairs(items) do
+        local host, port = item, "53"
+        if item:find("^%[") or item:find("^[%d.]+:") then
+            host, port = item:match("^%[?([%x:.]+)%]?:(%d+)$")
+        end
+        local is_six = host and host:find("^%x*:[%x:.]*:[%x:.]*$") and not item:find("^[%d.]+:")
+        local is_four = host and host:find("^%d+%.%d+%.%d+%.%d+$") and not item:find("%[")
+        local number = tonumber(port)
+        if not (is_six or is_four) or number < 1 or number > 65535 then
+            items = {}
+        end
+    end
+    if #items == 0 or #items > NAMESERVERS_MAX then
+        return nil, ("1 to %d addresses such as 127.0.0.1, 127.0.0.1:5353, ::1, [::1]:5353, with commas between")
+            :format(NAMESERVERS_MAX)
+    end
+    return table.concat(items, ",")
+end
+
 ---@param option moonloop.cli.Option
 ---@param value any
 ---@return any? result
 ---@return string? expected when there is no result
 function M.read(option, value)
     local result, expected = readers[option.type](option, value)
-    if option.type == "list" and result and option.name == "bind" then
+    if option.type == "list" and result and option.name:find("bind$") then
         return M.check_addresses(result)
     end
     return result, expected

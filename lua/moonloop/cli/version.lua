@@ -5,6 +5,7 @@ local ffi = require("ffi")
 ffi.cdef([[
 const char *uv_version_string(void);
 const char *OpenSSL_version(int what);
+const char *ares_version(int *number);
 const char *command_line_llhttp_version(void);
 ]])
 
@@ -27,6 +28,7 @@ function M.list(version)
         { name = "libuv", version = call("uv_version_string") or "not linked" },
         { name = "LuaJIT", version = (jit.version:gsub("^LuaJIT ", "")) },
         { name = "llhttp", version = call("command_line_llhttp_version") or "not linked" },
+        { name = "c-ares", version = call("ares_version", nil) or "not linked" },
         { name = "OpenSSL", version = openssl and openssl:match("^OpenSSL (%S+)") or "not linked" },
     }
 end

@@ -2,6 +2,7 @@
 
 local form = require("moonloop.http.form")
 local json = require("moonloop.json")
+local multipart = require("moonloop.http.multipart")
 local options = require("moonloop.http.options")
 local sources = require("moonloop.http.source")
 
@@ -27,25 +28,37 @@ local function source_of(body, length)
     return sources.once(body, length)
 end
 
+local function check_one(given)
+    local count = (given.json ~= nil and 1 or 0) + (given.form and 1 or 0) + (given.body and 1 or 0)
+        + (given.multipart and 1 or 0)
+    if count > 1 then
+        misuse("http: json, form, multipart and body exclude each other")
+    elseif given.length and (not given.body or type(given.body) == "string") then
+        misuse("http: option length is for a body that comes from an iterator")
+    end
+end
+
 ---@param given moonloop.http.Options
 ---@return string? body
 ---@return string? content_type that goes with it
 ---@return moonloop.http.Source? source of a body that comes in pieces
 function M.of(given)
-    local count = (given.json ~= nil and 1 or 0) + (given.form and 1 or 0) + (given.body and 1 or 0)
-    if count > 1 then
-        misuse("http: json, form and body exclude each other")
-    elseif given.length and (not given.body or type(given.body) == "string") then
-        misuse("http: option length is for a body that comes from an iterator")
-    elseif given.json ~= nil then
-        return json.encode(given.json), "application/json"
+    local body, content_type = given.body, nil
+    check_one(given)
+    if given.json ~= nil then
+        body, content_type = json.encode(given.json), "application/json"
     elseif given.form then
-        return form.encode(given.form, "form"), "application/x-www-form-urlencoded"
-    elseif given.body and type(given.body) ~= "string" then
-        local source = source_of(given.body, given.length)
-        return nil, source.content_type, source
+        body, content_type = form.encode(given.form, "form"), "application/x-www-form-urlencoded"
+    elseif given.multipart then
+        body, content_type = multipart.encode(given.multipart)
     end
-    return given.body
+    if body and type(body) ~= "string" then
+        local source = source_of(body, given.length)
+        return nil, content_type or source.content_type, source
+    elseif given.on_upload and body then
+        return nil, content_type, sources.text(body)
+    end
+    return body, content_type
 end
 
 ---Seconds that the body waits to be asked for.

@@ -27,7 +27,10 @@ local function add(parts, what, name, value)
 end
 
 ---Raises unless a table is a list without holes: what has names would be lost.
-local function check_list(what, name, list)
+---@param what string
+---@param name any
+---@param list table
+function M.check_list(what, name, list)
     local count = 0
     for _ in pairs(list) do
         count = count + 1
@@ -43,7 +46,7 @@ local function add_all(parts, what, name, value)
         add(parts, what, name, value)
         return
     end
-    check_list(what, name, value)
+    M.check_list(what, name, value)
     for _, each in ipairs(value) do
         add(parts, what, name, each)
     end

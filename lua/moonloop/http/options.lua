@@ -53,6 +53,17 @@ function M.check_bytes(what, bytes)
     end
 end
 
+---Raises unless it is nil or what may stand in Content-Type.
+---@param what string
+---@param media_type? string
+---@return string?
+function M.check_type(what, media_type)
+    if media_type and (media_type == "" or media_type:find("[%z\1-\31\127]")) then
+        misuse("%s: option type: expected a media type, such as image/png, got %q", what, media_type)
+    end
+    return media_type
+end
+
 ---A number as it is written into a URL, a form or a field: 3, not 3.0 or 1e+15.
 ---@param number number
 ---@return string

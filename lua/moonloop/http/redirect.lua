@@ -55,7 +55,7 @@ function M.follow(wanted, res)
     end
     local url = target(wanted, res, location)
     local is_dropped = wanted.method ~= "HEAD" and status == 303 or wanted.method == "POST" and status < 303
-    if not is_dropped and wanted.source and not wanted.source.can_reopen then
+    if not is_dropped and wanted.source and not wanted.source:can_reopen() then
         res:close()
         errors.raise("body", "%s %s: redirected with %d to %s, and the body, which comes from an iterator that has "
             .. "begun, cannot be sent again (http.rewindable gives one that can)", wanted.method, wanted.url, status,

@@ -3,8 +3,11 @@
 local core = require("moonloop.core.http")
 local auth = require("moonloop.http.auth")
 local bodies = require("moonloop.http.body")
+local cookies = require("moonloop.http.cookies")
 local form = require("moonloop.http.form")
 local options_of = require("moonloop.http.options")
+local proxies = require("moonloop.http.proxies")
+local retry = require("moonloop.http.retry")
 
 local misuse = options_of.misuse
 
@@ -18,16 +21,28 @@ local M = {}
 ---@field source? moonloop.http.Source in place of the body
 ---@field expect? number seconds that the body waits for the server to ask for it
 ---@field max_body integer
+---@field decoding? { is_wanted: boolean, max_ratio: number } when it is not as it is by default
+---@field on_progress? fun(done: integer, total?: integer)
+---@field proxies? moonloop.http.Proxies
 ---@field redirects integer
+---@field jar? moonloop.http.Jar
+---@field retries? moonloop.http.RetryPolicy
+---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
 
+local NUMBER_OR_FALSE = { number = true, boolean = true }
 local OPTIONS = {
-    method = "string", url = "string", headers = "table", query = "table", timeout = { number = true, boolean = true },
-    json = "any", form = "table", body = { string = true, ["function"] = true, table = true }, length = "number",
-    expect = { number = true, boolean = true }, redirects = { number = true, boolean = true }, auth = "table",
-    bearer = "string", max_body = "number", on_informational = "function",
+    method = "string", url = "string", headers = "table", query = "table", timeout = NUMBER_OR_FALSE,
+    json = "any", form = "table", multipart = "table", length = "number",
+    body = { string = true, ["function"] = true, table = true },
+    expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
+    cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
+    max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
+    on_progress = "function", on_upload = "function", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
+local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
+local CODINGS = "gzip, deflate, br, zstd" -- core/http/decoder.c
 
 local function full_url(options, base_url)
     local url = options.url
@@ -71,8 +86,22 @@ local function add_fields(fields, headers, seen)
     end
 end
 
+---nginx's way to write a Unix socket, http://unix:/run/app.sock:/path, as the one that a URL can have.
+local function from_nginx(url)
+    local socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):([/?#].*)$")
+    if not socket then
+        socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):()$"), ""
+    end
+    return socket and "http+unix://" .. core.encode(socket):gsub("+", "%%20") .. rest
+end
+
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
+    local rewritten = not parts and from_nginx(url)
+    if rewritten then
+        url = rewritten
+        parts, reason = core.parse(url)
+    end
     if not parts then
         misuse("http: %s: %s", url, reason)
     end
@@ -96,6 +125,16 @@ function M.redirects(redirects)
     return redirects == false and 0 or redirects
 end
 
+---The jar of a request or a client.
+---@param jar? moonloop.http.Jar|false
+---@return moonloop.http.Jar?
+function M.jar(jar)
+    if jar and not cookies.is(jar) then
+        misuse("http: option cookies: expected a jar from http.cookies(), or false")
+    end
+    return jar or nil
+end
+
 ---Whether what a client sends of its own to every URL may go there: its credentials stay at its base_url.
 local function may_know(client, url)
     return not client.base_url or core.same_origin(client.base_url, url)
@@ -105,6 +144,11 @@ end
 local function fields_of(options, client, url, url_auth, content_type)
     local fields, seen = {}, {}
     add_fields(fields, options.headers, seen)
+    if options.multipart and seen["content-type"] then
+        misuse("http: a multipart body says its own Content-Type, with a boundary: leave the header out")
+    elseif options.multipart then
+        add_fields(fields, { ["Content-Type"] = content_type }, seen)
+    end
     local credentials = (options.auth or options.bearer) and auth.of(options)
         or url_auth and auth.of({ auth = url_auth })
     if credentials and not seen.authorization then
@@ -119,7 +163,23 @@ local function fields_of(options, client, url, url_auth, content_type)
     if content_type and not seen["content-type"] then
         add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
+    -- A part of what is coded cannot be decoded, and the length that HEAD asks for is that of the body as it is.
+    local is_as_it_is = seen.range or options.decode == false or (options.method or "GET"):upper() == "HEAD"
+    if not (seen["accept-encoding"] or is_as_it_is) then
+        fields[#fields + 1], fields[#fields + 2] = "Accept-Encoding", CODINGS
+    end
     return fields
+end
+
+---What is to be done with the codings of the answer; nil: as by default.
+local function decoding_of(options)
+    local ratio = options.max_ratio
+    if ratio == true or ratio and not (ratio >= 1 and ratio <= 1e15) then
+        misuse("http: option max_ratio: expected a number from 1, or false for no limit")
+    elseif options.decode == false or ratio ~= nil then
+        return { is_wanted = options.decode ~= false, max_ratio = ratio or ratio == false and NO_MAX_RATIO or DEFAULT_MAX_RATIO }
+    end
+    return nil
 end
 
 ---@param options moonloop.http.Request
@@ -137,7 +197,11 @@ function M.new(options, client)
         fields = fields_of(options, client, url, url_auth, content_type),
         expect = bodies.expect(options.expect, body, source),
         redirects = M.redirects(options.redirects) or client.redirects or DEFAULT_REDIRECTS,
+        jar = options.cookies == nil and client.jar or M.jar(options.cookies),
+        retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
+        proxies = proxies.of_option(options.proxy, client.proxies),
     }
 end
 

@@ -5,6 +5,9 @@ local errors = require("moonloop.util.errors")
 local handles = require("moonloop.util.handle")
 local json = require("moonloop.json")
 
+local now = require("moonloop.clock").now
+local options_of = require("moonloop.http.options")
+
 local settle = errors.settle
 
 local M = {}
@@ -13,7 +16,8 @@ local M = {}
 ---@field dns? number seconds; each is nil when it did not happen
 ---@field connect? number
 ---@field tls? number
----@field first_byte? number from the beginning
+---@field redirects? number before this request began, from the beginning of the first
+---@field first_byte? number from the beginning, redirects included
 ---@field total? number from the beginning to the last byte; nil while the body comes
 
 ---@class moonloop.http.Response
@@ -25,6 +29,8 @@ local M = {}
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
 ---@field history? { status: integer, url: string }[] the redirects that led here; nil: none
+---@field tries? integer how often the request was sent; nil: once, as it had no `retries`
+---@field coding? string that was undone, such as "gzip"; its Content-Encoding and Content-Length are not in headers
 ---@field private handle userdata
 ---@field private whole? string
 local Response = { __name = "moonloop.http.Response" }
@@ -40,6 +46,14 @@ local Headers = {
 local function add_field(headers, name, value)
     local before = headers[name]
     headers[name] = before and before .. ", " .. value or value
+end
+
+local function timing_of(handle, before)
+    local dns, connect, tls, first_byte, total = core.timing(handle)
+    if before then
+        first_byte, total = first_byte and first_byte + before, total and total + before
+    end
+    return { dns = dns, connect = connect, tls = tls, redirects = before, first_byte = first_byte, total = total }
 end
 
 local function make_headers(handle)
@@ -68,6 +82,13 @@ function M.parse_interim(text)
     return all
 end
 
+---The head as it came, for `moonloop fetch`.
+---@param res moonloop.http.Response
+---@return string
+function M.head(res)
+    return core.raw(rawget(res, "handle"))
+end
+
 ---Raises what went wrong with a request.
 ---@param code string
 ---@param wanted moonloop.http.Wanted
@@ -88,12 +109,15 @@ function Response.__index(self, key)
         rawset(self, key, all)
         return all
     elseif key == "timing" then
-        local dns, connect, tls, first_byte, total = core.timing(rawget(self, "handle"))
-        local timing = { dns = dns, connect = connect, tls = tls, first_byte = first_byte, total = total }
-        if total then
+        local timing = timing_of(rawget(self, "handle"), rawget(self, "before"))
+        if timing.total then
             rawset(self, key, timing)
         end
         return timing
+    elseif key == "coding" then
+        local coding = core.coding(rawget(self, "handle")) or false
+        rawset(self, key, coding)
+        return coding
     end
     return Response[key]
 end
@@ -123,26 +147,80 @@ function Response:header_all(name)
     return values
 end
 
+---Tells whoever wants to know how far the body has come.
+local function tell_progress(self)
+    rawget(self, "wanted").on_progress(core.progress(self.handle))
+end
+
+---The rest of the body, of a function of core's that comes back now and then for progress to be told.
+local function settle_all(self, wait, ...)
+    local tells = rawget(self, "wanted").on_progress ~= nil
+    if tells then
+        core.progress(self.handle)
+    end
+    while true do
+        local value = settle(wait(self.handle, ...))
+        if tells then
+            tell_progress(self)
+        end
+        if value then
+            return value
+        end
+    end
+end
+
+local function check_unread(self, what)
+    local how = rawget(self, "is_streamed")
+    if how then
+        error(("%s: %s has taken the body already"):format(what, how), 3)
+    end
+end
+
 ---The whole body; waits for the rest of it. Raises `too_large` beyond max_body, and what fetching raises.
 ---@return string
 function Response:body()
     local whole = rawget(self, "whole")
     if not whole then
-        if rawget(self, "is_streamed") then
-            error("body: chunks() has taken some of it already", 2)
-        end
-        whole = settle(core.body(self.handle, self.max_body))
+        check_unread(self, "body")
+        whole = settle_all(self, core.body, self.max_body)
         self.whole = whole
     elseif #whole > self.max_body then
         M.fail("too_large", rawget(self, "wanted"), "the body is larger than max_body", "while reading the body")
+    elseif not rawget(self, "is_told") and rawget(self, "wanted").on_progress then
+        tell_progress(self)
     end
+    self.is_told = true
     return whole
 end
 
----The body decoded. Raises `json` as well.
+---The body as JSON. Raises `json`, with what is wrong where and what was answered, as well.
 ---@return any
 function Response:json()
-    return json.decode(self:body())
+    local text = self:body()
+    local ok, value = pcall(json.decode, text)
+    if ok then
+        return value
+    end
+    local wanted = rawget(self, "wanted")
+    error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url, self.status,
+        self.headers["content-type"] or "without a Content-Type", errors.message(value):gsub("^json: ", "")),
+        { method = wanted.method, url = wanted.url, status = self.status }), 0)
+end
+
+local PROGRESS_BYTES, PROGRESS_SECONDS = 1024 * 1024, 0.1
+
+---The iterator of chunks(), which tells progress between them.
+local function telling(self, next_chunk)
+    local told_at, since = now(), 0
+    return function()
+        local chunk = next_chunk()
+        since = since + (chunk and #chunk or 0)
+        if not chunk or since >= PROGRESS_BYTES or now() - told_at >= PROGRESS_SECONDS then
+            tell_progress(self)
+            told_at, since = now(), 0
+        end
+        return chunk
+    end
 end
 
 ---Iterates over the body as it comes: `for chunk in res:chunks() do`. A server that is faster than the loop is
@@ -150,17 +228,91 @@ end
 ---@return fun(): string?
 function Response:chunks()
     local whole = rawget(self, "whole")
+    local function next_chunk()
+        return (settle(core.chunk(self.handle)))
+    end
     if whole then
-        return function()
+        next_chunk = function()
             local chunk = whole
             whole = nil
             return chunk ~= "" and chunk or nil
         end
+    else
+        check_unread(self, "chunks")
+        self.is_streamed = "chunks()"
     end
-    self.is_streamed = true
+    return rawget(self, "wanted").on_progress and telling(self, next_chunk) or next_chunk
+end
+
+---Iterates over the lines of the body as they come, without their ends (LF or CR LF); the last may have none. Raises
+---`too_large` for a line over max_body, and what fetching raises.
+---@return fun(): string?
+function Response:lines()
+    local next_chunk = self:chunks()
+    local parts, pending, rest, from = {}, 0, "", 1
+    local function line_of(last)
+        parts[#parts + 1] = last
+        local line = table.concat(parts)
+        parts, pending = {}, 0
+        return (line:gsub("\r$", ""))
+    end
     return function()
-        return (settle(core.chunk(self.handle)))
+        while rest do
+            local at = rest:find("\n", from, true)
+            if at then
+                local last = rest:sub(from, at - 1)
+                from = at + 1
+                return line_of(last)
+            end
+            pending = pending + #rest - from + 1
+            if pending > self.max_body then
+                M.fail("too_large", rawget(self, "wanted"), "a line is longer than max_body", "while reading the body")
+            end
+            parts[#parts + 1] = rest:sub(from)
+            rest, from = next_chunk(), 1
+        end
+        return pending > 0 and line_of("") or nil
     end
+end
+
+local SAVE_OPTIONS = { fsync = "boolean", mode = "number" }
+local DEFAULT_MODE = 438 -- 0666, less the umask
+
+---Writes the body to a file, in constant memory, whatever its size. It goes to a temporary file beside it, which is
+---renamed when all is there: under `path` there is never half a body. Raises `file`, with `path` and `errno`, when it
+---cannot be written, and what fetching raises.
+---@param path string
+---@param options? { fsync?: boolean, mode?: integer } fsync: wait until file and name are on the disk; mode: its
+---  permissions, less the umask; 438, which is 0666
+---@return integer bytes
+function Response:save(path, options)
+    options = options or {}
+    options_of.check(options, SAVE_OPTIONS, "save")
+    if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+        options_of.misuse("save: expected a path, got %s", type(path) == "string" and "an empty one" or "a " .. type(path))
+    end
+    local mode = options.mode or DEFAULT_MODE
+    if not (mode >= 0 and mode <= 4095 and mode % 1 == 0) then
+        options_of.misuse("save: option mode: expected permissions, 0 to 4095")
+    end
+    local whole = rawget(self, "whole")
+    if whole then
+        self:body()
+        return settle(core.save(whole, path, mode, options.fsync))
+    end
+    check_unread(self, "save")
+    self.is_streamed = "save()"
+    return settle_all(self, core.save, path, mode, options.fsync)
+end
+
+---The fields that came behind the body (RFC 9110, 6.5), of chunked answers. Empty until all of the body has come.
+---@return moonloop.http.Headers any case, as `headers`
+function Response:trailers()
+    local trailers = setmetatable({}, Headers)
+    for name, value in core.trailers(self.handle):gmatch("([^\n:]+): ([^\n]*)\n") do
+        add_field(trailers, name:lower(), value)
+    end
+    return trailers
 end
 
 ---Gives the rest of the body up; what was not read whole cannot be read any more.

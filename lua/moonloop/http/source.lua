@@ -6,13 +6,27 @@ local errors = require("moonloop.util.errors")
 local M = {}
 
 ---@class moonloop.http.Source
----@field can_reopen boolean whether it can be sent again, now
 ---@field open fun(self: moonloop.http.Source): (fun(): string?), integer?, fun()? iterator, length when it is known,
 ---  and what closes it, which may be called twice
-local Source = { __name = "moonloop.http.Source" }
+---@field content_type? string
+---@field filename? string
+---@field length? integer
+local Source = { __name = "moonloop.http.Source", __transfer = false, __jsontype = "none" }
 Source.__index = Source
 
----@param source table with `open` and `can_reopen`
+---Whether it can be sent, for the first time or again.
+---@return boolean
+function Source:can_reopen()
+    return not self.is_begun
+end
+
+---How long it is, before it is opened; may wait.
+---@return integer? bytes nil: nobody knows
+function Source:measure()
+    return self.length
+end
+
+---@param source table with `open`, and methods of its own
 ---@return moonloop.http.Source
 function M.new(source)
     return setmetatable(source, Source)
@@ -38,7 +52,7 @@ local function open_once(self)
     end
     local next_piece = self.next_piece
     return function()
-        self.is_begun, self.can_reopen = true, false
+        self.is_begun = true
         return (next_piece())
     end, self.length
 end
@@ -48,7 +62,7 @@ end
 ---@param length? integer
 ---@return moonloop.http.Source
 function M.once(next_piece, length)
-    return M.new({ open = open_once, next_piece = next_piece, length = length, can_reopen = true })
+    return M.new({ open = open_once, next_piece = next_piece, length = length })
 end
 
 local function open_again(self)
@@ -64,7 +78,27 @@ end
 ---@param length? integer
 ---@return moonloop.http.Source
 function M.rewindable(make, length)
-    return M.new({ open = open_again, make = make, length = length, can_reopen = true })
+    return M.new({ open = open_again, make = make, length = length })
+end
+
+local SLICE_BYTES = 64 * 1024
+
+local function open_text(self)
+    local text, at = self.text, 1
+    return function()
+        if at > #text then
+            return nil
+        end
+        at = at + SLICE_BYTES
+        return text:sub(at - SLICE_BYTES, at - 1)
+    end, #text
+end
+
+---A source over bytes at hand, for whom wants to see them go.
+---@param text string
+---@return moonloop.http.Source
+function M.text(text)
+    return M.new({ open = open_text, text = text, length = #text })
 end
 
 return M

@@ -4,6 +4,10 @@
 
 local core = {}
 
+---What the field User-Agent says unless a request has its own.
+---@type string
+core.user_agent = ""
+
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
 ---@param queue integer requests per origin that may wait
@@ -30,6 +34,10 @@ function core.counts(pool) end
 ---@return { name: string, connections: integer, idle: integer, waiting: integer }[]
 function core.origins(pool) end
 
+---The resolvers of this loop: what they have done so far and know now.
+---@return { servers: string, lookups: integer, remembered: integer, known: integer, asking: integer }[]
+function core.resolvers() end
+
 ---Sends a request and waits for the head of its answer, or for interim answers: status 100, and they in place of the
 ---body.
 ---@param pool userdata
@@ -39,11 +47,12 @@ function core.origins(pool) end
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
+---@param proxy? string URL, with user and password
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body when all of it is here
-function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
+function core.fetch(pool, method, url, fields, body, timeout, wants_interim, proxy) end
 
 ---Begins as core.fetch does, and waits for nothing.
 ---@param pool userdata
@@ -54,9 +63,10 @@ function core.fetch(pool, method, url, fields, body, timeout, wants_interim) end
 ---@param timeout number seconds; 0: none
 ---@param wants_interim boolean
 ---@param expect number seconds that the body waits until the server asks for it; 0: not at all
+---@param proxy? string URL, with user and password
 ---@return userdata? fetch
 ---@return string? reason why it cannot be sent
-function core.open(pool, method, url, fields, body, timeout, wants_interim, expect) end
+function core.open(pool, method, url, fields, body, timeout, wants_interim, expect, proxy) end
 
 ---Has that task, which has not begun, give the pieces. It is cancelled when nobody wants the rest.
 ---@param fetch userdata
@@ -98,12 +108,43 @@ function core.interim(fetch) end
 ---@return string|table|nil chunk nil at the end
 function core.chunk(fetch) end
 
----Waits for the rest of the body.
+---Waits for the rest of the body, or for progress to be told.
 ---@param fetch userdata
 ---@param most number bytes
 ---@return boolean ok
----@return string|table body
+---@return string|table|nil body
 function core.body(fetch, most) end
+
+---Writes an answer, or bytes, to a file; waits.
+---@param source userdata|string
+---@param path string
+---@param mode integer permissions, less the umask
+---@param is_durable? boolean waits until it is on the disk
+---@return boolean ok
+---@return number|table|nil bytes or error; nil: progress is to be told, then call it again
+function core.save(source, path, mode, is_durable) end
+
+---The Content-Encoding that is undone.
+---@param fetch userdata
+---@return string?
+function core.coding(fetch) end
+
+---The trailers that have come: lines "name: value\n".
+---@param fetch userdata
+---@return string
+function core.trailers(fetch) end
+
+---Before the head of the answer has come.
+---@param fetch userdata
+---@param is_wanted boolean whether the body is decoded
+---@param max_ratio number decoded bytes from each that came
+function core.decoding(fetch, is_wanted, max_ratio) end
+
+---How far the body has come. From then on body and save come back, with true alone, when that has to be told.
+---@param fetch userdata
+---@return number came bytes, before they were decoded
+---@return number? total bytes
+function core.progress(fetch) end
 
 ---Gives an answer up; its connection is closed unless the answer was whole.
 ---@param fetch userdata
@@ -112,6 +153,11 @@ function core.close(fetch) end
 ---@param fetch userdata
 ---@return string[] fields name, value, ...; names in lower case
 function core.headers(fetch) end
+
+---The head as it came: status line and fields, in the server's spelling.
+---@param fetch userdata
+---@return string
+function core.raw(fetch) end
 
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
@@ -123,7 +169,7 @@ function core.headers(fetch) end
 function core.timing(fetch) end
 
 ---@param url string
----@return { scheme: string, userinfo?: string }?
+---@return { scheme: string, host: string, port: integer, userinfo?: string }?
 ---@return string? reason what is wrong with it
 function core.parse(url) end
 
@@ -141,6 +187,11 @@ function core.same_origin(a, b) end
 ---@param text string
 ---@return string
 function core.encode(text) end
+
+---@param url string of a proxy
+---@return string? name without user and password
+---@return string? reason what is wrong with it
+function core.proxy(url) end
 
 ---Percent-encoding undone; a plus stays one.
 ---@param text string

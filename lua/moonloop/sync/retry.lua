@@ -73,11 +73,41 @@ local function pack(...)
     return { n = select("#", ...), ... }
 end
 
-local function attempt(number, fn, ends_at)
-    if ends_at then
-        return task.timeout(math.max(ends_at - clock.now(), 0), fn, number)
+---@class moonloop.RetryPlan
+---@field times integer attempts
+---@field pause number seconds after the next failure
+---@field max_pause number seconds
+---@field factor number
+---@field jitter number 0 to 1
+---@field is_worth_it fun(err: any): boolean
+---@field ends_at? number no pause is begun that would end later
+---@field before_pause? fun(err: any)
+
+---For who has a plan already: the loop itself. No part of the face.
+---@param plan moonloop.RetryPlan used up by it
+---@param fn fun(attempt: integer): any
+---@return any ... what `fn` returned
+function M.run(plan, fn)
+    local earlier = {}
+    for number = 1, plan.times do
+        local results = pack(xpcall(fn, error_filter.traced, number))
+        if results[1] then
+            return unpack(results, 2, results.n)
+        end
+        local err = results[2]
+        if number == plan.times or not plan.is_worth_it(err) then
+            error(final(err, earlier), 0)
+        end
+        local pause = next_pause(plan, err)
+        if plan.ends_at and clock.now() + pause >= plan.ends_at then
+            error(final(err, earlier), 0)
+        end
+        earlier[#earlier + 1] = err
+        if plan.before_pause then
+            plan.before_pause(err)
+        end
+        task.sleep(pause) -- raises when the scope around has ended
     end
-    return fn(number)
 end
 
 ---@class moonloop.RetryOptions
@@ -104,24 +134,13 @@ function M.retry(options, fn)
     end
     local plan = read_options(options)
     waiting.callable("retry", fn)
-    local ends_at = plan.deadline and clock.now() + plan.deadline
-    local earlier = {}
-    for number = 1, plan.times do
-        local results = pack(xpcall(attempt, error_filter.traced, number, fn, ends_at))
-        if results[1] then
-            return unpack(results, 2, results.n)
-        end
-        local err = results[2]
-        if number == plan.times or not plan.is_worth_it(err) then
-            error(final(err, earlier), 0)
-        end
-        local pause = next_pause(plan, err)
-        if ends_at and clock.now() + pause >= ends_at then
-            error(final(err, earlier), 0)
-        end
-        earlier[#earlier + 1] = err
-        task.sleep(pause) -- raises when the scope around has ended
+    if not plan.deadline then
+        return M.run(plan, fn)
     end
+    plan.ends_at = clock.now() + plan.deadline
+    return M.run(plan, function(number)
+        return task.timeout(math.max(plan.ends_at - clock.now(), 0), fn, number)
+    end)
 end
 
 return M

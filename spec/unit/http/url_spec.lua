@@ -55,7 +55,9 @@ describe("url_parse", function()
             ["http://münchen.example/"] = { "ASCII", 8 }, ["http://[::1/"] = { "without its ]", 7 },
             ["http://[::g]/"] = { "IPv6", 8 }, ["http://[1.2.3.4]/"] = { "IPv6", 8 },
             ["http://[::1]x/"] = { "follow", 12 }, ["http://[fe80::1%25eth0]/"] = { "IPv6", 8 },
-            ["http+unix:///run/a.sock"] = { "host is missing", 12 },
+            ["http+unix:///run/a.sock"] = { "http+unix://%2Frun%2Fapp.sock/path", 12 },
+            ["http://unix:/run/a.sock:/"] = { "http+unix://%2Frun%2Fapp.sock/path", 7 },
+            ["unix:/run/a.sock:/"] = { "http+unix://%2Frun%2Fapp.sock/path", 0 },
             ["http+unix://%2/"] = { "hexadecimal", 12 },
             ["http://" .. ("a"):rep(254)] = { "253", 7 },
         }) do
