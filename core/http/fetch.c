@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "http/coded_body.h"
+#include "http/duplex.h"
 #include "http/method.h"
 #include "http/outgoing.h"
 #include "http/pool_state.h"
@@ -37,6 +38,7 @@ struct fetch *fetch_new(struct pool *pool, struct outgoing *request)
     fetch->pool = pool;
     fetch->loop = pool_loop(pool);
     fetch->request = outgoing_ref(request);
+    fetch->is_raw = request->is_raw;
     link_init(&fetch->link);
     deadline_init(&fetch->coarse_deadline);
     message_reset(&fetch->message);
@@ -65,6 +67,7 @@ void fetch_free_spare(struct fetch *fetch)
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
     buf_deinit(&fetch->trailers);
+    buf_deinit(&fetch->tls);
     free(fetch);
 }
 
@@ -81,6 +84,7 @@ void fetch_free(struct fetch *fetch)
         return;
     struct pool *pool = fetch->pool;
     let_go(fetch);
+    duplex_release(fetch->duplex);
     upload_free(fetch);
     coded_body_free(fetch);
     outgoing_unref(fetch->request);
@@ -90,6 +94,7 @@ void fetch_free(struct fetch *fetch)
     empty(&fetch->answer_body);
     empty(&fetch->interim);
     empty(&fetch->trailers);
+    empty(&fetch->tls);
     fetch->reason[0] = '\0';
     if (pool != NULL)
         pool_give_spare(pool, fetch);
@@ -172,6 +177,13 @@ void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
     pool_submit(fetch->pool, fetch);
 }
 
+void fetch_limit(struct fetch *fetch, uint64_t timeout_ms)
+{
+    timer_stop(fetch->loop, &fetch->deadline);
+    if (timeout_ms != 0 && !fetch_is_over(fetch))
+        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+}
+
 /* ---- the answer ---- */
 
 enum fetch_stage fetch_stage(const struct fetch *fetch)
@@ -188,8 +200,7 @@ bool fetch_is_all_in_head(const struct fetch *fetch)
 {
     const struct fetch_timing *timing = &fetch->timing;
     return fetch->stage == FETCH_DONE && fetch->interim.len == 0 && fetch->trailers.len == 0 &&
-           !fetch->is_decoded &&
-
+           !fetch->is_decoded && fetch->duplex == NULL && !fetch->wants_tls &&
            (timing->dns | timing->connect | timing->tls) == 0;
 }
 

@@ -19,6 +19,7 @@ struct coded_body;
 struct fetch;
 struct outgoing;
 struct pool;
+struct duplex;
 struct upload;
 
 enum {
@@ -99,10 +100,12 @@ struct fetch {
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
     bool is_retried;
-    bool wants_interim; /* on_change is called for interim answers as well */
-    bool is_raw;        /* the body is wanted as it comes */
-    bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
+    struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
+    bool wants_interim;    /* on_change is called for interim answers as well */
+    bool is_raw;           /* the body is wanted as it comes */
+    bool is_decoded;       /* what comes out of it is not what Content-Encoding says */
 
+    bool wants_tls;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
@@ -123,7 +126,8 @@ struct fetch {
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
     struct buf trailers; /* lines "name: value\n" */
-    char reason[512];    /* of a failure, for people */
+    struct buf tls;   /* lines "version: TLSv1.3", if wanted and its connection was made for it */
+    char reason[512]; /* of a failure, for people */
 };
 
 /* Before it is started it gets an owner and on_change: there is more of the answer, or its end, or
@@ -139,6 +143,9 @@ void fetch_free_spare(struct fetch *fetch);
  * 120, strikes up to 250 ms late. Look at `stage` afterwards: it may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
 
+/* The time that is left from now on; 0: no limit. */
+void fetch_limit(struct fetch *fetch, uint64_t timeout_ms);
+
 enum fetch_stage fetch_stage(const struct fetch *fetch);
 /* "while connecting", for messages. */
 const char *fetch_stage_text(enum fetch_stage stage);
@@ -150,6 +157,8 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* The connection of a 101, once; the caller's to release. NULL: there is none. */
+struct duplex *fetch_take_duplex(struct fetch *fetch);
 /* All of answer_body for the memory in `bytes`. */
 void fetch_move_body(struct fetch *fetch, struct buf *bytes);
 /* Whether the server may send more of the body. */
@@ -170,6 +179,8 @@ struct str fetch_take_interim(struct fetch *fetch);
  * an interim one; of those no more than FETCH_HEAD_MAX bytes come, then it is false. */
 void fetch_got_head(struct fetch *fetch, const char *base);
 bool fetch_got_interim(struct fetch *fetch, const char *base);
+/* NULL: the 101 in fetch->message is what was asked for, else what is wrong with it. */
+const char *fetch_check_switch(const struct fetch *fetch, const char *base);
 /* The head has come, and a body will follow it. */
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */

@@ -122,6 +122,8 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
         outgoing->has_accept = true;
     } else if (is_name(name, "expect")) {
         return refuse(reason, "this header field is sent by the option expect alone");
+    } else if (is_name(name, "via")) { /* a gateway adds nothing of its own */
+        outgoing->has_user_agent = outgoing->has_accept = outgoing->is_raw = true;
     } else if (is_name(name, "connection")) {
         outgoing->wants_close = holds_close(value);
     } else if (is_name(name, "proxy-authorization")) {
@@ -137,6 +139,18 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
     buf_add_text(head, "\r\n");
     if (head->len - outgoing->line_bytes > OUTGOING_HEAD_MAX)
         return refuse(reason, "the header fields are too long");
+    return true;
+}
+
+bool outgoing_upgrade(struct outgoing *outgoing, struct str protocol, const char **reason)
+{
+    struct buf *head = &outgoing->head;
+    if (!field_is_protocol(protocol))
+        return refuse(reason, "the protocol of an upgrade is a name such as websocket");
+    buf_add_text(head, "Connection: Upgrade\r\nUpgrade: ");
+    outgoing->upgrade = (struct slice){(uint32_t)head->len, (uint32_t)protocol.len};
+    buf_add_str(head, protocol);
+    buf_add_text(head, "\r\n");
     return true;
 }
 

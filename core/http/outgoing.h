@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "http/parser.h"
 #include "http/url.h"
 
 #include <stdbool.h>
@@ -23,12 +24,14 @@ struct outgoing {
     bool is_idempotent;
     bool has_host, has_user_agent, has_accept, has_proxy_authorization;
     bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
-    bool wants_close; /* it says Connection: close */
+    bool wants_close;  /* it says Connection: close */
+    bool is_raw;       /* it is passed on: the answer's body is wanted as it comes */
     struct buf url_text;
-    struct url url;  /* slices of url_text */
-    struct proxy *proxy; /* NULL: none */
-    size_t line_bytes; /* of the head: its first line */
-    struct buf head; /* without what follows from the body, and without the empty line */
+    struct url url;       /* slices of url_text */
+    struct proxy *proxy;  /* NULL: none */
+    struct slice upgrade; /* of the head: the protocol that is offered; len 0: none */
+    size_t line_bytes;    /* of the head: its first line */
+    struct buf head;      /* without what follows from the body, and without the empty line */
 };
 
 /* With one reference, through the proxy at `proxy` (proxy_new), which does nothing for a Unix
@@ -39,6 +42,8 @@ struct outgoing *outgoing_new(struct str method, struct str url, struct str prox
 /* False with the reason; then it can only be given up. */
 bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value,
                   const char **reason);
+/* Offers to leave HTTP for this protocol: after a 101 the exchange has a duplex. */
+bool outgoing_upgrade(struct outgoing *outgoing, struct str protocol, const char **reason);
 /* Adds the fields that every request has. */
 void outgoing_end(struct outgoing *outgoing);
 struct outgoing *outgoing_ref(struct outgoing *outgoing);

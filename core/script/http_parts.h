@@ -52,9 +52,13 @@ void http_pool_let_go(struct http_pool *pool);
 struct handle *http_check_handle(lua_State *L);
 /* The socket closes now. */
 void http_give_up(struct handle *handle);
+/* Pushes { dns =, connect =, tls =, first_byte =, total = }, in seconds. */
+void http_push_timing(lua_State *L, const struct fetch *fetch);
 /* Pushes why the fetch has failed; `handle` may be NULL. */
-void http_push_failure(lua_State *L, const struct handle *handle,
-                       const struct fetch *fetch);
+void http_push_failure(lua_State *L, const struct handle *handle, const struct fetch *fetch);
+/* http_wait.c: the scope that an answer to this task ends with. NULL for one that works for no
+ * request, which may well hand the answer on: the collector closes those. */
+struct scope *http_scope_of(struct task *task);
 /* The exchange of the handle at 1, whose head has come; raises when it was given up, or while
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);

@@ -11,9 +11,11 @@
 #include "http/proxy.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum wanted { WANTS_HEAD, WANTS_CHUNK, WANTS_WHOLE };
@@ -61,20 +63,21 @@ static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
     bool is_wanted = handle->op != NULL || handle->save_op != NULL;
-    bool is_under_way = handle->held.fetch != NULL &&
-                        (!fetch_is_over(handle->held.fetch) || handle->saving != NULL);
+    const struct fetch *fetch = handle->held.fetch;
+    bool is_under_way =
+        fetch != NULL && (!fetch_is_over(fetch) || fetch->duplex != NULL || handle->saving != NULL);
     if (is_under_way && !is_wanted)
         http_give_up(handle);
 }
 
-/* A task that works for no request may well hand the answer on: the collector closes those. */
-static void hold(struct task *task, struct handle *handle)
+struct scope *http_scope_of(struct task *task)
 {
-    struct scope *scope = task->scope;
-    while (scope->parent != NULL)
+    struct scope *scope = task != NULL ? task->scope : NULL;
+    while (scope != NULL && scope->parent != NULL)
         scope = scope->parent;
-    if (scope->owner->owner != NULL && scope->owner->exchange != NULL)
-        scope_hold(scope, &handle->holding);
+    bool is_for_request =
+        scope != NULL && scope->owner->owner != NULL && scope->owner->exchange != NULL;
+    return is_for_request ? scope : NULL;
 }
 
 static void on_handle_change(struct fetch *fetch);
@@ -88,7 +91,9 @@ struct handle *http_push_handle(lua_State *L, const struct held *held, struct ta
     lua_setmetatable(L, -2);
     held->fetch->owner = handle;
     held->fetch->on_change = on_handle_change;
-    hold(task, handle);
+    struct scope *scope = http_scope_of(task);
+    if (scope != NULL)
+        scope_hold(scope, &handle->holding);
     return handle;
 }
 
@@ -145,6 +150,8 @@ void http_push_failure(lua_State *L, const struct handle *handle, const struct f
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    http_push_timing(L, fetch);
+    lua_setfield(L, -2, "timing");
     if (fetch->request->proxy != NULL) {
         lua_pushstring(L, fetch->request->proxy->name);
         lua_setfield(L, -2, "proxy");
@@ -353,6 +360,28 @@ static int l_body(lua_State *L)
     return wait_for(L, handle, WANTS_WHOLE);
 }
 
+/* limit(fetch, seconds): what is left of its time from now on; 0: no limit */
+static int l_limit(lua_State *L)
+{
+    lua_Number seconds = luaL_checknumber(L, 2);
+    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 2, "expected seconds");
+    fetch_limit(http_check_handle(L)->held.fetch, (uint64_t)ceil(seconds * 1000));
+    return 0;
+}
+
+/* connection(fetch): that of a 101, at the first call; else nil */
+static int l_connection(lua_State *L)
+{
+    struct handle *handle = http_check_handle(L);
+    struct duplex *duplex = fetch_take_duplex(handle->held.fetch);
+    if (duplex == NULL)
+        return 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, handle->held.pool->self_ref);
+    duplex_push(L, duplex, http_scope_of(VM_UPVALUE(L)->current),
+                pool_is_local(handle->held.fetch->pool), lua_gettop(L));
+    return 1;
+}
+
 /* close(fetch): gives it up */
 static int l_close(lua_State *L)
 {
@@ -367,7 +396,9 @@ static int l_close(lua_State *L)
 void http_add_wait_functions(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"head", l_head}, {"chunk", l_chunk}, {"body", l_body}, {"close", l_close}, {NULL, NULL}};
+        {"head", l_head},   {"chunk", l_chunk},           {"body", l_body},
+        {"limit", l_limit}, {"connection", l_connection}, {"close", l_close},
+        {NULL, NULL}};
     luaL_newmetatable(L, HTTP_FETCH_META);
     lua_pushcfunction(L, on_handle_gc);
     lua_setfield(L, -2, "__gc");

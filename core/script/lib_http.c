@@ -9,6 +9,7 @@
 #include "http/outgoing.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 
 #include <math.h>
@@ -38,7 +39,9 @@ static bool add_headers(lua_State *L, int index, struct outgoing *request, const
             *reason = "a header field is not a string";
             return false;
         }
-        is_good = outgoing_add(request, name, value, reason);
+        is_good = str_equal_nocase(name, str_of("upgrade"))
+                      ? outgoing_upgrade(request, value, reason)
+                      : outgoing_add(request, name, value, reason);
         lua_pop(L, 2);
     }
     return is_good;
