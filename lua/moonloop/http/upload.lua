@@ -96,11 +96,12 @@ end
 ---@param left number seconds; 0: no limit
 ---@param wants_interim boolean
 ---@param proxy? string URL
+---@param wants_tls? boolean
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body
-function M.fetch(pool, wanted, left, wants_interim, proxy)
+function M.fetch(pool, wanted, left, wants_interim, proxy, wants_tls)
     local began = now()
     local next_piece, length, close
     local source = wanted.source
@@ -115,6 +116,9 @@ function M.fetch(pool, wanted, left, wants_interim, proxy)
             close()
         end
         return nil, reason
+    end
+    if wants_tls then
+        core.want_tls(handle)
     end
     if wanted.decoding then
         core.decoding(handle, wanted.decoding.is_wanted, wanted.decoding.max_ratio)
@@ -133,7 +137,7 @@ function M.fetch(pool, wanted, left, wants_interim, proxy)
         core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
         wanted.expect = nil
         return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim,
-            proxy)
+            proxy, wants_tls)
     end
     return ok, answer, status, body
 end
