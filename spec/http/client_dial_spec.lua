@@ -98,6 +98,8 @@ describe("a name with several addresses", function()
         eventually(function()
             return sockets_open() == before
         end)
+        local again = client:get(url, { headers = { Connection = "close" } })
+        assert.is_true(again.timing.connect < 0.2, "it begins with the one that answered")
         close()
     end)
 
