@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "http/answer_head.h"
+#include "http/duplex.h"
 #include "http/fetch.h"
 #include "http/method.h"
 #include "http/pool_state.h"
@@ -69,8 +70,7 @@ static void send_more(struct fetch *fetch)
 static void describe(const struct fetch *fetch, struct buf *text)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        dial_describe(conn->dial, text);
+    client_dial_describe(conn, text);
 }
 
 static const struct fetch_carrier carrier = {
@@ -200,12 +200,15 @@ static bool take_head(struct client_conn *conn, char *base)
         fail_as_malformed(conn, wrong);
         return false;
     }
-    if (message->status == 101) {
-        fail(conn, FETCH_PROTOCOL, "the server switches protocols without being asked");
+    wrong = message->status == 101 ? fetch_check_switch(fetch, base) : NULL;
+    if (wrong == NULL && message->status == 101 && !upload_is_sent(fetch))
+        wrong = "the server switches protocols before it has the whole request";
+    if (wrong != NULL) {
+        fail(conn, FETCH_PROTOCOL, wrong);
         return false;
     }
     answer_unfold(message, base);
-    if (message->status >= 200) {
+    if (message->status >= 200 || message->status == 101) {
         conn->is_doubtful |= answer_is_doubtful(message);
         fetch_got_head(fetch, base);
         begin_body(conn);
@@ -214,6 +217,19 @@ static bool take_head(struct client_conn *conn, char *base)
         return false;
     }
     return true;
+}
+
+/* Answered 101: the connection leaves HTTP and the pool; `rest` came behind the head. */
+static void switch_protocols(struct client_conn *conn, struct str rest)
+{
+    struct fetch *fetch = conn->fetch;
+    struct stream *stream = conn->stream;
+    fetch->duplex = pool_open_duplex(fetch->pool, stream);
+    duplex_feed(fetch->duplex, rest);
+    conn->stream = NULL;
+    detach(conn);
+    client_conn_close(conn);
+    fetch_end(fetch);
 }
 
 /* Takes heads from the front of `bytes` until that of the answer has come. True: the fetch has been
@@ -242,6 +258,10 @@ static bool consume_heads(struct client_conn *conn, struct str *bytes)
             return true;
         bytes->ptr += used;
         bytes->len -= used;
+        if (message->status == 101) {
+            switch_protocols(conn, *bytes);
+            return true;
+        }
         if (message->status < 200) /* an interim answer: the real one follows */
             begin_answer(conn);
     }

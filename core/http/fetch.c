@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "http/coded_body.h"
+#include "http/duplex.h"
 #include "http/field.h"
 #include "http/method.h"
 #include "http/pool.h"
@@ -47,6 +48,7 @@ void fetch_free(struct fetch *fetch)
     if (fetch == NULL)
         return;
     let_go(fetch);
+    duplex_release(fetch->duplex);
     upload_free(fetch);
     message_deinit(&fetch->message);
     proxy_free(fetch->proxy);
@@ -55,6 +57,7 @@ void fetch_free(struct fetch *fetch)
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->tls);
     buf_deinit(&fetch->trailers);
     coded_body_free(fetch);
     free(fetch);
@@ -159,6 +162,8 @@ bool fetch_header(struct fetch *fetch, struct str name, struct str value, const 
         fetch->has_accept = true;
     } else if (is_name(name, "expect")) {
         return refuse(reason, "this header field is sent by the option expect alone");
+    } else if (is_name(name, "via")) { /* a gateway adds nothing of its own */
+        fetch->has_user_agent = fetch->has_accept = fetch->is_raw = true;
     } else if (is_name(name, "connection")) {
         fetch->wants_close = holds_close(value);
     } else if (is_name(name, "proxy-authorization")) {
@@ -236,6 +241,13 @@ void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
     if (timeout_ms != 0)
         timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
     pool_submit(fetch->pool, fetch);
+}
+
+void fetch_limit(struct fetch *fetch, uint64_t timeout_ms)
+{
+    timer_stop(fetch->loop, &fetch->deadline);
+    if (timeout_ms != 0 && !fetch_is_over(fetch))
+        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
 }
 
 /* ---- the answer ---- */

@@ -18,6 +18,7 @@
 struct coded_body;
 struct fetch;
 struct pool;
+struct duplex;
 struct proxy;
 struct upload;
 
@@ -108,6 +109,8 @@ struct fetch {
     bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
     bool wants_close;  /* the request says Connection: close */
     bool is_retried;
+    struct slice upgrade;  /* of `head`: the protocol that the request offers; len 0: none */
+    struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
     bool wants_interim; /* on_change is called for interim answers as well */
     bool is_raw;        /* the body is wanted as it comes */
     bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
@@ -117,7 +120,9 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    struct buf trailers;    /* lines "name: value\n" */
+    struct buf trailers; /* lines "name: value\n" */
+    struct buf tls; /* lines "version: TLSv1.3", if wanted and its connection was made for it */
+    bool wants_tls;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
@@ -144,9 +149,14 @@ bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
  * fetch can only be freed. */
 bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
 bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
+/* Offers to leave HTTP for this protocol: a 101 ends the fetch, and `duplex` is there. */
+bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason);
 /* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
  * may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
+
+/* The time that is left from now on; 0: no limit. */
+void fetch_limit(struct fetch *fetch, uint64_t timeout_ms);
 
 enum fetch_stage fetch_stage(const struct fetch *fetch);
 /* "while connecting", for messages. */
@@ -157,6 +167,8 @@ void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
 void fetch_take_body(struct fetch *fetch, size_t bytes);
 
+/* The connection of a 101, once; the caller's to release. NULL: there is none. */
+struct duplex *fetch_take_duplex(struct fetch *fetch);
 /* All of answer_body for the memory in `bytes`. */
 void fetch_move_body(struct fetch *fetch, struct buf *bytes);
 /* Whether the server may send more of the body. */
@@ -177,6 +189,8 @@ struct str fetch_take_interim(struct fetch *fetch);
  * an interim one; of those no more than FETCH_HEAD_MAX bytes come, then it is false. */
 void fetch_got_head(struct fetch *fetch, const char *base);
 bool fetch_got_interim(struct fetch *fetch, const char *base);
+/* NULL: the 101 in fetch->message is what was asked for, else what is wrong with it. */
+const char *fetch_check_switch(const struct fetch *fetch, const char *base);
 /* The head has come, and a body will follow it. */
 void fetch_begin_body(struct fetch *fetch);
 /* False: it has to fail, as `error` and `reason` say. */

@@ -52,6 +52,7 @@ struct pool *pool_new(struct loop *loop, const struct pool_options *options, str
     pool->options.nameservers = NULL;
     pool->idle_deadlines = deadline_queue(loop, options->idle_ms);
     link_init(&pool->origins);
+    link_init(&pool->duplexes);
     if (options->open_socket == NULL) {
         pool->resolver = resolver_get(loop, options->nameservers, fault);
         if (pool->resolver == NULL) {
@@ -396,6 +397,7 @@ void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
+    pool_cut_duplexes(pool);
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);

@@ -11,6 +11,7 @@
 #include "http/proxy.h"
 #include "http/upload.h"
 #include "script/http_parts.h"
+#include "script/lib_duplex.h"
 #include "script/task.h"
 
 #include <math.h>
@@ -77,6 +78,8 @@ void http_push_failure(lua_State *L, const struct handle *handle)
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    http_push_timing(L, fetch);
+    lua_setfield(L, -2, "timing");
     if (fetch->proxy != NULL) {
         lua_pushstring(L, fetch->proxy->name);
         lua_setfield(L, -2, "proxy");
@@ -210,20 +213,23 @@ static int on_fetch_gc(lua_State *L)
 static void on_scope_end(struct scope_holding *holding)
 {
     struct handle *handle = LIST_ENTRY(holding, struct handle, holding);
-    if (handle->op != NULL || handle->save_op != NULL || handle->fetch == NULL ||
-        (fetch_is_over(handle->fetch) && handle->saving == NULL))
+    const struct fetch *fetch = handle->fetch;
+    if (handle->op != NULL || handle->save_op != NULL || fetch == NULL ||
+        (fetch_is_over(fetch) && fetch->duplex == NULL && handle->saving == NULL))
         return;
     http_give_up(handle);
 }
 
-/* A task that works for no request may well hand the answer on: the collector closes those. */
-static void hold(struct vm *vm, struct handle *handle)
+/* The scope that an answer ends with. NULL for a task that works for no request, which may well
+ * hand the answer on: the collector closes those. */
+static struct scope *scope_of(struct vm *vm)
 {
-    struct scope *scope = vm->current->scope;
-    while (scope->parent != NULL)
+    struct scope *scope = vm->current != NULL ? vm->current->scope : NULL;
+    while (scope != NULL && scope->parent != NULL)
         scope = scope->parent;
-    if (scope->owner->owner != NULL && scope->owner->exchange != NULL)
-        scope_hold(scope, &handle->holding);
+    bool is_for_request =
+        scope != NULL && scope->owner->owner != NULL && scope->owner->exchange != NULL;
+    return is_for_request ? scope : NULL;
 }
 
 /* A handle at the top of the stack, keeping the pool at 1 and the body at 5 alive. */
@@ -260,7 +266,9 @@ static bool add_headers(lua_State *L, int index, struct fetch *fetch, const char
             *reason = "a header field is not a string";
             return false;
         }
-        is_good = fetch_header(fetch, name, value, reason);
+        is_good = str_equal_nocase(name, str_of("upgrade"))
+                      ? fetch_upgrade(fetch, value, reason)
+                      : fetch_header(fetch, name, value, reason);
         lua_pop(L, 2);
     }
     return is_good;
@@ -288,7 +296,9 @@ static struct handle *prepare(lua_State *L, struct vm *vm, int proxy_index)
         lua_pushstring(L, reason);
         return NULL;
     }
-    hold(vm, handle);
+    struct scope *scope = scope_of(vm);
+    if (scope != NULL)
+        scope_hold(scope, &handle->holding);
     return handle;
 }
 
@@ -396,6 +406,26 @@ static int l_body(lua_State *L)
     return wait_for(L, 1, handle, WANTS_WHOLE);
 }
 
+/* limit(fetch, seconds): what is left of its time from now on; 0: no limit */
+static int l_limit(lua_State *L)
+{
+    fetch_limit(http_check_handle(L)->fetch, check_timeout_ms(L, 2));
+    return 0;
+}
+
+/* connection(fetch): that of a 101, at the first call; else nil */
+static int l_connection(lua_State *L)
+{
+    struct fetch *fetch = http_check_handle(L)->fetch;
+    struct duplex *duplex = fetch_take_duplex(fetch);
+    if (duplex == NULL)
+        return 0;
+    lua_getfenv(L, 1);
+    lua_rawgeti(L, -1, HTTP_POOL_PLACE);
+    duplex_push(L, duplex, scope_of(VM_UPVALUE(L)), pool_is_local(fetch->pool), lua_gettop(L));
+    return 1;
+}
+
 /* close(fetch): gives it up */
 static int l_close(lua_State *L)
 {
@@ -409,9 +439,10 @@ static int l_close(lua_State *L)
 
 int luaopen_moonloop_core_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"fetch", l_fetch}, {"open", l_open}, {"head", l_head},
-                                         {"chunk", l_chunk}, {"body", l_body}, {"close", l_close},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"fetch", l_fetch},           {"open", l_open},   {"head", l_head},
+        {"chunk", l_chunk},           {"body", l_body},   {"close", l_close},
+        {"connection", l_connection}, {"limit", l_limit}, {NULL, NULL}};
     vm_library(L, functions);
     http_add_pool_functions(L);
     http_add_answer_functions(L);

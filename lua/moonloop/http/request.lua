@@ -29,6 +29,7 @@ local M = {}
 ---@field retries? moonloop.http.RetryPolicy
 ---@field on_upload? fun(done: integer, total?: integer)
 ---@field on_informational? fun(status: integer, headers: moonloop.http.Headers)
+---@field upgrade? string
 
 local NUMBER_OR_FALSE = { number = true, boolean = true }
 local OPTIONS = {
@@ -38,7 +39,7 @@ local OPTIONS = {
     expect = NUMBER_OR_FALSE, redirects = NUMBER_OR_FALSE, auth = "table", bearer = "string",
     cookies = { table = true, boolean = true }, retries = { number = true, boolean = true, table = true },
     max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
-    on_progress = "function", on_upload = "function", proxy = { string = true, boolean = true },
+    on_progress = "function", on_upload = "function", upgrade = "string", proxy = { string = true, boolean = true },
 }
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
 local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
@@ -163,6 +164,11 @@ local function fields_of(options, client, url, url_auth, content_type)
     if content_type and not seen["content-type"] then
         add_fields(fields, { ["Content-Type"] = content_type }, seen)
     end
+    if seen.upgrade then
+        misuse("http: the header Upgrade cannot be set; the option upgrade offers a protocol")
+    elseif options.upgrade then
+        add_fields(fields, { Upgrade = options.upgrade }, seen)
+    end
     -- A part of what is coded cannot be decoded, and the length that HEAD asks for is that of the body as it is.
     local is_as_it_is = seen.range or options.decode == false or (options.method or "GET"):upper() == "HEAD"
     if not (seen["accept-encoding"] or is_as_it_is) then
@@ -200,6 +206,7 @@ function M.new(options, client)
         jar = options.cookies == nil and client.jar or M.jar(options.cookies),
         retries = options.retries == nil and client.retries or retry.policy(options.retries),
         max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
+        upgrade = options.upgrade,
         decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
         proxies = proxies.of_option(options.proxy, client.proxies),
     }

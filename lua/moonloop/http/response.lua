@@ -28,6 +28,7 @@ local M = {}
 ---  names in lower case
 ---@field timing moonloop.http.Timing
 ---@field informational { status: integer, headers: moonloop.http.Headers }[] the interim answers before it, without 100
+---@field connection? moonloop.http.Connection of a 101: what the option `upgrade` asked for
 ---@field history? { status: integer, url: string }[] the redirects that led here; nil: none
 ---@field tries? integer how often the request was sent; nil: once, as it had no `retries`
 ---@field coding? string that was undone, such as "gzip"; its Content-Encoding and Content-Length are not in headers
@@ -49,11 +50,12 @@ local function add_field(headers, name, value)
 end
 
 local function timing_of(handle, before)
-    local dns, connect, tls, first_byte, total = core.timing(handle)
+    local timing = core.timing(handle)
     if before then
-        first_byte, total = first_byte and first_byte + before, total and total + before
+        timing.redirects, timing.first_byte = before, timing.first_byte + before
+        timing.total = timing.total and timing.total + before
     end
-    return { dns = dns, connect = connect, tls = tls, redirects = before, first_byte = first_byte, total = total }
+    return timing
 end
 
 local function make_headers(handle)
@@ -89,6 +91,17 @@ function M.head(res)
     return core.raw(rawget(res, "handle"))
 end
 
+---What TLS with the server is, for `moonloop fetch`.
+---@param res moonloop.http.Response
+---@return table<string, string>
+function M.tls(res)
+    local session = {}
+    for what, value in core.tls(rawget(res, "handle")):gmatch("([%l_]+): ([^\n]*)\n") do
+        session[what] = session[what] and session[what] .. ", " .. value or value
+    end
+    return session
+end
+
 ---Raises what went wrong with a request.
 ---@param code string
 ---@param wanted moonloop.http.Wanted
@@ -114,6 +127,11 @@ function Response.__index(self, key)
             rawset(self, key, timing)
         end
         return timing
+    elseif key == "connection" then
+        local duplex = rawget(self, "status") == 101 and core.connection(rawget(self, "handle"))
+        local made = duplex and require("moonloop.http.connection").new(duplex, rawget(self, "wanted").upgrade)
+        rawset(self, key, made or nil)
+        return made or nil
     elseif key == "coding" then
         local coding = core.coding(rawget(self, "handle")) or false
         rawset(self, key, coding)
@@ -317,6 +335,9 @@ end
 
 ---Gives the rest of the body up; what was not read whole cannot be read any more.
 function Response:close()
+    if self.connection then
+        self.connection:close()
+    end
     if not rawget(self, "whole") then
         -- Made while they can be.
         self.headers, self.timing, self.informational = self.headers, self.timing, self.informational

@@ -43,7 +43,7 @@ function core.resolvers() end
 ---@param pool userdata
 ---@param method string
 ---@param url string
----@param fields string[] name, value, name, value, ...
+---@param fields string[] name, value, name, value, ...; Upgrade among them offers to leave HTTP
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
@@ -115,6 +115,15 @@ function core.chunk(fetch) end
 ---@return string|table|nil body
 function core.body(fetch, most) end
 
+---Gives it so much time from now on.
+---@param fetch userdata
+---@param seconds number 0: no limit
+function core.limit(fetch, seconds) end
+
+---The connection of a 101, at the first call; else nil.
+---@param fetch userdata
+---@return userdata? duplex for moonloop.core.duplex
+function core.connection(fetch) end
 ---Writes an answer, or bytes, to a file; waits.
 ---@param source userdata|string
 ---@param path string
@@ -151,21 +160,27 @@ function core.progress(fetch) end
 function core.close(fetch) end
 
 ---@param fetch userdata
+---@param is_raw? boolean names stay as they came
 ---@return string[] fields name, value, ...; names in lower case
-function core.headers(fetch) end
+function core.headers(fetch, is_raw) end
 
 ---The head as it came: status line and fields, in the server's spelling.
 ---@param fetch userdata
 ---@return string
 function core.raw(fetch) end
 
+---Has the TLS session of a connection that is made for this fetch described; to be called before its head has come.
+---@param fetch userdata
+function core.want_tls(fetch) end
+
+---Lines "version: TLSv1.3\n", with cipher, subject, issuer, not_after …; "" for none, or a connection that was there.
+---@param fetch userdata
+---@return string
+function core.tls(fetch) end
+
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
----@return number? dns
----@return number? connect
----@return number? tls
----@return number? first_byte
----@return number? total
+---@return { dns?: number, connect?: number, tls?: number, first_byte?: number, total?: number }
 function core.timing(fetch) end
 
 ---@param url string
