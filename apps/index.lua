@@ -59,6 +59,14 @@ local EXAMPLES = {
         },
     },
     {
+        file = "gateway.lua", path = "/gateway/status", title = "A proxy before two servers",
+        says = "Requests are passed on to two servers in turn; one that fails is left out until it is well again.",
+        tries = {
+            { "three requests", { "/gateway/pages/1", "/gateway/pages/2", "/gateway/pages/3" } },
+            { "how the servers are", { "/gateway/status" } },
+        },
+    },
+    {
         file = "nested.lua", path = "/nested/", title = "Processes times threads",
         says = "Ten requests with seven sub-tasks each, in two processes with a few threads each: seventy bars"
             .. " on one timeline.",

@@ -45,6 +45,12 @@ app:get("/fanout", function()
     return table.concat(moonloop.map(PATHS, fetch))
 end)
 
+local behind = moonloop.upstream({ origin, client = { connections = 512 } })
+
+app:get("/proxy", function(req)
+    return moonloop.proxy(req, behind, { strip = "/proxy" })
+end)
+
 local SPAWNS = 5000
 
 local function empty() end

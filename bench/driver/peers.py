@@ -110,7 +110,8 @@ def fixed_limit_command(name):
 
 FIXED = ("hello", "pipelined")
 ASKING = ("fetch", "fanout")
-WITHOUT_CLIENT = tuple((work, "no client of its own that serves others meanwhile") for work in ASKING)
+NO_PROXY = (("proxy", "no reverse proxy of its own"),)
+WITHOUT_CLIENT = (*((work, "no client of its own that serves others meanwhile") for work in ASKING), *NO_PROXY)
 
 ALL_PEERS = [
     Peer("moonloop", "moonloop", moonloop_command),
@@ -119,8 +120,8 @@ ALL_PEERS = [
     Peer("limit-lua", "libuv + llhttp + a Lua call", lua_limit_command, "libluajit2-5.1-dev", cannot=WITHOUT_CLIENT),
     Peer("nginx", "nginx + lua-nginx-module", nginx_command, "libnginx-mod-http-lua"),
     Peer("nginx-subrequests", "nginx, its subrequests", nginx_subrequests_command, "libnginx-mod-http-lua", ASKING),
-    Peer("node", "Node, node:http", node_command, "nodejs"),
-    Peer("tornado", "Tornado", tornado_command, "python3-tornado"),
+    Peer("node", "Node, node:http", node_command, "nodejs", cannot=NO_PROXY),
+    Peer("tornado", "Tornado", tornado_command, "python3-tornado", cannot=NO_PROXY),
     Peer("aiohttp", "aiohttp", aiohttp_command, "python3-aiohttp", ASKING),
     Peer(
         "flask-gthread",

@@ -134,6 +134,13 @@ WORKS = [
         targets=(Target("cpu_us", 1, value=9, reference="the 9 µs of one GET"),),
     ),
     Work(
+        "proxy",
+        "a GET passed on to a pooled origin",
+        "/proxy",
+        HELLO,
+        needs_origin=True,
+    ),
+    Work(
         "fanout",
         "five GETs at once, answered with the five bodies",
         "/fanout",

@@ -4,8 +4,10 @@
  */
 #include "base/mem.h"
 #include "http/answer_head.h"
+#include "http/duplex.h"
 #include "http/fetch.h"
 #include "http/method.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
@@ -69,8 +71,7 @@ static void send_more(struct fetch *fetch)
 static void describe(const struct fetch *fetch, struct buf *text)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        dial_describe(conn->dial, text);
+    client_dial_describe(conn, text);
 }
 
 static const struct fetch_carrier carrier = {
@@ -127,7 +128,7 @@ static void finish(struct client_conn *conn, bool is_clean)
 {
     struct fetch *fetch = conn->fetch;
     bool is_reusable =
-        is_clean && fetch->message.keeps_alive && !fetch->wants_close && !conn->is_lost &&
+        is_clean && fetch->message.keeps_alive && !fetch->request->wants_close && !conn->is_lost &&
         !conn->is_doubtful && upload_is_sent(fetch) && stream_queued_bytes(conn->stream) == 0 &&
         pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
     detach(conn);
@@ -178,7 +179,7 @@ static void begin_body(struct client_conn *conn)
     struct fetch *fetch = conn->fetch;
     const struct message *message = &fetch->message;
     enum framing_kind kind = FRAMED_BY_END;
-    if (fetch->method == METHOD_HEAD || message->status == 204 || message->status == 304)
+    if (fetch->request->method == METHOD_HEAD || message->status == 204 || message->status == 304)
         kind = FRAMED_BY_NOTHING;
     else if (message->is_chunked)
         kind = FRAMED_BY_CHUNKS;
@@ -200,12 +201,15 @@ static bool take_head(struct client_conn *conn, char *base)
         fail_as_malformed(conn, wrong);
         return false;
     }
-    if (message->status == 101) {
-        fail(conn, FETCH_PROTOCOL, "the server switches protocols without being asked");
+    wrong = message->status == 101 ? fetch_check_switch(fetch, base) : NULL;
+    if (wrong == NULL && message->status == 101 && !upload_is_sent(fetch))
+        wrong = "the server switches protocols before it has the whole request";
+    if (wrong != NULL) {
+        fail(conn, FETCH_PROTOCOL, wrong);
         return false;
     }
     answer_unfold(message, base);
-    if (message->status >= 200) {
+    if (message->status >= 200 || message->status == 101) {
         conn->is_doubtful |= answer_is_doubtful(message);
         fetch_got_head(fetch, base);
         begin_body(conn);
@@ -214,6 +218,19 @@ static bool take_head(struct client_conn *conn, char *base)
         return false;
     }
     return true;
+}
+
+/* Answered 101: the connection leaves HTTP and the pool; `rest` came behind the head. */
+static void switch_protocols(struct client_conn *conn, struct str rest)
+{
+    struct fetch *fetch = conn->fetch;
+    struct stream *stream = conn->stream;
+    fetch->duplex = pool_open_duplex(fetch->pool, stream);
+    duplex_feed(fetch->duplex, rest);
+    conn->stream = NULL;
+    detach(conn);
+    client_conn_close(conn);
+    fetch_end(fetch);
 }
 
 /* Takes heads from the front of `bytes` until that of the answer has come. True: the fetch has been
@@ -242,6 +259,10 @@ static bool consume_heads(struct client_conn *conn, struct str *bytes)
             return true;
         bytes->ptr += used;
         bytes->len -= used;
+        if (message->status == 101) {
+            switch_protocols(conn, *bytes);
+            return true;
+        }
         if (message->status < 200) /* an interim answer: the real one follows */
             begin_answer(conn);
     }
@@ -295,7 +316,7 @@ static bool consume(struct client_conn *conn, struct str bytes)
 static bool can_retry(const struct client_conn *conn)
 {
     return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
-           (conn->fetch->is_idempotent || !conn->has_sent) &&
+           (conn->fetch->request->is_idempotent || !conn->has_sent) &&
            (conn->fetch->upload == NULL || !conn->fetch->upload->is_begun);
 }
 

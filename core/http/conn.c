@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "http/address_limit.h"
 #include "http/conn_parts.h"
+#include "http/duplex.h"
 #include "http/request.h"
 #include "http/server_state.h"
 #include "loop/loop.h"
@@ -29,12 +30,9 @@ struct buf *conn_out(struct conn *conn)
     return server->batching == conn ? &server->out : &server->side_out;
 }
 
-void conn_flush(struct conn *conn, struct str body)
+void conn_send(struct conn *conn, struct str body)
 {
     struct buf *out = conn_out(conn);
-    bool is_in_batch = conn->server->batching == conn;
-    if (is_in_batch && body.len == 0 && out->len < CONN_BATCH_MAX)
-        return;
     struct str pieces[2] = {{out->ptr, out->len}, body};
     conn->sent_bytes += out->len + body.len;
     if (out->len + body.len != 0 && !conn->is_lost && !conn->is_closing &&
@@ -46,6 +44,13 @@ void conn_flush(struct conn *conn, struct str body)
     if (stream_queued_bytes(conn->stream) != 0 && !conn->is_closing &&
         conn->waits != CONN_WAITS_SEND)
         conn_wait_for(conn, CONN_WAITS_SEND);
+}
+
+void conn_flush(struct conn *conn, struct str body)
+{
+    bool is_in_batch = conn->server->batching == conn;
+    if (!is_in_batch || body.len != 0 || conn_out(conn)->len >= CONN_BATCH_MAX)
+        conn_send(conn, body);
 }
 
 /* A body that nobody wants is worth reading to keep the connection when little of it is left. */
@@ -233,9 +238,8 @@ static void on_drain(void *owner)
     go_on(conn);
 }
 
-static void on_closed(void *owner)
+void conn_closed(struct conn *conn)
 {
-    struct conn *conn = owner;
     struct http_server *server = conn->server;
     ENSURE(!deadline_is_running(&conn->deadline));
     if (conn->request != NULL)
@@ -245,6 +249,11 @@ static void on_closed(void *owner)
     buf_deinit(&conn->pending);
     free(conn);
     server_conn_closed(server);
+}
+
+static void on_closed(void *owner)
+{
+    conn_closed(owner);
 }
 
 /* The end of a TLS handshake, for which there was as much time as there is now for a head. */
@@ -345,5 +354,8 @@ void conn_close(struct conn *conn)
         server_end_request(conn->server, conn->request, 0);
         handler->on_abandon(handler->data, conn->request);
     }
-    stream_close(conn->stream);
+    if (conn->duplex != NULL)
+        duplex_cut(conn->duplex);
+    else
+        stream_close(conn->stream);
 }

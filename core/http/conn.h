@@ -19,6 +19,7 @@
 struct http_server;
 struct request;
 struct stream;
+struct duplex;
 
 enum {
     CONN_PENDING_MAX = 64 * 1024,     /* bytes read ahead of the running request */
@@ -36,6 +37,7 @@ struct conn {
     struct http_server *server;
     struct stream *stream;
     struct request *request; /* being read or answered; NULL between two */
+    struct duplex *duplex;   /* after an upgrade: it has the stream; else NULL */
     struct deadline deadline;
     struct parser parser;
     struct buf pending;         /* bytes that outlive the read that brought them */

@@ -1,6 +1,6 @@
 /*
- * conn_parts.h - what conn.c (life, answers), intake.c (bytes to requests) and patience.c
- * (deadlines) need of each other. Private to these three.
+ * conn_parts.h - what conn.c (life, answers), intake.c (bytes to requests), patience.c (deadlines)
+ * and upgrade.c (out of HTTP) need of each other. Private to these.
  */
 #pragma once
 
@@ -16,6 +16,10 @@ void conn_linger_on(struct conn *conn);
 /* Of conn.c: what is due when a batch is over and the connection goes on. */
 void conn_settle(struct conn *conn);
 void conn_finish(struct conn *conn);
+/* Sends what is in conn_out and `body`, in a batch too. */
+void conn_send(struct conn *conn, struct str body);
+/* The stream is gone: frees it. */
+void conn_closed(struct conn *conn);
 void conn_release_request(struct conn *conn);
 
 /* Of intake.c: parses `bytes`, hands on what became complete, keeps the rest. */

@@ -44,3 +44,21 @@ bool field_next_element(struct str *list, struct str *element)
     }
     return false;
 }
+
+bool field_lists(struct str list, struct str token)
+{
+    struct str element;
+    while (field_next_element(&list, &element))
+        if (str_equal_nocase(element, token))
+            return true;
+    return false;
+}
+
+bool field_is_protocol(struct str text)
+{
+    const char *slash = text.len != 0 ? memchr(text.ptr, '/', text.len) : NULL;
+    if (slash == NULL)
+        return field_is_name(text);
+    return field_is_name((struct str){text.ptr, (size_t)(slash - text.ptr)}) &&
+           field_is_name((struct str){slash + 1, (size_t)(text.ptr + text.len - slash - 1)});
+}

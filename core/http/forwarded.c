@@ -93,13 +93,16 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
     return len;
 }
 
-bool forwarded_is_https(const struct request *request)
+bool forwarded_is_believed(const struct request *request)
 {
     char text[STREAM_ADDRESS_BYTES];
-    struct str value;
-    if (!request_header(request, str_of("x-forwarded-proto"), &value))
-        return false;
     size_t len = stream_peer(request->conn->stream, text);
-    return is_trusted(request, (struct str){text, len}) &&
-           str_equal_nocase(pop_last(&value), str_of("https"));
+    return is_trusted(request, (struct str){text, len});
+}
+
+bool forwarded_is_https(const struct request *request)
+{
+    struct str value;
+    return request_header(request, str_of("x-forwarded-proto"), &value) &&
+           forwarded_is_believed(request) && str_equal_nocase(pop_last(&value), str_of("https"));
 }

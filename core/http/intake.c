@@ -5,6 +5,7 @@
  */
 #include "http/conn_parts.h"
 
+#include "http/duplex.h"
 #include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -318,7 +319,9 @@ void conn_consume(struct conn *conn, char *bytes, size_t len)
             conn_flush(conn, (struct str){0});
         }
     }
-    if (!conn->is_closing && !conn->is_lost && !conn->is_lingering)
+    if (conn->duplex != NULL)
+        duplex_feed(conn->duplex, (struct str){bytes, len});
+    else if (!conn->is_closing && !conn->is_lost && !conn->is_lingering)
         conn_keep_rest(conn, bytes, len);
     conn_settle(conn);
 }

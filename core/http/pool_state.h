@@ -17,6 +17,7 @@ struct proxy;
 struct resolver;
 struct stream;
 struct tls_context;
+struct duplex;
 struct tunnel;
 
 struct pool {
@@ -26,6 +27,9 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
+    struct link duplexes; /* struct pool_duplex: connections that left HTTP */
+    struct fetch *spare_fetches; /* each is the next one's carrier_data */
+    uint32_t nspare_fetches;
     uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
@@ -92,6 +96,12 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch);
 void client_dial_cancel(struct client_conn *conn);
 /* How far it is, or came. */
 enum fetch_stage client_dial_stage(const struct client_conn *conn);
+/* Adds whom it waits for, where that is not plain from the URL. */
+void client_dial_describe(const struct client_conn *conn, struct buf *text);
+
+/* For fetch.c: an exchange that is over, zeroed but for the memory that it keeps; or NULL. */
+struct fetch *pool_take_spare(struct pool *pool);
+void pool_give_spare(struct pool *pool, struct fetch *fetch);
 
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */
@@ -99,5 +109,8 @@ void pool_conn_free(struct client_conn *conn);
 /* Takes the server's hints about how long it keeps the connection. False: it does not. */
 bool pool_conn_set_life(struct client_conn *conn, struct keep_alive hints);
 void pool_conn_gone(struct origin *origin);
+/* Its stream leaves the pool: answered 101. */
+struct duplex *pool_open_duplex(struct pool *pool, struct stream *stream);
+void pool_cut_duplexes(struct pool *pool);
 void pool_submit_again(struct pool *pool, struct fetch *fetch);
 struct tls_context *pool_tls(struct pool *pool);

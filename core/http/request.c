@@ -1,10 +1,11 @@
 #include "http/request.h"
 
 #include "base/mem.h"
-#include "http/conn.h"
+#include "http/conn_parts.h"
 #include "http/method.h"
 #include "http/response.h"
 #include "http/server_state.h"
+#include "http/upgrade.h"
 #include "loop/loop.h"
 #include "net/stream.h"
 
@@ -196,7 +197,21 @@ void request_answer(struct request *request, const struct answer *answer)
     conn_answered(conn);
 }
 
-void request_begin(struct request *request, const struct answer *answer, int64_t length)
+void request_send_interim(struct request *request, uint16_t status, struct str fields)
+{
+    struct conn *conn = request->conn;
+    struct str reason = response_reason(status);
+    ENSURE(!request->is_answer_begun);
+    if (request->message.version == 10)
+        return;
+    buf_printf(conn_out(conn), "HTTP/1.1 %u %.*s\r\n", status, (int)reason.len, reason.ptr);
+    buf_add_str(conn_out(conn), fields);
+    buf_add_text(conn_out(conn), "\r\n");
+    conn_send(conn, (struct str){0});
+}
+
+int request_begin(struct request *request, const struct answer *answer, int64_t length,
+                  struct str chunk)
 {
     struct conn *conn = request->conn;
     enum response_framing framing = length >= 0 ? RESPONSE_LENGTH : RESPONSE_CHUNKED;
@@ -208,7 +223,10 @@ void request_begin(struct request *request, const struct answer *answer, int64_t
     write_head(request, answer, framing, length >= 0 ? (uint64_t)length : 0);
     request->is_answer_chunked = framing == RESPONSE_CHUNKED;
     request->answer_left = length >= 0 ? (uint64_t)length : UINT64_MAX;
+    if (chunk.len != 0 && !request->is_answer_silent)
+        return request_write(request, chunk);
     conn_flush(conn, (struct str){0});
+    return conn->is_lost ? -EPIPE : 0;
 }
 
 int request_write(struct request *request, struct str bytes)
@@ -216,7 +234,7 @@ int request_write(struct request *request, struct str bytes)
     struct conn *conn = request->conn;
     struct buf *out = conn_out(conn);
     ENSURE(request->is_answer_begun);
-    if (conn->is_lost)
+    if (conn->is_lost || conn->duplex != NULL)
         return -EPIPE;
     if (bytes.len == 0 || request->is_answer_silent) /* an empty chunk would end the body */
         return 0;
@@ -251,6 +269,10 @@ bool request_must_wait(const struct request *request)
 void request_end(struct request *request)
 {
     struct conn *conn = request->conn;
+    if (conn->duplex != NULL) {
+        upgrade_end(request);
+        return;
+    }
     if (request->answer_left != UINT64_MAX && request->answer_left != 0 &&
         !request->is_answer_silent) {
         request_abort(request); /* the promised length was not kept: the client must notice */

@@ -104,9 +104,15 @@ int64_t request_promised_length(const struct request *request);
 
 /* Answers whole and gives the request back. */
 void request_answer(struct request *request, const struct answer *answer);
-/* Begins a streamed answer; `length` < 0: chunked (closing at the end under HTTP/1.0). */
-void request_begin(struct request *request, const struct answer *answer, int64_t length);
-/* Part of a streamed answer. 0, or -errno when the client is gone (on_abandon follows). */
+/* An interim answer (102 to 199) with these header lines, each "Name: value\r\n"; none under
+ * HTTP/1.0. Before the answer begins. */
+void request_send_interim(struct request *request, uint16_t status, struct str fields);
+/* Begins a streamed answer; `length` < 0: chunked (closing at the end under HTTP/1.0). `chunk`: a
+ * first part, in the same write as the head. As request_write. */
+int request_begin(struct request *request, const struct answer *answer, int64_t length,
+                  struct str chunk);
+/* Part of a streamed answer. 0, or -errno when the client is gone (on_abandon follows); -EMSGSIZE,
+ * and nothing was sent, beyond the length. */
 int request_write(struct request *request, struct str bytes);
 /* Bytes written that the client has not taken; beyond conn's high-water mark wait for on_drain. */
 size_t request_queued_bytes(const struct request *request);

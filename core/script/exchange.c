@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "http/method.h"
 #include "http/query.h"
+#include "http/upgrade.h"
 #include "loop/loop.h"
 #include "script/answer.h"
+#include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/job.h"
 #include "script/overlay.h"
@@ -100,6 +102,7 @@ static void end_exchange(struct exchange *exchange)
     }
     if (exchange->after != NULL)
         jobs_release(exchange);
+    exchange_end_waits(exchange);
     generation_put_exchange(exchange);
 }
 
@@ -108,11 +111,19 @@ static void end_exchange(struct exchange *exchange)
 /* `nfields`: room for what will be kept in it. */
 static void push_object(lua_State *L, struct exchange *exchange, int meta_ref, int nfields)
 {
-    lua_createtable(L, 1, nfields);
+    lua_createtable(L, 2, nfields);
     push_token(L, exchange);
     lua_rawseti(L, -2, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, meta_ref);
     lua_setmetatable(L, -2);
+}
+
+/* On top of its req, which gets to know it as req[2]: for what answers without being given res. */
+static void push_response(lua_State *L, struct exchange *exchange)
+{
+    push_object(L, exchange, exchange->generation->response_meta_ref, 0);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, 2);
 }
 
 static void on_overdue(struct deadline *deadline)
@@ -143,7 +154,7 @@ static void run_handler(struct exchange *exchange, const struct route *route)
         exchange_keep_parts(co, exchange);
     }
     if (route->wants >= 2)
-        push_object(co, exchange, generation->response_meta_ref, 0);
+        push_response(co, exchange);
     else
         lua_pushnil(co);
     lua_rawgeti(co, LUA_REGISTRYINDEX, route->handler_ref);
@@ -153,7 +164,7 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     if (exchange->serial != serial || exchange->request != request)
         return; /* answered at once */
     show_waiting(exchange, true);
-    if (route->timeout_ms != 0)
+    if (route->timeout_ms != 0 && !upgrade_is_taken(request))
         deadline_start(route->deadlines, &exchange->deadline, on_overdue);
 }
 
@@ -170,7 +181,7 @@ static void run_failure(struct exchange *exchange, struct task *failed)
     task->exchange = exchange;
     task->exchange_serial = exchange->serial;
     push_object(co, exchange, generation->request_meta_ref, 0);
-    push_object(co, exchange, generation->response_meta_ref, 0);
+    push_response(co, exchange);
     lua_rawgeti(co, LUA_REGISTRYINDEX, generation->failure_ref);
     task_push_failure(failed, co);
     lua_pushvalue(co, STACK_REQ);
@@ -437,27 +448,27 @@ static void on_request(void *data, struct request *request)
         answer_text(request, 404, "not found\n", (struct str){0});
 }
 
-static void wake(struct exchange *exchange)
+static void wake(struct op *op)
 {
-    struct op *op = exchange->waiting;
     if (op == NULL)
         return;
-    exchange->waiting = NULL;
     lua_pushboolean(op_state(op), true);
     op_complete(op, 1);
 }
 
 static void on_body(void *data, struct request *request)
 {
+    struct exchange *exchange = request->user;
     (void)data;
-    wake(request->user);
+    wake(exchange->body_wait);
 }
 
 static void on_drain(void *data, struct request *request)
 {
+    struct exchange *exchange = request->user;
     (void)data;
     if (!request_must_wait(request))
-        wake(request->user);
+        wake(exchange->client_wait);
 }
 
 static void on_abandon(void *data, struct request *request)

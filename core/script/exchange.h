@@ -36,7 +36,8 @@ struct exchange {
     struct task *task; /* the handler's, while it runs */
     struct job *after; /* what req:after has put off until the answer, in order */
     struct deadline deadline;
-    struct op *waiting; /* a binding that waits for the body or for a slow client */
+    struct op *body_wait; /* a binding that waits for more of the body */
+    struct op *client_wait; /* one that waits for a slow client */
     uint8_t phase;      /* enum exchange_phase */
     bool is_overdue;    /* the request's own deadline has struck */
     bool is_abandoned;  /* the client has gone */

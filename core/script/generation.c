@@ -435,7 +435,7 @@ struct exchange *generation_get_exchange(struct generation *generation, struct r
     generation->nactive++;
     exchange->request = request;
     exchange->task = NULL;
-    exchange->waiting = NULL;
+    exchange->body_wait = exchange->client_wait = NULL;
     exchange->phase = EXCHANGE_HANDLER;
     exchange->is_overdue = false;
     exchange->is_abandoned = false;

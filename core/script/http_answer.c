@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <lauxlib.h>
+#include <string.h>
 
 /* interim(fetch): the interim answers that came, each as "103\n", lines "name: value\n", "\n" */
 static int l_interim(lua_State *L)
@@ -25,6 +26,39 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
+static void add_field(lua_State *L, int place, struct str name, struct str value, bool is_raw)
+{
+    if (is_raw)
+        lua_pushlstring(L, name.ptr, name.len);
+    else
+        push_lower(L, name);
+    lua_rawseti(L, -2, place);
+    lua_pushlstring(L, value.ptr, value.len);
+    lua_rawseti(L, -2, place + 1);
+}
+
+/* The fields of a head that has been found good; it ends with the last of them. */
+static void push_fields_of(lua_State *L, const char *at, const char *end, bool is_raw)
+{
+    int place = 1;
+    lua_newtable(L);
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        const char *name = ++at, *colon = memchr(at, ':', (size_t)(end - at));
+        if (colon == NULL)
+            return;
+        const char *value = colon + 1, *value_end = memchr(at, '\r', (size_t)(end - at));
+        if (value_end == NULL)
+            value_end = end;
+        while (value < value_end && (*value == ' ' || *value == '\t'))
+            value++;
+        while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
+            value_end--;
+        add_field(L, place, (struct str){name, (size_t)(colon - name)},
+                  (struct str){value, (size_t)(value_end - value)}, is_raw);
+        place += 2;
+    }
+}
+
 /* What was undone is no more true of the body, nor is its length. */
 static bool is_undone(const struct fetch *fetch, struct str name)
 {
@@ -32,24 +66,29 @@ static bool is_undone(const struct fetch *fetch, struct str name)
                                  str_equal_nocase(name, (struct str){"content-length", 14}));
 }
 
-/* headers(fetch): { name, value, ... } in order, names in lower case; without Content-Encoding and
- * Content-Length when the body is decoded */
+/* headers(fetch or head, whether names stay as they came): { name, value, ... } in order, else with
+ * names in lower case; without Content-Encoding and Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
+    bool is_raw = lua_toboolean(L, 2);
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *head = lua_tolstring(L, 1, &len);
+        push_fields_of(L, head, head + len, is_raw);
+        return 1;
+    }
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
     const char *head = fetch->answer_head.ptr;
-    int count = 0;
+    int place = 1;
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];
         struct str name = {head + header->name.at, header->name.len};
         if (is_undone(fetch, name))
             continue;
-        push_lower(L, name);
-        lua_rawseti(L, -2, ++count);
-        lua_pushlstring(L, head + header->value.at, header->value.len);
-        lua_rawseti(L, -2, ++count);
+        add_field(L, place, name, (struct str){head + header->value.at, header->value.len}, is_raw);
+        place += 2;
     }
     return 1;
 }
@@ -91,11 +130,27 @@ static int l_raw(lua_State *L)
     return 1;
 }
 
+/* want_tls(fetch): before its head has come */
+static int l_want_tls(lua_State *L)
+{
+    http_check_handle(L)->held.fetch->wants_tls = true;
+    return 0;
+}
+
+/* tls(fetch): what TLS with the server is, if it was wanted: lines "version: TLSv1.3\n"; "" for a
+ * connection that was there */
+static int l_tls(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->tls);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
 /* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
  * head has come */
 static int l_decoding(lua_State *L)
 {
-    struct fetch *fetch = http_check_handle(L)->fetch;
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
     lua_Number ratio = luaL_checknumber(L, 3);
     luaL_argcheck(L, ratio >= 1 && ratio <= 1e15, 3, "expected a ratio");
     fetch->is_raw = !lua_toboolean(L, 2);
@@ -107,7 +162,7 @@ static int l_decoding(lua_State *L)
  * From now on body and save come back for it. */
 static int l_progress(lua_State *L)
 {
-    struct fetch *fetch = http_check_handle(L)->fetch;
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
     fetch_take_progress(fetch);
     lua_pushnumber(L, (lua_Number)fetch->came_bytes);
     if (!fetch->message.has_length)
@@ -116,26 +171,46 @@ static int l_progress(lua_State *L)
     return 2;
 }
 
-/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
+void http_push_timing(lua_State *L, const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    const struct {
+        const char *name;
+        uint64_t us;
+    } all[] = {{"dns", timing->dns},
+               {"connect", timing->connect},
+               {"tls", timing->tls},
+               {"first_byte", timing->first_byte},
+               {"total", timing->total}};
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i].us == 0)
+            continue;
+        lua_pushnumber(L, (lua_Number)all[i].us / 1e6);
+        lua_setfield(L, -2, all[i].name);
+    }
+}
+
+/* timing(fetch): { dns, connect, tls, first_byte, total }, in seconds; nil for what did not happen
+ */
 static int l_timing(lua_State *L)
 {
-    const struct fetch_timing *timing = &http_check_answer(L)->timing;
-    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
-                            timing->total};
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] != 0)
-            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
-        else
-            lua_pushnil(L);
-    }
-    return 5;
+    http_push_timing(L, http_check_answer(L));
+    return 1;
 }
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
-        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
-        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},
+                                         {"headers", l_headers},
+                                         {"timing", l_timing},
+                                         {"coding", l_coding},
+                                         {"trailers", l_trailers},
+                                         {"decoding", l_decoding},
+                                         {"progress", l_progress},
+                                         {"raw", l_raw},
+                                         {"want_tls", l_want_tls},
+                                         {"tls", l_tls},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
 }

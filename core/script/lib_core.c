@@ -1,12 +1,12 @@
 #include "script/lib_core.h"
 
 #include "script/exchange.h"
+#include "script/job.h"
 #include "script/lib_activity.h"
 #include "script/lib_clock.h"
-#include "script/job.h"
+#include "script/lib_duplex.h"
 #include "script/lib_file.h"
 #include "script/lib_host.h"
-#include "script/lib_tls.h"
 #include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_log.h"
@@ -14,6 +14,7 @@
 #include "script/lib_process.h"
 #include "script/lib_shared.h"
 #include "script/lib_testing.h"
+#include "script/lib_tls.h"
 #include "script/lib_topic.h"
 #include "script/task.h"
 #include "script/vm.h"
@@ -38,5 +39,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.shared", luaopen_moonloop_core_shared);
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
     vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
+    vm_preload(vm, "moonloop.core.duplex", luaopen_moonloop_core_duplex);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

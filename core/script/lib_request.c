@@ -6,13 +6,13 @@
 #include "script/exchange.h"
 
 #include "base/mem.h"
+#include "http/conn.h"
 #include "http/forwarded.h"
 #include "http/method.h"
-#include "http/server.h"
 #include "http/query.h"
-#include "http/conn.h"
+#include "http/server.h"
 #include "net/stream.h"
-#include "script/answer.h"
+#include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/request_tls.h"
 #include "script/task.h"
@@ -59,6 +59,13 @@ static int l_path(lua_State *L)
     struct str path = request_path(exchange_check(L, 1)->request);
     bool is_encoded = path.len != 0 && memchr(path.ptr, '%', path.len) != NULL;
     push_decoded(L, path, is_encoded, PERCENT_PLAIN);
+    return 1;
+}
+
+/* As it came, without the query. */
+static int l_raw_path(lua_State *L)
+{
+    push_str(L, request_path(exchange_check(L, 1)->request));
     return 1;
 }
 
@@ -227,6 +234,21 @@ static void push_headers(lua_State *L, struct exchange *exchange)
     lua_setmetatable(L, -2);
 }
 
+/* fields(token): { name, value, ... } as they came, in order */
+static int l_fields(lua_State *L)
+{
+    const struct request *request = exchange_check(L, 1)->request;
+    const struct message *message = &request->message;
+    lua_createtable(L, (int)message->nheaders * 2, 0);
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        push_str(L, request_slice(request, message->headers[i].name));
+        lua_rawseti(L, -2, (int)i * 2 + 1);
+        push_str(L, request_slice(request, message->headers[i].value));
+        lua_rawseti(L, -2, (int)i * 2 + 2);
+    }
+    return 1;
+}
+
 static int l_headers(lua_State *L)
 {
     struct exchange *exchange = exchange_check(L, 1);
@@ -302,6 +324,17 @@ static int l_peer(lua_State *L)
     return 1;
 }
 
+/* neighbour(token): the address of who is connected, a proxy perhaps; whether it is believed */
+static int l_neighbour(lua_State *L)
+{
+    char text[FORWARDED_ADDRESS_BYTES];
+    struct request *request = exchange_check(L, 1)->request;
+    size_t len = stream_peer(request->conn->stream, text);
+    lua_pushlstring(L, text, len);
+    lua_pushboolean(L, forwarded_is_believed(request));
+    return 2;
+}
+
 static int l_scheme(lua_State *L)
 {
     struct request *request = exchange_check(L, 1)->request;
@@ -341,6 +374,16 @@ static int l_take_body(lua_State *L)
     return 1;
 }
 
+/* promised_length(token): bytes that the head promises; nil when it does not say */
+static int l_promised_length(lua_State *L)
+{
+    int64_t length = request_promised_length(exchange_check(L, 1)->request);
+    if (length < 0)
+        return 0;
+    lua_pushnumber(L, (lua_Number)length);
+    return 1;
+}
+
 static int l_body_length(lua_State *L)
 {
     lua_pushnumber(L, (lua_Number)request_body(exchange_check(L, 1)->request).len);
@@ -349,28 +392,41 @@ static int l_body_length(lua_State *L)
 
 struct exchange_op {
     struct op op;
-    struct exchange *exchange;
+    struct op **place; /* in the exchange */
 };
 
 static void release(struct op *op)
 {
     struct exchange_op *wait = (struct exchange_op *)op;
-    wait->exchange->waiting = NULL;
+    if (*wait->place == op) /* else the exchange serves another request by now */
+        *wait->place = NULL;
     free(wait);
 }
 
-static int wait_on(lua_State *L, struct exchange *exchange)
+int exchange_wait(lua_State *L, struct op **place)
 {
-    if (exchange->waiting != NULL) {
+    if (*place != NULL) {
         vm_push_error(L, "misuse", "another task waits for this request's body or client already");
         return lua_error(L);
     }
     struct exchange_op *wait = MEM_NEW(struct exchange_op);
     wait->op.kind = WAIT_LOCAL; /* under virtual time the client is a spec in this process */
     wait->op.release = release;
-    wait->exchange = exchange;
-    exchange->waiting = &wait->op;
+    wait->place = place;
+    *place = &wait->op;
     return task_wait(L, &wait->op);
+}
+
+static void end_wait(struct op *op)
+{
+    if (op != NULL)
+        op_fail(op, "finished", "the request is finished: its req and res cannot be used any more");
+}
+
+void exchange_end_waits(struct exchange *exchange)
+{
+    end_wait(exchange->body_wait);
+    end_wait(exchange->client_wait);
 }
 
 /* wait_body(token): until more of it is there, or its end, or its failure */
@@ -383,57 +439,14 @@ static int l_wait_body(lua_State *L)
         return 1;
     }
     request_want_body(exchange->request);
-    return wait_on(L, exchange);
-}
-
-/* ---- streamed answers ---- */
-
-static void begin(lua_State *L, struct exchange *exchange)
-{
-    struct generations *all = exchange->generation->all;
-    struct answer_buffers buffers = {&all->scratch, &all->fields};
-    struct answer answer;
-    lua_settop(L, 3);
-    if (!answer_read(L, 4, 2, buffers, &answer))
-        lua_error(L);
-    if (answer.status == 204)
-        answer.status = 200; /* nothing was returned yet, but something is written */
-    if (answer.content_type.len == 0)
-        answer.content_type = str_of("text/plain; charset=utf-8");
-    request_begin(exchange->request, &answer, -1);
-    lua_settop(L, 3);
-}
-
-/* write(token, res, chunk): sends a part of the answer; waits while the client is slow */
-static int l_write(lua_State *L)
-{
-    struct exchange *exchange = exchange_check(L, 1);
-    struct str chunk;
-    task_check(L);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    chunk.ptr = luaL_checklstring(L, 3, &chunk.len);
-    if (!exchange->request->is_answer_begun)
-        begin(L, exchange);
-    if (request_write(exchange->request, chunk) != 0) {
-        vm_push_error(L, "closed", "the client has gone");
-        return lua_error(L);
-    }
-    if (request_must_wait(exchange->request))
-        return wait_on(L, exchange);
-    lua_pushboolean(L, true);
-    return 1;
-}
-
-static int l_is_begun(lua_State *L)
-{
-    lua_pushboolean(L, exchange_check(L, 1)->request->is_answer_begun);
-    return 1;
+    return exchange_wait(L, &exchange->body_wait);
 }
 
 int luaopen_moonloop_core_request(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"method", l_method},
                                          {"path", l_path},
+                                         {"raw_path", l_raw_path},
                                          {"target", l_target},
                                          {"params", l_params},
                                          {"query", l_query},
@@ -443,20 +456,22 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {"host", l_host},
                                          {"scheme", l_scheme},
                                          {"headers", l_headers},
+                                         {"fields", l_fields},
                                          {"cookies", l_cookies},
                                          {"id", l_id},
                                          {"app", l_app},
                                          {"route", l_route},
                                          {"peer", l_peer},
+                                         {"neighbour", l_neighbour},
                                          {"deadline", l_deadline},
                                          {"body_state", l_body_state},
                                          {"take_body", l_take_body},
                                          {"body_length", l_body_length},
+                                         {"promised_length", l_promised_length},
                                          {"wait_body", l_wait_body},
-                                         {"write", l_write},
-                                         {"is_begun", l_is_begun},
                                          {NULL, NULL}};
     vm_library(L, functions);
+    exchange_add_stream_functions(L);
     request_add_tls_functions(L);
     return 1;
 }

@@ -39,7 +39,8 @@ function M.handler(apps, is_dev)
             return body, status or rawget(res, "status") or default_status, headers
         end
         if is_dev and not is_expected(err) then
-            return require("moonloop.error_page").render(err, req, is_overdue and 504 or 500)
+            local _, status = default_answer(err, is_overdue)
+            return require("moonloop.error_page").render(err, req, status)
         end
         return default_answer(err, is_overdue)
     end

@@ -40,6 +40,8 @@ local misuse = options_of.misuse
 ---@field cookies? moonloop.http.Jar|false false: not the client's
 ---@field retries? integer|false|moonloop.http.RetryOptions how often it is sent again after a failure; 0
 ---@field max_body? integer bytes that body() and json() take at most, decoded; 64 MiB
+---@field upgrade? string a protocol, such as "websocket": when the server switches to it (101), the answer has a
+---  `connection`
 ---@field decode? boolean whether gzip, deflate, br and zstd are asked for and undone; true
 ---@field max_ratio? number|false decoded bytes from each that came, beyond the first 64 MiB; 1000; false: no limit
 ---@field on_progress? fun(done: integer, total?: integer) how many bytes of the answer's body have come, of how many
@@ -68,7 +70,8 @@ local misuse = options_of.misuse
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
----@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment
+---  says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -76,11 +79,14 @@ local misuse = options_of.misuse
 
 local M = {}
 
+local PREPARED_MAX, PREPARED_BYTES_MAX = 512, 2048 -- URLs of a client whose plain GET is kept ready
+
 local clients = setmetatable({}, { __mode = "k" })
 
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
+---@field private prepared? table requests by URL, false for one seen once, [0] their number; nil: not all are alike
 ---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
@@ -90,6 +96,7 @@ function Client:__transfer()
     return "moonloop.http", "client", self.given
 end
 
+---Sends a request and waits for the head of its answer.
 local function exchange(client, wanted, deadline)
     local left = 0
     if deadline then
@@ -99,17 +106,17 @@ local function exchange(client, wanted, deadline)
         end
     end
     local tell = wanted.on_informational
-    local ok, handle, status, body
+    local ok, handle, status, body, head, first_byte, total
     local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
     local observer = client.options.observer
     if observer then
         observer.sending(wanted, proxy)
     end
-    if wanted.source or wanted.expect or wanted.decoding then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
+    if wanted.source or wanted.expect or wanted.decoding or observer then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy, observer ~= nil)
     else
-        ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
-            tell ~= nil, proxy)
+        ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
+            wanted.fields, wanted.body, left, tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -122,11 +129,23 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    local res = response.new(handle, wanted, status, body)
+    local res = head and response.new_whole(wanted, status, body, head, first_byte, total)
+        or response.new(handle, wanted, status, body)
     if observer then
         observer.answered(res)
     end
     return res
+end
+
+---The same for what was prepared. `left`: seconds, 0 for no deadline.
+local function exchange_prepared(client, wanted, left)
+    local ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, wanted.prepared, left)
+    if head then
+        return response.new_whole(wanted, status, body, head, first_byte, total)
+    elseif not ok then
+        error(handle, 0)
+    end
+    return response.new(handle, wanted, status, body)
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -170,6 +189,15 @@ local function follow(client, wanted, deadline, res)
     return res
 end
 
+---For moonloop.proxy: one exchange as it is given, nothing added, nothing followed.
+---@param wanted moonloop.http.Wanted
+---@param deadline? number on the clock of moonloop.now
+---@return moonloop.http.Response
+function Client:exchange(wanted, deadline)
+    wanted.proxies = self.options.proxies
+    return exchange(self, wanted, deadline)
+end
+
 ---Sends a request and waits for the head of its answer.
 ---@param options moonloop.http.Request
 ---@return moonloop.http.Response
@@ -186,6 +214,47 @@ function Client:request(options)
         return res
     end
     return follow(self, wanted, deadline, res)
+end
+
+---What a GET of this URL without options sends, prepared in C the second time that it is asked for.
+local function prepared_get(client, url)
+    local prepared = client.prepared
+    local wanted = prepared[url]
+    if wanted then
+        return wanted
+    elseif #url > PREPARED_BYTES_MAX then
+        return nil
+    elseif prepared[0] >= PREPARED_MAX then
+        prepared = { [0] = 0 }
+        client.prepared = prepared
+    end
+    if wanted == nil then
+        prepared[0] = prepared[0] + 1
+        prepared[url] = false
+        return nil
+    end
+    wanted = request.new({ url = url }, client.options)
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    wanted.prepared = core.prepare(wanted.method, wanted.url, wanted.fields, proxy)
+    if wanted.prepared then
+        prepared[url] = wanted
+        return wanted
+    end
+    return nil
+end
+
+---A GET without options, of a client all of whose requests are alike.
+local function plain_get(client, url)
+    local wanted, timeout = type(url) == "string" and prepared_get(client, url), client.options.timeout
+    if not wanted then
+        return client:request({ url = url })
+    end
+    local res = exchange_prepared(client, wanted, timeout or 0)
+    local status = res.status
+    if status < 301 or status > 308 or wanted.redirects == 0 then
+        return res
+    end
+    return follow(client, wanted, timeout and now() - res.timing.first_byte + timeout, res)
 end
 
 local function with(method, url, options)
@@ -206,6 +275,10 @@ end
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
+    if options == nil and self.prepared then
+        local res = plain_get(self, url)
+        return res
+    end
     return self:request(with("GET", url, options))
 end
 
@@ -244,10 +317,14 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---@class moonloop.http.Observer
+---@field sending fun(wanted: moonloop.http.Wanted, proxy?: string)
+---@field answered fun(res: moonloop.http.Response)
+
 ---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
----@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+---@param observer moonloop.http.Observer
 function Client:observe(observer)
-    self.options.observer = observer
+    self.options.observer, self.prepared = observer, nil
 end
 
 ---@class moonloop.http.Stats
@@ -327,6 +404,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
+    client.prepared = not (own.headers or own.jar or own.retries) and { [0] = 0 } or nil
     clients[client] = true
     return client
 end
@@ -369,7 +447,15 @@ end
 
 local shared = M.client()
 
-for _, name in ipairs({ "get", "post", "put", "patch", "delete", "head" }) do
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function M.get(url, options)
+    local res = shared:get(url, options)
+    return res
+end
+
+for _, name in ipairs({ "post", "put", "patch", "delete", "head" }) do
     M[name] = function(url, options)
         return shared:request(with(name:upper(), url, options))
     end

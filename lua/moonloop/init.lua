@@ -22,6 +22,8 @@ local task = require("moonloop.task")
 ---@field progress fun(...: any): boolean
 ---@field process moonloop.process
 ---@field shared fun(name: string, options?: { evict?: boolean }): moonloop.SharedDict
+---@field proxy fun(req: moonloop.Request, upstream: string|string[]|moonloop.Upstream, options?: moonloop.ProxyOptions): any
+---@field upstream fun(options: moonloop.UpstreamOptions): moonloop.Upstream
 ---@field topic fun(name: string): moonloop.Topic
 ---@field lock fun(name: string, options?: { ttl?: number }): moonloop.Lock
 local M = {
@@ -50,7 +52,7 @@ local LAZY = {
     retry = "moonloop.sync.retry", circuit_breaker = "moonloop.sync.circuit_breaker",
     cache = "moonloop.sync.cache",
     offload_map = "moonloop.pool", pool = "moonloop.pool", progress = "moonloop.pool",
-    process = "moonloop.process",
+    process = "moonloop.process", proxy = "moonloop.proxy", upstream = "moonloop.upstream",
     shared = "moonloop.shared", topic = "moonloop.topic", lock = "moonloop.lock",
 }
 

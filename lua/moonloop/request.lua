@@ -230,6 +230,31 @@ function methods:form()
     return fields
 end
 
+---Takes the connection over: answers 101, then bytes go both ways. It ends with the handler; the timeout of the
+---request does not count for it. A client that did not offer the protocol is answered 426.
+---@param protocol string what the client has offered in Upgrade: "websocket"
+---@param headers? table<string, string|string[]> more header fields of the 101
+---@return moonloop.http.Connection
+function methods:upgrade(protocol, headers)
+    if type(protocol) ~= "string" then
+        error("req:upgrade: expected a protocol, got a " .. type(protocol), 2)
+    elseif not self[1] then
+        error("req:upgrade: a handler that runs on a thread cannot take the connection over", 2)
+    end
+    if core.body_state(self[1]) ~= "done" then
+        self:body() -- RFC 9110, 7.8: the request comes whole first
+    end
+    self.remote_addr = self.remote_addr -- asked for while there is a peer
+    local duplex, why = core.upgrade(self[1], protocol, headers)
+    if not duplex then
+        error(errors.new("abort", "req:upgrade: " .. why, {
+            status = 426, body = ("this needs an upgrade to %s: %s\n"):format(protocol, why),
+            headers = { Upgrade = protocol },
+        }), 0)
+    end
+    return require("moonloop.http.connection").new(duplex, protocol)
+end
+
 ---Runs `fn(...)` when the answer has left: as a task of its own, which neither the end of the request nor its timeout
 ---ends. Several run at once. Only after an answer: when the handler fails or the client has gone before it, none runs.
 ---`req` and `res` are closed by then: what the task needs of them goes in the arguments. What it raises is logged with

@@ -125,6 +125,16 @@ function methods:write(chunk)
     settle(core.write(self[1], self, chunk))
 end
 
+---Sends status and headers now; the body follows with `write`. A handler that returns having written less than
+---`length` cuts the connection, so that the client notices; writing more raises `misuse`.
+---@param length? integer bytes of the body; nil: not known yet
+function methods:begin(length)
+    if not self[1] then
+        error("res:begin: a handler that runs on a thread cannot stream; return the whole body", 2)
+    end
+    settle(core.begin(self[1], self, length))
+end
+
 ---Files are served by a later version.
 function methods.file()
     error("res:file is not there yet: read the file and return its bytes", 2)

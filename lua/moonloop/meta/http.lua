@@ -5,8 +5,8 @@
 local core = {}
 
 ---What the field User-Agent says unless a request has its own.
----@type string
-core.user_agent = ""
+---@return string
+function core.user_agent() end
 
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
@@ -43,16 +43,41 @@ function core.resolvers() end
 ---@param pool userdata
 ---@param method string
 ---@param url string
----@param fields string[] name, value, name, value, ...
+---@param fields string[] name, value, name, value, ...; Upgrade among them offers to leave HTTP
 ---@param body? string
 ---@param timeout number seconds; 0: none
 ---@param wants_interim? boolean
 ---@param proxy? string URL, with user and password
 ---@return boolean? ok nil: it cannot be sent, and the next is why
----@return userdata|table|string fetch or error or reason
+---@return userdata|table|string|nil fetch or error or reason; nil: all that there is follows
 ---@return integer? status
 ---@return string? body when all of it is here
+---@return string? head for core.headers, when there is no fetch
+---@return number? first_byte seconds, when there is no fetch
+---@return number? total
 function core.fetch(pool, method, url, fields, body, timeout, wants_interim, proxy) end
+
+---What can be sent many times, without a body.
+---@param method string
+---@param url string
+---@param fields string[] name, value, name, value, ...
+---@param proxy? string URL
+---@return userdata? request
+---@return string? reason why it cannot be sent
+function core.prepare(method, url, fields, proxy) end
+
+---Sends what core.prepare has made, and waits as core.fetch does.
+---@param pool userdata
+---@param request userdata
+---@param timeout number seconds; 0: none
+---@return boolean ok
+---@return userdata|table|nil fetch or error
+---@return integer? status
+---@return string? body
+---@return string? head
+---@return number? first_byte
+---@return number? total
+function core.fetch_prepared(pool, request, timeout) end
 
 ---Begins as core.fetch does, and waits for nothing.
 ---@param pool userdata
@@ -115,6 +140,15 @@ function core.chunk(fetch) end
 ---@return string|table|nil body
 function core.body(fetch, most) end
 
+---Gives it so much time from now on.
+---@param fetch userdata
+---@param seconds number 0: no limit
+function core.limit(fetch, seconds) end
+
+---The connection of a 101, at the first call; else nil.
+---@param fetch userdata
+---@return userdata? duplex for moonloop.core.duplex
+function core.connection(fetch) end
 ---Writes an answer, or bytes, to a file; waits.
 ---@param source userdata|string
 ---@param path string
@@ -150,22 +184,28 @@ function core.progress(fetch) end
 ---@param fetch userdata
 function core.close(fetch) end
 
----@param fetch userdata
+---@param fetch userdata|string or the head
+---@param is_raw? boolean names stay as they came
 ---@return string[] fields name, value, ...; names in lower case
-function core.headers(fetch) end
+function core.headers(fetch, is_raw) end
 
 ---The head as it came: status line and fields, in the server's spelling.
 ---@param fetch userdata
 ---@return string
 function core.raw(fetch) end
 
+---Has the TLS session of a connection that is made for this fetch described; to be called before its head has come.
+---@param fetch userdata
+function core.want_tls(fetch) end
+
+---Lines "version: TLSv1.3\n", with cipher, subject, issuer, not_after …; "" for none, or a connection that was there.
+---@param fetch userdata
+---@return string
+function core.tls(fetch) end
+
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
----@return number? dns
----@return number? connect
----@return number? tls
----@return number? first_byte
----@return number? total
+---@return { dns?: number, connect?: number, tls?: number, first_byte?: number, total?: number }
 function core.timing(fetch) end
 
 ---@param url string
