@@ -49,6 +49,10 @@ local function check(options, level)
     if options.via and not options.via:match("^[%w!#$%%&'*+%-.^_`|~:]+$") then
         error("moonloop.proxy: option via: expected a name without blanks", level + 1)
     end
+    if options.strip and options.strip:sub(1, 1) ~= "/" then
+        error(("moonloop.proxy: option strip: expected the beginning of a path, such as \"/api\", got %q"):format(
+            options.strip), level + 1)
+    end
     checked[options] = true
 end
 
@@ -63,6 +67,27 @@ end
 
 -- ---- the request ----
 
+---What a raw path has behind a prefix, whose characters it may have encoded; nil: it begins otherwise.
+local function behind(path, prefix)
+    if path:sub(1, #prefix) == prefix then
+        local rest = path:sub(#prefix + 1)
+        return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+    end
+    local at = 1
+    for i = 1, #prefix do
+        local char = path:sub(at, at)
+        if char == "%" and path:sub(at, at + 2):lower() ~= "%2f" then
+            char, at = string.char(tonumber(path:sub(at + 1, at + 2), 16)), at + 2
+        end
+        if char ~= prefix:sub(i, i) then
+            return nil
+        end
+        at = at + 1
+    end
+    local rest = path:sub(at)
+    return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+end
+
 ---The path to ask for, raw. One that climbs is refused: which route it belongs to would be for the upstream to say.
 local function path_of(req, options)
     local token = req[1]
@@ -72,9 +97,7 @@ local function path_of(req, options)
     end
     local strip = options.strip
     if strip then
-        local front = strip:gsub("/+$", "")
-        local rest = path:sub(1, #front) == front and path:sub(#front + 1) or path
-        path = (rest == "" or rest:sub(1, 1) == "/") and rest or path
+        path = behind(path, (strip:gsub("/+$", ""))) or path
     end
     if options.path then
         path = type(options.path) == "function" and options.path(path, req) or options.path
