@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <lauxlib.h>
+#include <string.h>
 
 /* interim(fetch): the interim answers that came, each as "103\n", lines "name: value\n", "\n" */
 static int l_interim(lua_State *L)
@@ -25,6 +26,39 @@ static void push_lower(lua_State *L, struct str text)
     luaL_pushresult(&out);
 }
 
+static void add_field(lua_State *L, int place, struct str name, struct str value, bool is_raw)
+{
+    if (is_raw)
+        lua_pushlstring(L, name.ptr, name.len);
+    else
+        push_lower(L, name);
+    lua_rawseti(L, -2, place);
+    lua_pushlstring(L, value.ptr, value.len);
+    lua_rawseti(L, -2, place + 1);
+}
+
+/* The fields of a head that has been found good; it ends with the last of them. */
+static void push_fields_of(lua_State *L, const char *at, const char *end, bool is_raw)
+{
+    int place = 1;
+    lua_newtable(L);
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        const char *name = ++at, *colon = memchr(at, ':', (size_t)(end - at));
+        if (colon == NULL)
+            return;
+        const char *value = colon + 1, *value_end = memchr(at, '\r', (size_t)(end - at));
+        if (value_end == NULL)
+            value_end = end;
+        while (value < value_end && (*value == ' ' || *value == '\t'))
+            value++;
+        while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
+            value_end--;
+        add_field(L, place, (struct str){name, (size_t)(colon - name)},
+                  (struct str){value, (size_t)(value_end - value)}, is_raw);
+        place += 2;
+    }
+}
+
 /* What was undone is no more true of the body, nor is its length. */
 static bool is_undone(const struct fetch *fetch, struct str name)
 {
@@ -32,28 +66,29 @@ static bool is_undone(const struct fetch *fetch, struct str name)
                                  str_equal_nocase(name, (struct str){"content-length", 14}));
 }
 
-/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
- * lower case; without Content-Encoding and Content-Length when the body is decoded */
+/* headers(fetch or head, whether names stay as they came): { name, value, ... } in order, else with
+ * names in lower case; without Content-Encoding and Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
+    bool is_raw = lua_toboolean(L, 2);
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *head = lua_tolstring(L, 1, &len);
+        push_fields_of(L, head, head + len, is_raw);
+        return 1;
+    }
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
-    bool is_raw = lua_toboolean(L, 2);
     const char *head = fetch->answer_head.ptr;
-    int count = 0;
+    int place = 1;
     lua_createtable(L, (int)message->nheaders * 2, 0);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         const struct header_slice *header = &message->headers[i];
         struct str name = {head + header->name.at, header->name.len};
         if (is_undone(fetch, name))
             continue;
-        if (is_raw)
-            lua_pushlstring(L, name.ptr, name.len);
-        else
-            push_lower(L, name);
-        lua_rawseti(L, -2, ++count);
-        lua_pushlstring(L, head + header->value.at, header->value.len);
-        lua_rawseti(L, -2, ++count);
+        add_field(L, place, name, (struct str){head + header->value.at, header->value.len}, is_raw);
+        place += 2;
     }
     return 1;
 }
@@ -98,7 +133,7 @@ static int l_raw(lua_State *L)
 /* want_tls(fetch): before its head has come */
 static int l_want_tls(lua_State *L)
 {
-    http_check_handle(L)->fetch->wants_tls = true;
+    http_check_handle(L)->held.fetch->wants_tls = true;
     return 0;
 }
 
@@ -115,7 +150,7 @@ static int l_tls(lua_State *L)
  * head has come */
 static int l_decoding(lua_State *L)
 {
-    struct fetch *fetch = http_check_handle(L)->fetch;
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
     lua_Number ratio = luaL_checknumber(L, 3);
     luaL_argcheck(L, ratio >= 1 && ratio <= 1e15, 3, "expected a ratio");
     fetch->is_raw = !lua_toboolean(L, 2);
@@ -127,7 +162,7 @@ static int l_decoding(lua_State *L)
  * From now on body and save come back for it. */
 static int l_progress(lua_State *L)
 {
-    struct fetch *fetch = http_check_handle(L)->fetch;
+    struct fetch *fetch = http_check_handle(L)->held.fetch;
     fetch_take_progress(fetch);
     lua_pushnumber(L, (lua_Number)fetch->came_bytes);
     if (!fetch->message.has_length)

@@ -56,10 +56,10 @@ static void push_file_error(lua_State *L, const struct saving *saving)
 static int push_results(lua_State *L, const struct saving *saving, const struct handle *handle)
 {
     bool has_fetch_failed =
-        saving->is_over && handle != NULL && handle->fetch->stage == FETCH_FAILED;
+        saving->is_over && handle != NULL && handle->held.fetch->stage == FETCH_FAILED;
     lua_pushboolean(L, !has_fetch_failed && saving->error == 0);
     if (has_fetch_failed && saving->error == 0)
-        http_push_failure(L, handle);
+        http_push_failure(L, handle, handle->held.fetch);
     else if (saving->error != 0)
         push_file_error(L, saving);
     else if (saving->is_over)
@@ -146,7 +146,7 @@ static int l_save(lua_State *L)
     struct handle *handle = http_check_handle(L);
     if (handle->saving == NULL)
         handle->saving =
-            saving_new(vm->loop, handle->fetch, NULL, &options, on_answer_change, handle);
+            saving_new(vm->loop, handle->held.fetch, NULL, &options, on_answer_change, handle);
     if (!handle->saving->is_over)
         return wait_for(L, handle, MEM_NEW(struct save_op));
     int count = push_results(L, handle->saving, handle);

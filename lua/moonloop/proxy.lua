@@ -221,10 +221,10 @@ end
 
 ---Passes the answer on. What goes wrong behind the head cuts the client's connection: it must not take a part for all.
 local function pass_on(req, res, wanted, options, idle)
-    local token, handle = req[1], res.handle
+    local token, handle = req[1], rawget(res, "handle")
     local out = rawget(req, 2) or { headers = {} }
     out.status = res.status
-    local length = fields_of.of_answer(http_core.headers(handle, true), out.headers, "1.1 " .. (options.via or "moonloop"))
+    local length = fields_of.of_answer(http_core.headers(rawget(res, "head") or handle, true), out.headers, "1.1 " .. (options.via or "moonloop"))
     local whole = res.whole
     if whole then
         settle(core.begin(token, out, wanted.method == "HEAD" and length or wanted.method ~= "HEAD" and #whole or nil,
