@@ -436,11 +436,16 @@ void fetch_take_progress(struct fetch *fetch)
     fetch->told_us = fetch_now_us();
 }
 
+size_t fetch_ahead_max(const struct fetch *fetch)
+{
+    return fetch->ahead_max != 0 ? fetch->ahead_max : FETCH_AHEAD_MAX;
+}
+
 bool fetch_has_room(const struct fetch *fetch)
 {
     if (fetch->coded != NULL && !coded_body_has_room(fetch))
         return false;
-    return fetch->max_body != 0 || fetch->answer_body.len <= FETCH_AHEAD_MAX;
+    return fetch->max_body != 0 || fetch->answer_body.len <= fetch_ahead_max(fetch);
 }
 
 void fetch_decode_more(struct fetch *fetch)

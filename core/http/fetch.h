@@ -110,6 +110,7 @@ struct fetch {
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
+    size_t ahead_max; /* of the body; 0: FETCH_AHEAD_MAX */
     struct coded_body *coded; /* while there is something to decode */
     uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
     uint64_t came_bytes;      /* of the body, before it was decoded */
@@ -163,6 +164,8 @@ void fetch_take_body(struct fetch *fetch, size_t bytes);
 struct duplex *fetch_take_duplex(struct fetch *fetch);
 /* All of answer_body for the memory in `bytes`. */
 void fetch_move_body(struct fetch *fetch, struct buf *bytes);
+/* How much of the body is read before somebody takes it. */
+size_t fetch_ahead_max(const struct fetch *fetch);
 /* Whether the server may send more of the body. */
 bool fetch_has_room(const struct fetch *fetch);
 /* For coded_body.c: the next turn of the loop has come. */

@@ -32,10 +32,9 @@ static struct str pop_last(struct str *list)
 }
 
 /* A Unix socket's peer is a process of this machine. */
-static bool is_trusted(const struct request *request, struct str address)
+bool forwarded_trusts(const struct config *config, struct str address)
 {
-    const char *allowed = request->conn->server->config->forwarded_allow_ips;
-    struct str list = str_of(allowed);
+    struct str list = str_of(config->forwarded_allow_ips);
     if (str_equal(address, str_of("unix")))
         address = str_of("127.0.0.1");
     while (list.len != 0) {
@@ -44,6 +43,11 @@ static bool is_trusted(const struct request *request, struct str address)
             return true;
     }
     return false;
+}
+
+static bool is_trusted(const struct request *request, struct str address)
+{
+    return forwarded_trusts(request->conn->server->config, address);
 }
 
 static bool is_address(struct str text)

@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 #include "http/fetch.h"
-#include "http/pool.h"
 #include "script/http_parts.h"
 #include "script/task.h"
 #include "script/vm.h"
@@ -107,10 +106,9 @@ void http_save_changed(struct handle *handle)
     on_answer_change(handle->saving);
 }
 
-static int wait_for(lua_State *L, struct handle *handle, struct save_op *wait, bool is_local)
+static int wait_for(lua_State *L, struct handle *handle, struct save_op *wait)
 {
     wait->op.release = release;
-    wait->op.kind = is_local ? WAIT_LOCAL : WAIT_REAL;
     wait->handle = handle;
     if (handle != NULL) {
         lua_pushvalue(L, 1);
@@ -128,7 +126,7 @@ static int save_bytes(lua_State *L, struct vm *vm, const struct saving_options *
     const char *text = lua_tolstring(L, 1, &len);
     buf_add(&bytes, text, len);
     wait->saving = saving_new(vm->loop, NULL, &bytes, options, on_bytes_change, wait);
-    return wait_for(L, NULL, wait, false);
+    return wait_for(L, NULL, wait);
 }
 
 /* save(fetch or bytes, path, permissions, whether to wait for the disk): waits; true and the bytes

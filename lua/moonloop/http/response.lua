@@ -378,6 +378,7 @@ function Response:close()
     if not rawget(self, "whole") then
         -- Made while they can be.
         self.headers, self.timing, self.informational = self.headers, self.timing, self.informational
+        self.coding = self.coding
         core.close(self.handle)
     end
 end

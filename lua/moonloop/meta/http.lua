@@ -5,8 +5,8 @@
 local core = {}
 
 ---What the field User-Agent says unless a request has its own.
----@type string
-core.user_agent = ""
+---@return string
+function core.user_agent() end
 
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
