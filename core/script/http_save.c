@@ -148,8 +148,7 @@ static int l_save(lua_State *L)
         handle->saving =
             saving_new(vm->loop, handle->held.fetch, NULL, &options, on_answer_change, handle);
     if (!handle->saving->is_over)
-        return wait_for(L, handle, MEM_NEW(struct save_op),
-                        pool_is_local(handle->held.fetch->pool));
+        return wait_for(L, handle, MEM_NEW(struct save_op));
     int count = push_results(L, handle->saving, handle);
     http_save_stop(handle);
     return count;
