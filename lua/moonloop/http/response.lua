@@ -254,8 +254,8 @@ function Response:json()
         return value
     end
     local wanted = rawget(self, "wanted")
-    error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url, self.status,
-        self.headers["content-type"] or "without a Content-Type", errors.message(value):gsub("^json: ", "")),
+    error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url,
+        self.status, self.headers["content-type"] or "without a Content-Type", errors.message(value):gsub("^json: ", "")),
         { method = wanted.method, url = wanted.url, status = self.status }), 0)
 end
 
@@ -341,7 +341,8 @@ function Response:save(path, options)
     options = options or {}
     options_of.check(options, SAVE_OPTIONS, "save")
     if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
-        options_of.misuse("save: expected a path, got %s", type(path) == "string" and "an empty one" or "a " .. type(path))
+        options_of.misuse("save: expected a path, got %s",
+            type(path) == "string" and "an empty one" or "a " .. type(path))
     end
     local mode = options.mode or DEFAULT_MODE
     if not (mode >= 0 and mode <= 4095 and mode % 1 == 0) then
