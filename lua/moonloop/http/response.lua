@@ -255,7 +255,8 @@ function Response:json()
     end
     local wanted = rawget(self, "wanted")
     error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url,
-        self.status, self.headers["content-type"] or "without a Content-Type", errors.message(value):gsub("^json: ", "")),
+        self.status, self.headers["content-type"] or "without a Content-Type",
+        errors.message(value):gsub("^json: ", "")),
         { method = wanted.method, url = wanted.url, status = self.status }), 0)
 end
 
