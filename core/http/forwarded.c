@@ -32,7 +32,7 @@ static struct str pop_last(struct str *list)
 }
 
 /* A Unix socket's peer is a process of this machine. */
-static bool is_trusted(const struct request *request, struct str address)
+bool forwarded_believes(const struct request *request, struct str address)
 {
     const char *allowed = request->conn->server->config->forwarded_allow_ips;
     struct str list = str_of(allowed);
@@ -68,7 +68,7 @@ static bool walk(const struct request *request, struct str hops, char *text, siz
             return false;
         memcpy(text, hop.ptr, hop.len);
         *len = hop.len;
-        if (!is_trusted(request, hop))
+        if (!forwarded_believes(request, hop))
             return false;
     }
     return true;
@@ -78,7 +78,7 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
 {
     const struct message *message = &request->message;
     size_t len = stream_peer(request->conn->stream, text);
-    if (!message->is_head_done || !is_trusted(request, (struct str){text, len}))
+    if (!message->is_head_done || !forwarded_believes(request, (struct str){text, len}))
         return len;
     for (uint32_t i = message->nheaders; i-- > 0;) {
         struct str name = request_slice(request, message->headers[i].name);
@@ -89,16 +89,13 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
     return len;
 }
 
-bool forwarded_is_believed(const struct request *request)
-{
-    char text[STREAM_ADDRESS_BYTES];
-    size_t len = stream_peer(request->conn->stream, text);
-    return is_trusted(request, (struct str){text, len});
-}
-
 bool forwarded_is_https(const struct request *request)
 {
+    char text[STREAM_ADDRESS_BYTES];
     struct str value;
-    return request_header(request, str_of("x-forwarded-proto"), &value) &&
-           forwarded_is_believed(request) && str_equal_nocase(pop_last(&value), str_of("https"));
+    if (!request_header(request, str_of("x-forwarded-proto"), &value))
+        return false;
+    size_t len = stream_peer(request->conn->stream, text);
+    return forwarded_believes(request, (struct str){text, len}) &&
+           str_equal_nocase(pop_last(&value), str_of("https"));
 }

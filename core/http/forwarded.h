@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "base/str.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,7 +16,7 @@ enum { FORWARDED_ADDRESS_BYTES = 64 };
 /* The client's address without port, "unix" for a Unix socket; returns its length. Behind proxies:
  * the last address of X-Forwarded-For that is not one of theirs. */
 size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRESS_BYTES]);
-/* Whether what the peer says of other clients is believed. */
-bool forwarded_is_believed(const struct request *request);
+/* Whether what this peer of ours says of other clients is believed. */
+bool forwarded_believes(const struct request *request, struct str peer);
 /* Whether a trusted proxy says that the client came by https. */
 bool forwarded_is_https(const struct request *request);

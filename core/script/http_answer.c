@@ -2,6 +2,7 @@
  * What moonloop.core.http tells of an answer whose head has come: fields, interim answers, timing.
  */
 #include "http/fetch.h"
+#include "http/hop.h"
 #include "script/http_parts.h"
 #include "script/vm.h"
 
@@ -32,13 +33,12 @@ static bool is_undone(const struct fetch *fetch, struct str name)
                                  str_equal_nocase(name, (struct str){"content-length", 14}));
 }
 
-/* headers(fetch, whether names stay as they came): { name, value, ... } in order, else with names in
- * lower case; without Content-Encoding and Content-Length when the body is decoded */
+/* headers(fetch): { name, value, ... } in order, names in lower case; without Content-Encoding and
+ * Content-Length when the body is decoded */
 static int l_headers(lua_State *L)
 {
     const struct fetch *fetch = http_check_answer(L);
     const struct message *message = &fetch->message;
-    bool is_raw = lua_toboolean(L, 2);
     const char *head = fetch->answer_head.ptr;
     int count = 0;
     lua_createtable(L, (int)message->nheaders * 2, 0);
@@ -47,10 +47,7 @@ static int l_headers(lua_State *L)
         struct str name = {head + header->name.at, header->name.len};
         if (is_undone(fetch, name))
             continue;
-        if (is_raw)
-            lua_pushlstring(L, name.ptr, name.len);
-        else
-            push_lower(L, name);
+        push_lower(L, name);
         lua_rawseti(L, -2, ++count);
         lua_pushlstring(L, head + header->value.at, header->value.len);
         lua_rawseti(L, -2, ++count);
@@ -120,6 +117,72 @@ static int l_progress(lua_State *L)
     return 2;
 }
 
+/* Puts a field into the table at 2; several of a name become a list. */
+static void add_to_headers(lua_State *L, struct str name, struct str value)
+{
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 2);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushlstring(L, value.ptr, value.len);
+        lua_rawset(L, 2);
+        return;
+    }
+    if (!lua_istable(L, -1)) {
+        lua_createtable(L, 2, 0);
+        lua_insert(L, -2);
+        lua_rawseti(L, -2, 1);
+    }
+    lua_pushlstring(L, value.ptr, value.len);
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+    lua_rawset(L, 2);
+}
+
+/* Appends to the string at `index`, or nil. */
+static void join_at(lua_State *L, int index, struct str value)
+{
+    bool is_first = lua_isnil(L, index);
+    lua_pushvalue(L, index);
+    lua_pushliteral(L, ", ");
+    lua_pushlstring(L, value.ptr, value.len);
+    if (!is_first)
+        lua_concat(L, 3);
+    lua_replace(L, index);
+    lua_settop(L, index);
+}
+
+/* forward(fetch): what goes on to a client of ours: a table of headers, without those for one hop
+ * and what a server says itself; Content-Length and Via, nil for none */
+static int l_forward(lua_State *L)
+{
+    const struct fetch *fetch = http_check_answer(L);
+    const struct message *message = &fetch->message;
+    const char *head = fetch->answer_head.ptr;
+    bool has_list = hop_has_list(message, head);
+    const struct str ours[] = {{"date", 4}, {"x-request-id", 12}};
+    lua_settop(L, 1);
+    lua_createtable(L, 0, (int)message->nheaders);
+    lua_pushnil(L); /* Via */
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct header_slice *header = &message->headers[i];
+        struct str name = {head + header->name.at, header->name.len};
+        struct str value = {head + header->value.at, header->value.len};
+        if (str_equal_nocase(name, (struct str){"via", 3}))
+            join_at(L, 3, value);
+        else if (!hop_is_own(name) && !str_equal_nocase(name, ours[0]) &&
+                 !str_equal_nocase(name, ours[1]) &&
+                 !(has_list && hop_is_listed(message, head, name)))
+            add_to_headers(L, name, value);
+    }
+    if (message->has_length)
+        lua_pushnumber(L, (lua_Number)message->content_length);
+    else
+        lua_pushnil(L);
+    lua_insert(L, 3);
+    return 3;
+}
+
 /* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
 static int l_timing(lua_State *L)
 {
@@ -137,9 +200,10 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"interim", l_interim},   {"headers", l_headers},   {"timing", l_timing},
-        {"coding", l_coding},     {"trailers", l_trailers}, {"decoding", l_decoding},
-        {"progress", l_progress}, {"raw", l_raw},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},   {"headers", l_headers},
+                                         {"forward", l_forward},   {"timing", l_timing},
+                                         {"coding", l_coding},     {"trailers", l_trailers},
+                                         {"decoding", l_decoding}, {"progress", l_progress},
+                                         {"raw", l_raw},           {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -160,9 +160,15 @@ function core.progress(fetch) end
 function core.close(fetch) end
 
 ---@param fetch userdata
----@param is_raw? boolean names stay as they came
 ---@return string[] fields name, value, ...; names in lower case
-function core.headers(fetch, is_raw) end
+function core.headers(fetch) end
+
+---What goes on to a client of ours: without the fields for one hop and what a server says itself.
+---@param fetch userdata
+---@return table<string, string|string[]> headers names as they came
+---@return integer? length Content-Length
+---@return string? via
+function core.forward(fetch) end
 
 ---The head as it came: status line and fields, in the server's spelling.
 ---@param fetch userdata
