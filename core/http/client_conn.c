@@ -70,8 +70,7 @@ static void send_more(struct fetch *fetch)
 static void describe(const struct fetch *fetch, struct buf *text)
 {
     const struct client_conn *conn = fetch->carrier_data;
-    if (conn->dial != NULL)
-        dial_describe(conn->dial, text);
+    client_dial_describe(conn, text);
 }
 
 static const struct fetch_carrier carrier = {

@@ -7,6 +7,7 @@
 #include "http/proxy.h"
 #include "http/tunnel.h"
 #include "net/dial.h"
+#include "net/stream.h"
 
 #include <stdio.h>
 
@@ -25,6 +26,18 @@ enum fetch_stage client_dial_stage(const struct client_conn *conn)
     if (conn->dial != NULL)
         return stage_of_dial(conn->dial);
     return conn->tunnel != NULL ? tunnel_stage(conn->tunnel) : conn->dialed_stage;
+}
+
+void client_dial_describe(const struct client_conn *conn, struct buf *text)
+{
+    const struct proxy *proxy = conn->fetch->proxy;
+    if (proxy != NULL && (conn->dial != NULL || conn->tunnel != NULL))
+        buf_printf(text, "the proxy %s: ", proxy->name);
+    size_t len = text->len;
+    if (conn->dial != NULL)
+        dial_describe(conn->dial, text);
+    if (proxy != NULL && len >= 2 && text->len == len)
+        text->len -= 2;
 }
 
 void client_dial_cancel(struct client_conn *conn)
@@ -54,6 +67,27 @@ static bool dial_again(struct client_conn *conn, bool had_ticket, bool is_bad_tl
     return true;
 }
 
+static void add_line(void *data, const char *what, struct str value)
+{
+    struct buf *lines = data;
+    buf_printf(lines, "%s: ", what);
+    for (size_t i = 0; i < value.len; i++) /* a certificate may hold anything */
+        buf_add_char(lines, (unsigned char)value.ptr[i] < 0x20 ? '?' : value.ptr[i]);
+    buf_add_char(lines, '\n');
+}
+
+/* It is made. */
+static void open_conn(struct client_conn *conn, struct stream *stream)
+{
+    struct fetch *fetch = conn->fetch;
+    fetch->tls.len = 0;
+    if (fetch->wants_tls) {
+        stream_describe_tls(stream, add_line, &fetch->tls);
+        stream_describe_client(stream, add_line, &fetch->tls);
+    }
+    client_conn_open(conn, stream);
+}
+
 static void on_tunnel(void *owner, const struct tunnel_result *result)
 {
     struct client_conn *conn = owner;
@@ -67,7 +101,7 @@ static void on_tunnel(void *owner, const struct tunnel_result *result)
     if (result->stream == NULL)
         fetch_fail(fetch, result->error, result->reason);
     else
-        client_conn_open(conn, result->stream);
+        open_conn(conn, result->stream);
 }
 
 static void start_tunnel(struct client_conn *conn, struct stream *stream)
@@ -108,7 +142,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
     else if (conn->origin->proxy != NULL)
         start_tunnel(conn, result->stream);
     else
-        client_conn_open(conn, result->stream);
+        open_conn(conn, result->stream);
 }
 
 static struct dial_target target_of(const struct origin *origin)

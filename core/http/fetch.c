@@ -57,6 +57,7 @@ void fetch_free(struct fetch *fetch)
     buf_deinit(&fetch->answer_head);
     buf_deinit(&fetch->answer_body);
     buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->tls);
     buf_deinit(&fetch->trailers);
     coded_body_free(fetch);
     free(fetch);

@@ -120,7 +120,9 @@ struct fetch {
     struct buf answer_body; /* what came and was not taken */
     /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
     struct buf interim;
-    struct buf trailers;    /* lines "name: value\n" */
+    struct buf trailers; /* lines "name: value\n" */
+    struct buf tls; /* lines "version: TLSv1.3", if wanted and its connection was made for it */
+    bool wants_tls;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;

@@ -94,6 +94,8 @@ void client_conn_dial(struct origin *origin, struct fetch *fetch);
 void client_dial_cancel(struct client_conn *conn);
 /* How far it is, or came. */
 enum fetch_stage client_dial_stage(const struct client_conn *conn);
+/* Adds whom it waits for, where that is not plain from the URL. */
+void client_dial_describe(const struct client_conn *conn, struct buf *text);
 
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */

@@ -42,7 +42,7 @@ bool address_unix(struct address *address, struct str path)
 
 void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES])
 {
-    char host[INET6_ADDRSTRLEN] = "";
+    char host[INET6_ADDRSTRLEN] = "", link[12] = "";
     const struct sockaddr_in *four = (const struct sockaddr_in *)&address->as.storage;
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->as.storage;
     if (address->as.base.sa_family == AF_INET) {
@@ -50,7 +50,9 @@ void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES])
         snprintf(text, ADDRESS_TEXT_BYTES, "%s:%u", host, ntohs(four->sin_port));
     } else {
         inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-        snprintf(text, ADDRESS_TEXT_BYTES, "[%s]:%u", host, ntohs(six->sin6_port));
+        if (six->sin6_scope_id != 0)
+            snprintf(link, sizeof(link), "%%%u", six->sin6_scope_id);
+        snprintf(text, ADDRESS_TEXT_BYTES, "[%s%s]:%u", host, link, ntohs(six->sin6_port));
     }
 }
 

@@ -117,10 +117,19 @@ static int close_socket(ares_socket_t fd, void *data)
     return close(fd);
 }
 
+/* c-ares knows no links: the one of fe80::1%eth0 is put back. */
 static int connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t len,
                           void *data)
 {
-    (void)data;
+    const struct channel *channel = data;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+    for (uint32_t i = 0; i < channel->nservers && address->sa_family == AF_INET6; i++) {
+        const struct sockaddr *server = &channel->servers[i].as.base;
+        const struct sockaddr_in6 *known = (const struct sockaddr_in6 *)server;
+        if (server->sa_family == AF_INET6 && known->sin6_port == six->sin6_port &&
+            memcmp(&known->sin6_addr, &six->sin6_addr, sizeof(six->sin6_addr)) == 0)
+            return connect(fd, server, sizeof(*known));
+    }
     return connect(fd, address, len);
 }
 
@@ -156,10 +165,11 @@ static const struct ares_socket_functions socket_functions = {
 static void set_servers(struct channel *channel, const struct channel_options *options)
 {
     struct ares_addr_port_node nodes[RESOLVE_SERVERS_MAX];
+    channel->nservers = options->nservers;
     for (uint32_t i = 0; i < options->nservers; i++) {
-        const struct address *server =
-            &options->servers[(i + options->first_server) % options->nservers];
+        struct address *server = &channel->servers[i];
         struct ares_addr_port_node *node = &nodes[i];
+        *server = options->servers[(i + options->first_server) % options->nservers];
         *node = (struct ares_addr_port_node){.family = server->as.base.sa_family};
         if (node->family == AF_INET) {
             const struct sockaddr_in *four = (const struct sockaddr_in *)&server->as.storage;

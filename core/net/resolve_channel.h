@@ -6,12 +6,13 @@
 
 #include "base/list.h"
 #include "loop/timer.h"
+#include "net/address.h"
+#include "net/resolve_files.h"
 
 #include <ares.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct address;
 struct loop;
 
 /* Answer codes (RFC 1035, 4.1.1) with which a server says that it cannot help. */
@@ -30,6 +31,8 @@ struct channel {
     ares_channel ares;
     struct timer timer;
     struct link sockets;
+    struct address servers[RESOLVE_SERVERS_MAX];
+    uint32_t nservers;
     int rcode; /* the last that came: c-ares goes to the next server and forgets it */
     void (*on_progress)(struct channel *channel);
 };

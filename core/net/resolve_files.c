@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +121,22 @@ static void to_lower(char *text)
 
 /* ---- resolv.conf ---- */
 
+/* "fe80::1%eth0": the link that the address is on. */
+static bool take_scope(char *host, uint32_t *scope)
+{
+    char *mark = strchr(host, '%');
+    *scope = 0;
+    if (mark == NULL)
+        return true;
+    *mark = '\0';
+    uint64_t number;
+    if (str_to_u64(str_of(mark + 1), &number) && number <= UINT32_MAX)
+        *scope = (uint32_t)number;
+    else
+        *scope = if_nametoindex(mark + 1);
+    return *scope != 0;
+}
+
 bool resolve_parse_server(struct str text, struct address *server)
 {
     char host[64];
@@ -143,8 +161,13 @@ bool resolve_parse_server(struct str text, struct address *server)
         return false;
     memcpy(host, text.ptr, text.len);
     host[text.len] = '\0';
-    return address_literal(server, host, (uint16_t)port) &&
-           (!is_bracketed || server->as.base.sa_family == AF_INET6);
+    uint32_t scope;
+    if (!take_scope(host, &scope) || !address_literal(server, host, (uint16_t)port))
+        return false;
+    bool is_six = server->as.base.sa_family == AF_INET6;
+    if (is_six)
+        ((struct sockaddr_in6 *)&server->as.storage)->sin6_scope_id = scope;
+    return is_six || (!is_bracketed && scope == 0);
 }
 
 static void read_domains(struct resolve_files *files, char *words)

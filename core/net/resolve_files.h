@@ -59,5 +59,5 @@ bool resolve_files_refresh(struct resolve_files *files, uint64_t now_ms);
 /* The addresses of a name (lower case, no dot at its end) in the file hosts; how many. */
 uint32_t resolve_files_host(const struct resolve_files *files, const char *name,
                             struct address *addresses, uint32_t most);
-/* "127.0.0.1", "127.0.0.1:5353", "::1" or "[::1]:5353"; the port is 53 else. */
+/* "127.0.0.1", "127.0.0.1:5353", "::1", "[::1]:5353" or "fe80::1%eth0"; the port is 53 else. */
 bool resolve_parse_server(struct str text, struct address *server);

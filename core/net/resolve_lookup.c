@@ -37,8 +37,6 @@ struct lookup {
     void *owner;
     struct channel channel;
     struct family_answer families[FAMILIES];
-    struct address servers[RESOLVE_SERVERS_MAX];
-    uint32_t nservers;
     char **names; /* to ask for, in order */
     uint32_t nnames;
     uint32_t at;                 /* of them, is asked for now */
@@ -168,7 +166,7 @@ static void add_reason(struct buf *text, const struct lookup *lookup)
     else
         buf_add_text(text, failure_text(lookup));
     buf_add_text(text, "; asked ");
-    address_add_list(text, lookup->servers, lookup->nservers);
+    address_add_list(text, lookup->channel.servers, lookup->channel.nservers);
     buf_add_char(text, '\0');
 }
 
@@ -339,8 +337,6 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_question *que
     lookup->owner = owner;
     loop_wait_begins(loop, WAIT_REAL);
     list_names(lookup, question);
-    lookup->nservers = question->nservers;
-    memcpy(lookup->servers, question->servers, question->nservers * sizeof(*question->servers));
     channel_open(&lookup->channel, loop, &options, on_progress);
     ask(lookup);
     if (lookup->families[SIX].is_done || lookup->families[FOUR].is_done)
@@ -353,7 +349,7 @@ struct lookup *lookup_start(struct loop *loop, const struct lookup_question *que
 void lookup_describe(const struct lookup *lookup, struct buf *text)
 {
     buf_printf(text, "%s: no answer yet from ", lookup->names[lookup->at]);
-    address_add_list(text, lookup->servers, lookup->nservers);
+    address_add_list(text, lookup->channel.servers, lookup->channel.nservers);
 }
 
 void lookup_cancel(struct lookup *lookup)

@@ -153,6 +153,7 @@ void stream_tls_read(struct stream *stream, char *bytes, ssize_t nread)
         shake_hands(stream);
     else
         deliver(stream);
+    tls_keep_received(stream->tls->session); /* the stream itself goes in a later turn */
 }
 
 void stream_tls_read_start(struct stream *stream)

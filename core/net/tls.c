@@ -5,10 +5,11 @@
 #include "net/tls_reason.h"
 #include "net/tls_tickets.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { RECORDS_EXTRA_BYTES = 512 /* of headers and tags, in one write */ };
 
 void tls_context_free(struct tls_context *context)
 {
@@ -30,11 +31,9 @@ struct tls *tls_new(struct tls_context *context)
 {
     struct tls *tls = MEM_NEW(struct tls);
     tls->ssl = SSL_new(context->ctx);
-    tls->in = BIO_new(BIO_s_mem());
-    tls->out = BIO_new(BIO_s_mem());
-    ENSURE(tls->ssl != NULL && tls->in != NULL && tls->out != NULL);
-    BIO_set_mem_eof_return(tls->in, -1); /* empty is "later", not the end */
-    SSL_set_bio(tls->ssl, tls->in, tls->out);
+    ENSURE(tls->ssl != NULL);
+    BIO *bio = tls_wire_bio(&tls->wire);
+    SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
     tls->context = context;
     context->nusers++;
@@ -51,6 +50,7 @@ void tls_free(struct tls *tls)
     if (tls == NULL)
         return;
     SSL_free(tls->ssl);
+    tls_wire_deinit(&tls->wire);
     tls_context_free(tls->context);
     free(tls->host);
     free(tls->origin);
@@ -59,7 +59,12 @@ void tls_free(struct tls *tls)
 
 void tls_received(struct tls *tls, const char *bytes, size_t len)
 {
-    ENSURE(BIO_write(tls->in, bytes, (int)len) == (int)len);
+    tls_wire_received(&tls->wire, (struct str){bytes, len});
+}
+
+void tls_keep_received(struct tls *tls)
+{
+    tls_wire_keep(&tls->wire);
 }
 
 /* What SSL_get_error makes of a call that did not succeed. */
@@ -106,6 +111,7 @@ enum tls_result tls_write(struct tls *tls, const char *bytes, size_t len)
     ERR_clear_error();
     if (len == 0)
         return TLS_OK;
+    buf_reserve(&tls->wire.out, len + len / 64 + RECORDS_EXTRA_BYTES);
     int returned = SSL_write_ex(tls->ssl, bytes, len, &written);
     if (returned == 1)
         return TLS_OK;
@@ -123,14 +129,12 @@ void tls_say_goodbye(struct tls *tls)
 
 struct str tls_output(struct tls *tls)
 {
-    char *bytes = NULL;
-    long len = BIO_get_mem_data(tls->out, &bytes);
-    return (struct str){bytes, len > 0 ? (size_t)len : 0};
+    return buf_str(&tls->wire.out);
 }
 
 void tls_sent(struct tls *tls)
 {
-    (void)BIO_reset(tls->out);
+    tls_wire_sent(&tls->wire);
 }
 
 const char *tls_reason(const struct tls *tls)

@@ -24,8 +24,10 @@ enum tls_result { TLS_OK, TLS_MORE /* wants bytes from the wire */, TLS_END, TLS
 
 void tls_free(struct tls *tls); /* NULL is fine */
 
-/* Bytes came from the wire; they are copied. */
+/* Bytes came from the wire; they are borrowed until tls_keep_received, to be called before the next
+ * ones and before they go away. */
 void tls_received(struct tls *tls, const char *bytes, size_t len);
+void tls_keep_received(struct tls *tls);
 /* TLS_OK when the handshake is done. */
 enum tls_result tls_shake_hands(struct tls *tls);
 /* Plain bytes. TLS_OK with *len > 0; TLS_END when the peer has said goodbye. */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "net/tls.h"
+#include "net/tls_wire.h"
 
 #include <openssl/ssl.h>
 
@@ -24,8 +25,7 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    BIO *in; /* owned by ssl, like out */
-    BIO *out;
+    struct tls_wire wire;
     struct tls_context *context;
     char *host;   /* a client's: whom it wants to talk to */
     char *origin; /* "host:port" */

@@ -92,6 +92,22 @@ static int l_raw(lua_State *L)
     return 1;
 }
 
+/* want_tls(fetch): before its head has come */
+static int l_want_tls(lua_State *L)
+{
+    http_check_handle(L)->fetch->wants_tls = true;
+    return 0;
+}
+
+/* tls(fetch): what TLS with the server is, if it was wanted: lines "version: TLSv1.3\n"; "" for a
+ * connection that was there */
+static int l_tls(lua_State *L)
+{
+    struct str text = buf_str(&http_check_answer(L)->tls);
+    lua_pushlstring(L, text.len != 0 ? text.ptr : "", text.len);
+    return 1;
+}
+
 /* decoding(fetch, whether the body is to be decoded, decoded bytes for each that came): before its
  * head has come */
 static int l_decoding(lua_State *L)
@@ -183,27 +199,47 @@ static int l_forward(lua_State *L)
     return 3;
 }
 
-/* timing(fetch): dns, connect, tls, first byte, total, in seconds; nil for what did not happen */
+void http_push_timing(lua_State *L, const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    const struct {
+        const char *name;
+        uint64_t us;
+    } all[] = {{"dns", timing->dns},
+               {"connect", timing->connect},
+               {"tls", timing->tls},
+               {"first_byte", timing->first_byte},
+               {"total", timing->total}};
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i].us == 0)
+            continue;
+        lua_pushnumber(L, (lua_Number)all[i].us / 1e6);
+        lua_setfield(L, -2, all[i].name);
+    }
+}
+
+/* timing(fetch): { dns, connect, tls, first_byte, total }, in seconds; nil for what did not happen
+ */
 static int l_timing(lua_State *L)
 {
-    const struct fetch_timing *timing = &http_check_answer(L)->timing;
-    const uint64_t all[] = {timing->dns, timing->connect, timing->tls, timing->first_byte,
-                            timing->total};
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] != 0)
-            lua_pushnumber(L, (lua_Number)all[i] / 1e6);
-        else
-            lua_pushnil(L);
-    }
-    return 5;
+    http_push_timing(L, http_check_answer(L));
+    return 1;
 }
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"interim", l_interim},   {"headers", l_headers},
-                                         {"forward", l_forward},   {"timing", l_timing},
-                                         {"coding", l_coding},     {"trailers", l_trailers},
-                                         {"decoding", l_decoding}, {"progress", l_progress},
-                                         {"raw", l_raw},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"interim", l_interim},
+                                         {"headers", l_headers},
+                                         {"forward", l_forward},
+                                         {"timing", l_timing},
+                                         {"coding", l_coding},
+                                         {"trailers", l_trailers},
+                                         {"decoding", l_decoding},
+                                         {"progress", l_progress},
+                                         {"raw", l_raw},
+                                         {"want_tls", l_want_tls},
+                                         {"tls", l_tls},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -35,6 +35,8 @@ struct pool *http_check_pool(lua_State *L, int index);
 struct handle *http_check_handle(lua_State *L);
 /* The socket closes now. */
 void http_give_up(struct handle *handle);
+/* Pushes { dns =, connect =, tls =, first_byte =, total = }, in seconds. */
+void http_push_timing(lua_State *L, const struct fetch *fetch);
 /* Pushes why the fetch has failed. */
 void http_push_failure(lua_State *L, const struct handle *handle);
 /* The exchange of the handle at 1, whose head has come; raises when it was given up, or while

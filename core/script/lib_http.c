@@ -78,6 +78,8 @@ void http_push_failure(lua_State *L, const struct handle *handle)
     lua_setfield(L, -2, "url");
     lua_pushstring(L, stage);
     lua_setfield(L, -2, "stage");
+    http_push_timing(L, fetch);
+    lua_setfield(L, -2, "timing");
     if (fetch->proxy != NULL) {
         lua_pushstring(L, fetch->proxy->name);
         lua_setfield(L, -2, "proxy");

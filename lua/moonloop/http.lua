@@ -70,7 +70,8 @@ local misuse = options_of.misuse
 ---@field queue_timeout? number|false seconds that one may wait there; false: as long as its own timeout lets it
 ---@field idle? number seconds that an unused connection is kept; 60
 ---@field verify? boolean of TLS: the certificate and its name; true
----@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment says
+---@field proxy? string|false "http://user:password@host:port", "socks5://..."; false: none, whatever the environment
+---  says
 ---@field ca_file? string PEM file with the authorities to trust instead of the system's
 ---@field nameservers? string[] asked for names instead of the machine's: "127.0.0.1", "127.0.0.1:5353", "[::1]:5353"
 ---@field cert_file? string PEM file with a certificate of one's own and its chain, for servers that want one
@@ -107,8 +108,8 @@ local function exchange(client, wanted, deadline)
     if observer then
         observer.sending(wanted, proxy)
     end
-    if wanted.source or wanted.expect or wanted.decoding then
-        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy)
+    if wanted.source or wanted.expect or wanted.decoding or observer then
+        ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy, observer ~= nil)
     else
         ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
             tell ~= nil, proxy)
@@ -255,8 +256,12 @@ function Client:head(url, options)
     return self:request(with("HEAD", url, options))
 end
 
+---@class moonloop.http.Observer
+---@field sending fun(wanted: moonloop.http.Wanted, proxy?: string)
+---@field answered fun(res: moonloop.http.Response)
+
 ---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
----@param observer { sending: fun(wanted: moonloop.http.Wanted, proxy?: string), answered: fun(res: moonloop.http.Response) }
+---@param observer moonloop.http.Observer
 function Client:observe(observer)
     self.options.observer = observer
 end

@@ -109,7 +109,7 @@ describe("the certificate of a server", function()
         end)
     end)
 
-    it("is checked against SSL_CERT_FILE, SSL_CERT_DIR or what the system has, and says when that is nothing", function()
+    it("is checked against SSL_CERT_FILE, SSL_CERT_DIR or what the system has; says when that is nothing", function()
         local certificate, key = issue("named", LOCAL)
         command.write(directory .. "/get.lua", [[
             local http = require("moonloop.http")

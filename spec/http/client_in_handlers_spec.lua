@@ -1,6 +1,7 @@
 --- Handlers that fetch: several at once, cancelled with their own client, in a thread.
 
 local command = require("spec.support.command")
+local files = require("moonloop.core.file")
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -30,6 +31,12 @@ describe("a handler", function()
             app:post("/pass", { max_body = 100000000 }, function(req)
                 local length = tonumber(req.headers["Content-Length"])
                 return http.post(base .. "/echo", { body = req:chunks(), length = length }):body()
+            end)
+            app:get("/save", function(req)
+                return { size = http.get(base .. "/sized/3000000"):save(req.query.path) }
+            end)
+            app:get("/saving", { timeout = 0.1 }, function(req)
+                return { size = http.get(req.query.url):save(req.query.path) }
             end)
             app:get("/stuck", function(req)
                 local status = http.post(req.query.url, { body = function() moonloop.sleep(1000) end }).status
@@ -61,6 +68,20 @@ describe("a handler", function()
         local text = client:post("/pass", { body = body, timeout = 20 }).text
         assert.is_true(text:sub(-#body) == body)
         assert.matches("\r\nContent%-Length: 3000000\r\n", text)
+    end)
+
+    it("saves what it fetches, and nothing when its request ends before", function()
+        local path = directory .. "/.saved"
+        assert.equal(3000000, client:get("/save", { query = { path = path } }):json().size)
+        assert.equal(3000000, #command.read(path))
+        os.remove(path)
+        local url, port = upstream:script({ "head", { "send", "HTTP/1.1 200 OK\r\n\r\nhello" }, "wait" })
+        assert.equal(504, client:get("/saving", { query = { url = url, path = path } }).status)
+        assert.matches("^end 0", upstream:log(port, 3)[3])
+        while files.count() > 0 do
+            moonloop.sleep(0.001)
+        end
+        assert.equal("", command.run({ "sh", "-c", "ls -A " .. directory .. " | grep saved" }).out)
     end)
 
     it("gives up what it still sends when its own request ends", function()

@@ -111,6 +111,19 @@ describe("a name", function()
         assert.equal(200, get(client_of(six), "six.test").status)
     end)
 
+    it("is asked of a server with an address of one link", function()
+        local link
+        for line in io.lines("/proc/net/if_inet6") do
+            local digits, scope, interface = line:match("^(fe80%x+) %x+ %x+ (%x+) %x+ +(%S+)")
+            link = link or scope == "20" and (digits:gsub("%x%x%x%x", "%0:"):gsub(":$", "") .. "%" .. interface)
+        end
+        if not link then
+            return pending("no interface of this machine has a link-local address")
+        end
+        local near = nameserver.start({ ["near.test"] = LOCAL }, link)
+        assert.equal(200, get(client_of(near), "near.test").status)
+    end)
+
     it("that is localhost is asked of nobody", function()
         local before = #names:questions()
         local client = client_of()

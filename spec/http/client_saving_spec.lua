@@ -316,6 +316,17 @@ describe("the timing of an answer", function()
         end
     end)
 
+    it("is there of what failed, as far as it came", function()
+        local err = failure(http.get, "http://127.0.0.1:1/")
+        assert.is_true(err.timing.total > 0)
+        assert.is_nil(err.timing.first_byte)
+        err = failure(function()
+            http.get(url_of(OK .. "Content-Length: 9\r\n\r\nhello", "close")):body()
+        end)
+        assert.is_true(err.timing.connect > 0 and err.timing.first_byte > 0)
+        assert.is_true(err.timing.total >= err.timing.first_byte)
+    end)
+
     it("counts from the first request when there were redirects", function()
         local target = url_of(sized("hello"))
         local url = server:script({ "read", "pause",

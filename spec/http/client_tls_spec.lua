@@ -127,6 +127,34 @@ describe("https", function()
         assert.matches("bytes came that are no TLS, in the middle of a TLS connection", tostring(err))
     end)
 
+    it("does not renegotiate", function()
+        local port, fifo = certificates.free_port(), directory .. "/commands"
+        command.run({ "mkfifo", fifo })
+        command.write(directory .. "/printed", "")
+        os.execute(("timeout 20 openssl s_server -accept 127.0.0.1:%d -naccept 1 -tls1_2 -cert %s/good.pem -key "
+            .. "%s/good.key <%s >%s/printed 2>&1 &"):format(port, directory, directory, fifo, directory))
+        local commands = assert(io.open(fifo, "w"))
+        local function wait_for(text)
+            moonloop.timeout(10, function()
+                while not command.read(directory .. "/printed"):find(text, 1, true) do
+                    moonloop.sleep(0.01)
+                end
+            end)
+        end
+        wait_for("ACCEPT")
+        local task = moonloop.spawn(function()
+            return pcall(client.get, client, ("https://127.0.0.1:%d/"):format(port))
+        end)
+        wait_for("GET / HTTP/1.1")
+        commands:write("R\n")
+        commands:flush()
+        local ok, err = task:wait()
+        commands:close()
+        assert.is_false(ok)
+        assert.is_true(err.code == "closed" or err.code == "tls", tostring(err))
+        assert.matches("no renegotiation", command.read(directory .. "/printed"))
+    end)
+
     it("needs a ca_file that can be read", function()
         local ok, err = pcall(http.client, { ca_file = "/nonexistent.pem" })
         assert.is_false(ok)

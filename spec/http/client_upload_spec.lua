@@ -255,6 +255,7 @@ describe("a body from an iterator that goes wrong", function()
         err = refused({ body = function() error("no more paper") end })
         assert.matches("client_upload_spec.lua:%d+: no more paper$", err.message)
         assert.matches("client_upload_spec.lua", err.traceback)
+        assert.same({ "POST", "while sending the request" }, { err.method, err.stage })
     end)
 
     it("raises that from the answer, when it has begun", function()

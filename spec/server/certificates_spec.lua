@@ -114,6 +114,40 @@ describe("a server's certificates", function()
         assert.equal(200, client:get(site.url .. "/").status)
     end)
 
+    local as_root = require("posix.unistd").geteuid() == 0 and it or pending
+    as_root("are read with the master's rights, before and after workers have dropped theirs", function()
+        local site = start({ "--user", "nobody", "--group", "nogroup" })
+        certificates.issue(directory, "next", "DNS:localhost")
+        command.run({ "chmod", "700", directory })
+        command.run({ "chmod", "600", file("good.key"), file("next.key") })
+        assert.equal("good", tls.shown(site.port))
+        replace("next")
+        command.run({ "chmod", "600", file("good.key") })
+        site:wait_log("new connections get the new ones")
+        process.kill(site:worker_pids()[1], "KILL")
+        process.wait_for("a successor", function()
+            return #site:worker_pids() == 2
+        end)
+        for _ = 1, 6 do
+            assert.equal("next", tls.shown(site.port))
+        end
+    end)
+
+    it("are there after an upgrade of the binary, on the same sockets", function()
+        local site, client = start({ "--redirect-bind", "127.0.0.1:0" }), tls.client(directory)
+        local redirects = site.urls[2]
+        assert.equal(200, client:get(site.url .. "/").status)
+        certificates.issue(directory, "next", "DNS:localhost,IP:127.0.0.1")
+        replace("next")
+        local upgraded = site:call("upgrade")
+        assert.equal(0, upgraded.code, upgraded.err)
+        process.wait_for("the new certificate in all workers", function()
+            return tls.shown(site.port) == "next" and tls.shown(site.port) == "next"
+        end)
+        assert.equal("https", client:get(site.url .. "/"):json().scheme)
+        assert.equal(301, client:get(redirects .. "/", { redirects = 0 }).status)
+    end)
+
     it("that cannot be used keep the server from starting, with the file and the reason", function()
         certificates.issue(directory, "other", "DNS:localhost")
         command.write(file("empty/nothing.txt"), "x")

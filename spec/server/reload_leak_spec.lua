@@ -60,7 +60,7 @@ local function worker()
     self.all = C.generations_new(self.loop, self.config, nil)
     self.server = C.http_server_new(self.loop, self.config, nil, C.generations_handler(self.all))
     self.socket = assert(socket.bind("127.0.0.1", 0))
-    assert.equal(0, C.http_server_listen(self.server, self.socket:getfd()))
+    assert.equal(0, C.http_server_listen(self.server, self.socket:getfd(), C.HTTP_SERVES_PLAIN))
     return self
 end
 

@@ -121,7 +121,7 @@ def serve_udp(server):
                 server.sendto(message, peer)
             else:
                 with socket.socket(FAMILY, socket.SOCK_DGRAM) as other:
-                    other.bind((ADDRESS, 0))
+                    other.bind(place(0))
                     other.sendto(message, peer)
 
     while True:
@@ -156,14 +156,19 @@ def serve_tcp(server):
         threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
 
 
+def place(port):
+    """With the link of fe80::1%eth0."""
+    return socket.getaddrinfo(ADDRESS, port, flags=socket.AI_NUMERICHOST)[0][4]
+
+
 def bind():
     """Both sockets on one port."""
     while True:
         tcp = socket.socket(FAMILY, socket.SOCK_STREAM)
-        tcp.bind((ADDRESS, 0))
+        tcp.bind(place(0))
         udp = socket.socket(FAMILY, socket.SOCK_DGRAM)
         try:
-            udp.bind((ADDRESS, tcp.getsockname()[1]))
+            udp.bind(place(tcp.getsockname()[1]))
         except OSError:
             tcp.close()
             udp.close()

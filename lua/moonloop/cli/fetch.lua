@@ -73,6 +73,9 @@ local function make_observer(is_verbose, has_timing, is_coloured, request_head)
                     note(("%s %s"):format(stage[1], show.duration(stage[3])))
                 end
             end
+            for _, line in ipairs(show.tls(response.tls(res))) do
+                note(line)
+            end
             for line in show.head(show.lines(response.head(res)), res.status, is_coloured):gmatch("([^\n]*)\n") do
                 write_error(line == "" and "<" or "< ", line, "\n")
             end
@@ -84,26 +87,22 @@ local function make_observer(is_verbose, has_timing, is_coloured, request_head)
     return observer
 end
 
----Copies the body as it comes; on a terminal, progress of what goes to a file.
-local function copy(res, out, flags)
-    local total = tonumber(res.headers["content-length"])
-    local progress = not flags.silent and not out.is_terminal and (flags.output or flags.remote_name)
-        and flags.output ~= "-" and output.is_terminal(2) and output.progress(total)
-    local bytes, is_first = 0, true
+local function refuse_binary(out, chunk)
+    if out.is_terminal and chunk:find("\0", 1, true) then
+        fault.raise(output.EXIT_WRITE, "fetch: the answer is binary and would spoil the terminal; -o FILE writes it"
+            .. " to a file, -o - shows it all the same")
+    end
+end
+
+---Copies the body as it comes.
+local function copy(res, out)
+    local is_first = true
     for chunk in res:chunks() do
-        if is_first and out.is_terminal and chunk:find("\0", 1, true) then
-            fault.raise(output.EXIT_WRITE, "fetch: the answer is binary and would spoil the terminal; -o FILE writes it"
-                .. " to a file, -o - shows it all the same")
+        if is_first then
+            refuse_binary(out, chunk)
         end
         is_first = false
         out:write(chunk)
-        bytes = bytes + #chunk
-        if progress then
-            progress:tell(bytes)
-        end
-    end
-    if progress then
-        progress:finish()
     end
 end
 
@@ -117,6 +116,7 @@ local function copy_json(res, out, is_coloured)
         end
     end
     local text = table.concat(parts)
+    refuse_binary(out, text)
     out:write(bytes <= LAYOUT_BYTES_MAX and json_text.lay_out(text, is_coloured) or text)
     for chunk in bytes > LAYOUT_BYTES_MAX and next_chunk or function() end do
         out:write(chunk)
@@ -133,7 +133,7 @@ local function show_answer(res, out, flags, is_coloured)
     elseif is_pretty and is_json(res) then
         copy_json(res, out, is_coloured)
     else
-        copy(res, out, flags)
+        copy(res, out)
     end
 end
 
@@ -155,6 +155,13 @@ local function fetch(flags)
     if flags.verbose or flags.timing then
         client:observe(make_observer(flags.verbose, flags.timing, colours_notes, show.request_head))
     end
+    local is_to_file = flags.output and flags.output ~= "-" or flags.remote_name
+    local progress = is_to_file and not flags.silent and output.is_terminal(2) and output.progress()
+    if progress then
+        request.on_progress = function(done, total)
+            progress:tell(done, total)
+        end
+    end
     local is_done, res = false, nil
     local ok, err = xpcall(function()
         res = client:request(request)
@@ -165,6 +172,9 @@ local function fetch(flags)
     end, function(err)
         return (errors.is(err) or fault.is(err)) and err or type(err) == "string" and err or debug.traceback(err)
     end)
+    if progress then
+        progress:finish()
+    end
     out:close(is_done)
     if res and flags.timing and res.timing.first_byte then
         write_error(show.timing(res.timing))
@@ -179,7 +189,8 @@ end
 
 ---What to do about a failure, where that is not plain.
 local function advice(err)
-    if err.code == "tls" and err.message:find("certificate", 1, true) then
+    local is_handshake = err.code == "tls" and err.stage == "in the TLS handshake"
+    if is_handshake and err.message:find("certificate", 1, true) then
         return "; -k does not look, --cacert FILE trusts another authority"
     end
     return ""

@@ -119,16 +119,16 @@ end
 local Progress = {}
 Progress.__index = Progress
 
----@param total? integer bytes
 ---@return moonloop.cli.Progress
-function M.progress(total)
+function M.progress()
     local now = clock.now()
-    return setmetatable({ total = total, began = now, shown = now }, Progress)
+    return setmetatable({ began = now, shown = now }, Progress)
 end
 
 ---Shows how far it is, not too often.
 ---@param bytes integer so far
-function Progress:tell(bytes)
+---@param total? integer
+function Progress:tell(bytes, total)
     local now = clock.now()
     if now - self.shown < PROGRESS_SECONDS then
         return
@@ -136,10 +136,10 @@ function Progress:tell(bytes)
     self.shown = now
     local rate = bytes / (now - self.began)
     local text = M.size(bytes)
-    if self.total and self.total > 0 then
-        local left = math.max(0, self.total - bytes) / rate
-        text = ("%s of %s  %d%%  %s/s  %d:%02d left"):format(text, M.size(self.total),
-            math.floor(100 * bytes / self.total), M.size(rate), math.floor(left / 60), math.floor(left % 60))
+    if total and total > 0 then
+        local left = math.max(0, total - bytes) / rate
+        text = ("%s of %s  %d%%  %s/s  %d:%02d left"):format(text, M.size(total),
+            math.floor(100 * bytes / total), M.size(rate), math.floor(left / 60), math.floor(left % 60))
     else
         text = ("%s  %s/s"):format(text, M.size(rate))
     end

@@ -39,6 +39,10 @@ function M.complete_url(text)
     if text:match("^:%d") then
         text = "localhost" .. text
     end
+    local scheme, rest = text:match("^([hH][tT][tT][pP][sS]?):/?([^/].*)$")
+    if scheme and not rest:match("^%d+$") and not rest:match("^%d+/") then
+        fault.raise(M.EXIT_URL, "fetch: %s: two slashes follow the scheme: %s://%s", text, scheme:lower(), rest)
+    end
     if text:match("^//") then
         text = "http:" .. text
     elseif text:match("^/") then
@@ -268,7 +272,7 @@ end
 ---@return moonloop.http.Request
 function M.request(flags)
     exclude(flags, { "data", "-d" }, { "data_binary", "-d" }, { "data_raw", "-d" }, { "data_urlencode", "-d" },
-        { "json", "--json" }, { "form", "-F" }, { "upload_file", "-T" }, { "head", "-I" })
+        { "json", "--json" }, { "form", "-F" }, { "upload_file", "-T" }, { not flags.get and "head", "-I" })
     exclude(flags, { "output", "-o" }, { "remote_name", "-O" })
     exclude(flags, { "no_redirect", "--no-redirect" }, { "redirects", "--redirects" })
     local request = { url = M.complete_url(flags.url), headers = headers_of(flags) }
@@ -315,7 +319,8 @@ function M.client(flags)
         end
     end
     return {
-        verify = not flags.insecure, ca_file = flags.cacert, cert_file = flags.cert, key_file = flags.key, proxy = proxy,
+        verify = not flags.insecure, ca_file = flags.cacert, cert_file = flags.cert, key_file = flags.key,
+        proxy = proxy,
     }
 end
 

@@ -36,7 +36,8 @@ end
 function M.request_head(wanted, proxy)
     local scheme, place, target = wanted.url:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
     local is_forwarded = proxy and scheme:lower() == "http" and not proxy:lower():match("^socks")
-    local host = scheme == "http+unix" and "localhost" or place:gsub(scheme:lower() == "https" and ":443$" or ":80$", "")
+    local default_port = scheme:lower() == "https" and ":443$" or ":80$"
+    local host = scheme == "http+unix" and "localhost" or place:gsub(default_port, "")
     target = target:match("^/") and target or "/" .. target
     local lines = { ("%s %s HTTP/1.1"):format(wanted.method, is_forwarded and "http://" .. host .. target or target) }
     local defaults = { { "host", "Host: " .. host }, { "user-agent", USER_AGENT }, { "accept", "Accept: */*" } }
@@ -72,6 +73,23 @@ function M.head(lines, status, is_coloured)
         out[i] = name and paint(name, "36", is_coloured) .. value or lines[i]
     end
     return table.concat(out, "\n") .. "\n\n"
+end
+
+---What -v says of a TLS session; nothing when there is none.
+---@param session table<string, string>
+---@return string[]
+function M.tls(session)
+    local lines = {}
+    if session.version then
+        lines[1] = ("%s, %s%s"):format(session.version, session.cipher or "no cipher",
+            session.resumed == "true" and ", resumed" or "")
+    end
+    if session.subject then
+        lines[#lines + 1] = ("certificate %s, for %s"):format(session.subject, session.name or "no name")
+        lines[#lines + 1] = ("issued by %s, good until %s"):format(session.issuer or "nobody",
+            session.not_after and os.date("!%Y-%m-%d %H:%M:%S UTC", tonumber(session.not_after)) or "?")
+    end
+    return lines
 end
 
 ---"1.25 ms", "3.1 s"
@@ -110,10 +128,10 @@ function M.timing(timing)
     local total = timing.total or timing.first_byte or 0
     local out = {}
     for _, stage in ipairs(M.stages(timing)) do
-        local from = total > 0 and math.floor(stage[2] / total * WIDTH + 0.5) or 0
-        local len = total > 0 and math.floor(stage[3] / total * WIDTH + 0.5) or 0
-        from, len = math.min(from, WIDTH - 1), math.max(1, len)
-        local bar = (" "):rep(from) .. ("="):rep(math.min(len, WIDTH - from))
+        local scale = total > 0 and WIDTH / total or 0
+        local from = math.min(math.floor(stage[2] * scale + 0.5), WIDTH - 1)
+        local to = math.min(math.max(math.floor((stage[2] + stage[3]) * scale + 0.5), from + 1), WIDTH)
+        local bar = (" "):rep(from) .. ("="):rep(to - from)
         out[#out + 1] = ("%-8s %10s  |%-" .. WIDTH .. "s|\n"):format(stage[1], M.duration(stage[3]), bar)
     end
     out[#out + 1] = ("%-8s %10s\n"):format("total", M.duration(total))

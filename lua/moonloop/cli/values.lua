@@ -201,9 +201,9 @@ local NAMESERVERS_MAX = 8
 function readers.nameservers(option, value)
     local items = readers.list(option, value) or {}
     for _, item in ipairs(items) do
-        local host, port = item, "53"
-        if item:find("^%[") or item:find("^[%d.]+:") then
-            host, port = item:match("^%[?([%x:.]+)%]?:(%d+)$")
+        local host, port = item:gsub("%%[%w_.-]+", "", 1), "53" -- without the link of fe80::1%eth0
+        if host:find("^%[") or host:find("^[%d.]+:") then
+            host, port = host:match("^%[?([%x:.]+)%]?:(%d+)$")
         end
         local is_six = host and host:find("^%x*:[%x:.]*:[%x:.]*$") and not item:find("^[%d.]+:")
         local is_four = host and host:find("^%d+%.%d+%.%d+%.%d+$") and not item:find("%[")

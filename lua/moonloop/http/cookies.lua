@@ -1,8 +1,5 @@
 --- A cookie jar (RFC 6265bis): keeps what servers set, and gives each request what is for it. One per user whom the
 --- requests are made for: whoever shares a jar shares sessions.
----
---- Which domains are open to everybody's registration (co.uk) is not known, but for those of one label: let a jar
---- meet only servers that may know of each other.
 
 local clock = require("moonloop.clock")
 local handles = require("moonloop.util.handle")

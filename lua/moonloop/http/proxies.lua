@@ -108,8 +108,8 @@ local function is_excepted(exceptions, host, port)
 end
 
 ---The proxies that variables name: http_proxy, https_proxy, all_proxy and no_proxy, in small letters or in capitals. Of
----two spellings the small one counts; an empty value means none. HTTP_PROXY does not count for a CGI program, where it is
----a field of the request.
+---two spellings the small one counts; an empty value means none. HTTP_PROXY does not count for a CGI program, where
+---it is a field of the request.
 ---@param variable fun(name: string): string?
 ---@return moonloop.http.Proxies? nil: none
 function M.from_variables(variable)

@@ -4,7 +4,7 @@
 --- their origin, which is scheme, host and port: what was dropped on the way stays dropped, coming back included.
 
 local core = require("moonloop.core.http")
-local errors = require("moonloop.util.errors")
+local fail = require("moonloop.http.response").fail
 
 local M = {}
 
@@ -13,6 +13,7 @@ local SECRETS = { authorization = true, cookie = true, cookie2 = true, ["proxy-a
 local OF_BODY = { ["content-type"] = true, ["content-encoding"] = true, ["content-language"] = true,
     ["content-location"] = true }
 local NONE = {}
+local STAGE = "while following redirects"
 
 local function fields_without(fields, some, others)
     local kept = {}
@@ -35,7 +36,7 @@ local function target(wanted, res, location)
     end
     if not parts then
         res:close()
-        errors.raise("protocol", "%s %s: redirected to %q: %s", wanted.method, wanted.url, url, reason)
+        fail("protocol", wanted, ("redirected to %q: %s"):format(url, reason), STAGE)
     end
     if not parts.userinfo then
         return url
@@ -57,9 +58,8 @@ function M.follow(wanted, res)
     local is_dropped = wanted.method ~= "HEAD" and status == 303 or wanted.method == "POST" and status < 303
     if not is_dropped and wanted.source and not wanted.source:can_reopen() then
         res:close()
-        errors.raise("body", "%s %s: redirected with %d to %s, and the body, which comes from an iterator that has "
-            .. "begun, cannot be sent again (http.rewindable gives one that can)", wanted.method, wanted.url, status,
-            url)
+        fail("body", wanted, ("redirected with %d to %s, and the body, which comes from an iterator that has begun, "
+            .. "cannot be sent again (http.rewindable gives one that can)"):format(status, url), STAGE)
     end
     local following = {}
     for name, value in pairs(wanted) do

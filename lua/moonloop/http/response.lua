@@ -50,11 +50,12 @@ local function add_field(headers, name, value)
 end
 
 local function timing_of(handle, before)
-    local dns, connect, tls, first_byte, total = core.timing(handle)
+    local timing = core.timing(handle)
     if before then
-        first_byte, total = first_byte and first_byte + before, total and total + before
+        timing.redirects, timing.first_byte = before, timing.first_byte + before
+        timing.total = timing.total and timing.total + before
     end
-    return { dns = dns, connect = connect, tls = tls, redirects = before, first_byte = first_byte, total = total }
+    return timing
 end
 
 local function make_headers(handle)
@@ -88,6 +89,17 @@ end
 ---@return string
 function M.head(res)
     return core.raw(rawget(res, "handle"))
+end
+
+---What TLS with the server is, for `moonloop fetch`.
+---@param res moonloop.http.Response
+---@return table<string, string>
+function M.tls(res)
+    local session = {}
+    for what, value in core.tls(rawget(res, "handle")):gmatch("([%l_]+): ([^\n]*)\n") do
+        session[what] = session[what] and session[what] .. ", " .. value or value
+    end
+    return session
 end
 
 ---Raises what went wrong with a request.

@@ -3,6 +3,7 @@
 
 local core = require("moonloop.core.http")
 local date = require("moonloop.http.date")
+local public_suffix = require("moonloop.http.public_suffix")
 
 local M = {}
 
@@ -129,12 +130,11 @@ end
 local function settle_domain(cookie, site)
     local domain = cookie.domain
     if domain == nil or domain == "" or domain == site.host then
-        -- One label: nobody's own, and so for this host alone.
-        cookie.host_only = domain == nil or domain == "" or site.is_address or not domain:find(".", 1, true)
+        cookie.host_only = domain == nil or domain == "" or site.is_address or public_suffix.is(domain)
         cookie.domain = site.host
         return nil
-    elseif not domain:find("%.[^.]") then
-        return "its domain is a top-level one"
+    elseif public_suffix.is(domain) then
+        return "its domain is a public suffix, below which anybody can register"
     elseif not M.domain_matches(site, domain) then
         return "its domain is not that of the server"
     end

@@ -63,14 +63,30 @@ local function feed(handle, next_piece, tell)
     end
 end
 
-local function run_feeder(handle, next_piece, close, tell)
+---The failure of a source says whose it is, as those of the connection do.
+local function place(err, wanted, stage)
+    if errors.is(err) and err.url == nil then
+        err.method, err.url, err.stage = wanted.method, wanted.url, stage
+    end
+    return err
+end
+
+local function run_feeder(handle, next_piece, close, tell, wanted)
     local ok, err = xpcall(feed, error_filter.traced, handle, next_piece, tell)
     if not ok then
-        core.break_off(handle, err)
+        core.break_off(handle, place(err, wanted, "while sending the request"))
     end
     if close then
         close()
     end
+end
+
+local function open(source, wanted)
+    local ok, next_piece, length, close = xpcall(source.open, error_filter.traced, source)
+    if not ok then
+        error(place(next_piece, wanted, "before it began"), 0)
+    end
+    return next_piece, length, close
 end
 
 ---Sends a request whose body is a source, or waits to be asked for, or whose answer is decoded in an own way; what
@@ -80,16 +96,17 @@ end
 ---@param left number seconds; 0: no limit
 ---@param wants_interim boolean
 ---@param proxy? string URL
+---@param wants_tls? boolean
 ---@return boolean? ok nil: it cannot be sent, and the next is why
 ---@return userdata|table|string fetch or error or reason
 ---@return integer? status
 ---@return string? body
-function M.fetch(pool, wanted, left, wants_interim, proxy)
+function M.fetch(pool, wanted, left, wants_interim, proxy, wants_tls)
     local began = now()
     local next_piece, length, close
     local source = wanted.source
     if source then
-        next_piece, length, close = source:open()
+        next_piece, length, close = open(source, wanted)
     end
     local handle, reason = core.open(pool, wanted.method, wanted.url, wanted.fields,
         source and (length or -1) or wanted.body, left, wants_interim, wanted.expect or 0,
@@ -100,12 +117,15 @@ function M.fetch(pool, wanted, left, wants_interim, proxy)
         end
         return nil, reason
     end
+    if wants_tls then
+        core.want_tls(handle)
+    end
     if wanted.decoding then
         core.decoding(handle, wanted.decoding.is_wanted, wanted.decoding.max_ratio)
     end
     if source then
         local tell = wanted.on_upload and teller(wanted.on_upload, length)
-        local feeder = task.spawn_detached(run_feeder, handle, next_piece, close, tell)
+        local feeder = task.spawn_detached(run_feeder, handle, next_piece, close, tell, wanted)
         feeder.name = "the body of a request"
         core.feed(handle, feeder)
     end
@@ -117,7 +137,7 @@ function M.fetch(pool, wanted, left, wants_interim, proxy)
         core.close(answer) -- RFC 9110, 10.1.1: the same again, without the expectation
         wanted.expect = nil
         return M.fetch(pool, wanted, left > 0 and math.max(left - (now() - began), 0.001) or 0, wants_interim,
-            proxy)
+            proxy, wants_tls)
     end
     return ok, answer, status, body
 end

@@ -175,13 +175,18 @@ function core.forward(fetch) end
 ---@return string
 function core.raw(fetch) end
 
+---Has the TLS session of a connection that is made for this fetch described; to be called before its head has come.
+---@param fetch userdata
+function core.want_tls(fetch) end
+
+---Lines "version: TLSv1.3\n", with cipher, subject, issuer, not_after …; "" for none, or a connection that was there.
+---@param fetch userdata
+---@return string
+function core.tls(fetch) end
+
 ---Seconds; nil for what did not happen.
 ---@param fetch userdata
----@return number? dns
----@return number? connect
----@return number? tls
----@return number? first_byte
----@return number? total
+---@return { dns?: number, connect?: number, tls?: number, first_byte?: number, total?: number }
 function core.timing(fetch) end
 
 ---@param url string
