@@ -13,8 +13,6 @@ from driver.process import Server, ServerError, process_tree
 from driver.works import WORKS
 
 WORKS_BY_NAME = {work.name: work for work in WORKS if work.pipeline == 1}
-FIRST_PORT = 21250
-ORIGIN_PORT = 21299
 
 
 def option_parser(name, description, work="hello"):
@@ -27,13 +25,19 @@ def option_parser(name, description, work="hello"):
     return parser
 
 
+def free_port():
+    """One that nobody listens on: several measurements of instructions may run at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 class Subject:
     """A running server that answers one work. `prefix` goes before its command."""
 
     def __init__(self, options, tmp, prefix=(), start_seconds=15):
         peer = next(peer for peer in ALL_PEERS if peer.name == options.peer)
         self.work = WORKS_BY_NAME[options.work]
-        self.port = FIRST_PORT + ALL_PEERS.index(peer)
+        self.port = free_port()
         self.origin = self.start_origin(tmp) if self.work.needs_origin else None
         url = self.origin.url if self.origin else ""
         launch = Launch(self.work.name, self.port, Path(tmp), options.moonloop.absolute(), url)
@@ -53,7 +57,7 @@ class Subject:
         reason = build_limits()
         if reason:
             sys.exit(f"bench/micro: the origin was not built: {reason}")
-        return Origin(ORIGIN_PORT, max(os.sched_getaffinity(0)), Path(tmp))
+        return Origin(free_port(), max(os.sched_getaffinity(0)), Path(tmp))
 
     def stop(self):
         self.server.stop(30)

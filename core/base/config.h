@@ -31,6 +31,7 @@ struct config {
     uint32_t block_limit_ms; /* a handler may hold the loop that long */
     uint32_t header_timeout_ms;
     uint32_t body_timeout_ms;
+    uint32_t send_timeout_ms;
     uint32_t keepalive_ms;
     uint32_t graceful_timeout_ms;
 
@@ -38,7 +39,11 @@ struct config {
     uint32_t limit_request_header; /* bytes, all fields together */
     uint32_t limit_request_fields; /* how many */
     uint64_t max_body; /* bytes */
+    uint32_t min_body_rate; /* bytes per second */
+    uint32_t min_send_rate;
     uint32_t max_connections; /* per worker */
+    uint32_t limit_connections_per_ip; /* of the whole server */
+    uint32_t keepalive_requests; /* per connection */
     uint32_t max_requests;
     uint32_t max_requests_jitter;
     uint64_t max_memory; /* bytes, resident, per worker */

@@ -19,6 +19,8 @@ bool answer_is_doubtful(const struct message *message)
 
 void answer_unfold(const struct message *message, char *head)
 {
+    if (!message->has_folds)
+        return;
     for (uint32_t i = 0; i < message->nheaders; i++) {
         char *at = head + message->headers[i].value.at;
         for (char *end = at + message->headers[i].value.len; at < end; at++)

@@ -79,6 +79,7 @@ static const char *take_folded(struct message *message, const char *base, const 
 {
     if (message->nheaders == 0)
         return "a field begins with a blank";
+    message->has_folds = true;
     if (!is_text(at, end))
         return "a field holds a control character";
     while (end > at && is_blank(end[-1]))

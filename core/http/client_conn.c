@@ -7,6 +7,7 @@
 #include "http/duplex.h"
 #include "http/fetch.h"
 #include "http/method.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/deadline.h"
@@ -127,7 +128,7 @@ static void finish(struct client_conn *conn, bool is_clean)
 {
     struct fetch *fetch = conn->fetch;
     bool is_reusable =
-        is_clean && fetch->message.keeps_alive && !fetch->wants_close && !conn->is_lost &&
+        is_clean && fetch->message.keeps_alive && !fetch->request->wants_close && !conn->is_lost &&
         !conn->is_doubtful && upload_is_sent(fetch) && stream_queued_bytes(conn->stream) == 0 &&
         pool_conn_set_life(conn, answer_keep_alive(&fetch->message, fetch->answer_head.ptr));
     detach(conn);
@@ -178,7 +179,7 @@ static void begin_body(struct client_conn *conn)
     struct fetch *fetch = conn->fetch;
     const struct message *message = &fetch->message;
     enum framing_kind kind = FRAMED_BY_END;
-    if (fetch->method == METHOD_HEAD || message->status == 204 || message->status == 304)
+    if (fetch->request->method == METHOD_HEAD || message->status == 204 || message->status == 304)
         kind = FRAMED_BY_NOTHING;
     else if (message->is_chunked)
         kind = FRAMED_BY_CHUNKS;
@@ -315,7 +316,7 @@ static bool consume(struct client_conn *conn, struct str bytes)
 static bool can_retry(const struct client_conn *conn)
 {
     return conn->nserved != 0 && !conn->has_bytes && !conn->fetch->is_retried &&
-           (conn->fetch->is_idempotent || !conn->has_sent) &&
+           (conn->fetch->request->is_idempotent || !conn->has_sent) &&
            (conn->fetch->upload == NULL || !conn->fetch->upload->is_begun);
 }
 

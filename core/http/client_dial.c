@@ -3,6 +3,7 @@
  * origin lies behind one.
  */
 #include "http/fetch.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/proxy.h"
 #include "http/tunnel.h"
@@ -30,7 +31,7 @@ enum fetch_stage client_dial_stage(const struct client_conn *conn)
 
 void client_dial_describe(const struct client_conn *conn, struct buf *text)
 {
-    const struct proxy *proxy = conn->fetch->proxy;
+    const struct proxy *proxy = conn->fetch->request->proxy;
     if (proxy != NULL && (conn->dial != NULL || conn->tunnel != NULL))
         buf_printf(text, "the proxy %s: ", proxy->name);
     size_t len = text->len;
@@ -115,7 +116,7 @@ static void start_tunnel(struct client_conn *conn, struct stream *stream)
 static void fail_at_proxy(struct fetch *fetch, enum fetch_error error, const char *reason)
 {
     char text[sizeof(fetch->reason)];
-    snprintf(text, sizeof(text), "the proxy %s: %s", fetch->proxy->name, reason);
+    snprintf(text, sizeof(text), "the proxy %s: %s", fetch->request->proxy->name, reason);
     fetch_fail(fetch, error, text);
 }
 
@@ -135,7 +136,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
     conn->dial = NULL; /* frees itself */
     if (dial_again(conn, result->had_ticket, result->error == DIAL_BAD_TLS))
         return;
-    if (result->stream == NULL && fetch->proxy != NULL)
+    if (result->stream == NULL && fetch->request->proxy != NULL)
         fail_at_proxy(fetch, errors[result->error], result->reason);
     else if (result->stream == NULL)
         fetch_fail(fetch, errors[result->error], result->reason);

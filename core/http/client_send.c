@@ -3,6 +3,7 @@
  * pieces with the framing around them. What the socket does not take at once is bounded.
  */
 #include "http/fetch.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/upload.h"
 #include "net/stream.h"

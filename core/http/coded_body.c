@@ -72,7 +72,8 @@ static size_t most_of(const struct fetch *fetch)
     size_t have = fetch->answer_body.len;
     if (fetch->max_body != 0) /* all is gathered: a slice more, and one byte over the limit tells */
         return have + CODED_SLICE_BYTES;
-    return have > FETCH_AHEAD_MAX ? have : FETCH_AHEAD_MAX + 1;
+    size_t most = fetch_ahead_max(fetch);
+    return have > most ? have : most + 1;
 }
 
 static bool decode(struct fetch *fetch, struct str *bytes)
@@ -148,7 +149,8 @@ bool coded_body_end(struct fetch *fetch)
 bool coded_body_go_on(struct fetch *fetch)
 {
     struct coded_body *coded = fetch->coded;
-    if (!coded->is_full || (fetch->max_body == 0 && fetch->answer_body.len > FETCH_AHEAD_MAX))
+    if (!coded->is_full ||
+        (fetch->max_body == 0 && fetch->answer_body.len > fetch_ahead_max(fetch)))
         return true;
     return work(fetch);
 }

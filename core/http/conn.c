@@ -1,5 +1,6 @@
 /*
- * Life, deadlines and answers of a connection; intake.c cuts its bytes into requests.
+ * Life and answers of a connection; intake.c cuts its bytes into requests, patience.c has its
+ * deadlines.
  *
  * The answers of a batch gather in the server's `out` until the read is used up, then leave in one
  * write.
@@ -8,52 +9,18 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/address_limit.h"
 #include "http/conn_parts.h"
 #include "http/duplex.h"
 #include "http/request.h"
 #include "http/server_state.h"
+#include "loop/loop.h"
 #include "net/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 static void go_on(struct conn *conn);
-
-/* ---- deadlines ---- */
-
-static void on_deadline(struct deadline *deadline);
-
-void conn_wait_for(struct conn *conn, enum conn_waits waits)
-{
-    struct http_server *server = conn->server;
-    struct deadline_queue *queue = NULL;
-    if (conn->is_closing) /* a deadline would outlive it */
-        return;
-    conn->waits = waits;
-    switch (waits) {
-    case CONN_WAITS_NOT:
-        deadline_stop(&conn->deadline);
-        return;
-    case CONN_WAITS_HEAD:
-        queue = server->header_deadlines;
-        break;
-    case CONN_WAITS_NEXT:
-        queue = server->keepalive_deadlines;
-        break;
-    case CONN_WAITS_BODY:
-    case CONN_WAITS_SEND:
-        queue = server->body_deadlines;
-        break;
-    case CONN_WAITS_END:
-        queue = server->linger_deadlines;
-        break;
-    }
-    conn->unsent_bytes = stream_unsent_bytes(conn->stream);
-    if (queue != NULL)
-        deadline_start(queue, &conn->deadline, on_deadline);
-    else
-        deadline_stop(&conn->deadline); /* no limit */
-}
 
 /* ---- answers ---- */
 
@@ -67,6 +34,7 @@ void conn_send(struct conn *conn, struct str body)
 {
     struct buf *out = conn_out(conn);
     struct str pieces[2] = {{out->ptr, out->len}, body};
+    conn->sent_bytes += out->len + body.len;
     if (out->len + body.len != 0 && !conn->is_lost && !conn->is_closing &&
         stream_write(conn->stream, pieces, body.len != 0 ? 2 : 1) != 0) {
         conn->is_lost = true; /* the end comes as an event: nothing is torn down under a caller */
@@ -137,6 +105,8 @@ static void start_idling(struct conn *conn)
 {
     conn->is_idle = true;
     conn_wait_for(conn, CONN_WAITS_NEXT);
+    if (conn->server->is_paused)
+        server_resume_accepting(conn->server);
 }
 
 /* What is due when a batch is over and the connection goes on. */
@@ -155,6 +125,8 @@ void conn_settle(struct conn *conn)
         start_idling(conn);
     else if (conn->request == NULL)
         return; /* an empty line: time runs on */
+    else if (conn->is_discarding && !conn_body_moves(conn))
+        conn_close(conn);
     else if (conn->is_discarding)
         conn_wait_for(conn, CONN_WAITS_BODY);
     else if (conn->waits != CONN_WAITS_HEAD) /* not restarted by each byte of a slow head */
@@ -232,6 +204,8 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         on_end(conn);
         return;
     }
+    if (conn->is_lingering)
+        conn_linger_on(conn);
     if (conn->is_lingering || conn->is_lost)
         return;
     if (conn->request != NULL && !conn->request->message.is_head_done) {
@@ -270,6 +244,7 @@ void conn_closed(struct conn *conn)
     ENSURE(!deadline_is_running(&conn->deadline));
     if (conn->request != NULL)
         server_put_request(server, conn->request);
+    address_limit_leave(conn);
     link_remove(&conn->link);
     buf_deinit(&conn->pending);
     free(conn);
@@ -302,44 +277,6 @@ static const struct stream_events stream_events = {
     .on_close = on_closed,
 };
 
-static void on_deadline(struct deadline *deadline)
-{
-    struct conn *conn = LIST_ENTRY(deadline, struct conn, deadline);
-    size_t unsent_bytes = stream_unsent_bytes(conn->stream);
-    switch (conn->waits) {
-    case CONN_WAITS_HEAD:
-        if (conn->request != NULL) {
-            conn_refuse(conn, 408, str_of("the request head took too long"));
-            conn_settle(conn);
-        } else {
-            conn_close(conn);
-        }
-        return;
-    case CONN_WAITS_BODY:
-        if (!conn->is_with_handler) {
-            conn_close(conn);
-            return;
-        }
-        conn->is_last = true;
-        conn->request->body_state = BODY_TIMED_OUT;
-        conn_tell_body(conn);
-        return;
-    case CONN_WAITS_SEND:
-        if (unsent_bytes < conn->unsent_bytes) { /* slow, but moving */
-            conn_wait_for(conn, CONN_WAITS_SEND);
-            return;
-        }
-        conn->is_lost = true;
-        stream_reset(conn->stream);
-        conn_close(conn);
-        return;
-    case CONN_WAITS_NOT:
-    case CONN_WAITS_NEXT:
-    case CONN_WAITS_END:
-        conn_close(conn);
-    }
-}
-
 /* ---- life ---- */
 
 void conn_open(struct http_server *server, int fd, uint8_t service)
@@ -358,6 +295,16 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
     conn->service = service;
+    enum address_verdict verdict = address_limit_enter(conn);
+    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && service == HTTP_SERVES_TLS)) {
+        stream_reset(conn->stream);
+        conn_close(conn);
+        return;
+    }
+    if (verdict == ADDRESS_SURPLUS) {
+        conn_turn_away(conn, str_of("too many connections from this address"));
+        return;
+    }
     conn_wait_for(conn, CONN_WAITS_HEAD);
     if (service == HTTP_SERVES_TLS)
         stream_accept_tls(conn->stream, server->tls);
@@ -374,6 +321,7 @@ void conn_finish(struct conn *conn)
         conn_release_request(conn);
     if (!conn->is_lingering) {
         conn->is_lingering = true;
+        conn->linger_until_ms = loop_now_ms(conn->server->loop) + CONN_LINGER_TOTAL_MS;
         buf_deinit(&conn->pending);
         stream_shutdown(conn->stream);
         stream_read_start(conn->stream);
@@ -390,8 +338,7 @@ void conn_drain(struct conn *conn)
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;
     } else {
-        conn->waits = CONN_WAITS_NEXT;
-        deadline_start(conn->server->drain_deadlines, &conn->deadline, on_deadline);
+        conn_wait_for(conn, CONN_WAITS_DRAIN);
     }
 }
 

@@ -1,14 +1,19 @@
 /*
- * conn_parts.h - what conn.c (life, deadlines, answers), intake.c (bytes to requests) and upgrade.c
- * (out of HTTP) need of each other. Private to these.
+ * conn_parts.h - what conn.c (life, answers), intake.c (bytes to requests), patience.c (deadlines)
+ * and upgrade.c (out of HTTP) need of each other. Private to these.
  */
 #pragma once
 
 #include "http/conn.h"
 
-/* Of conn.c: arms the deadline of what is waited for now. */
+/* Of patience.c: arms the deadline of what is waited for now. */
 void conn_wait_for(struct conn *conn, enum conn_waits waits);
-/* What is due when a batch is over and the connection goes on. */
+/* Some of a body has come that was waited for: whether it comes fast enough. */
+bool conn_body_moves(struct conn *conn);
+/* A lingering client still sends: it has more time to find the answer, but not for ever. */
+void conn_linger_on(struct conn *conn);
+
+/* Of conn.c: what is due when a batch is over and the connection goes on. */
 void conn_settle(struct conn *conn);
 void conn_finish(struct conn *conn);
 /* Sends what is in conn_out and `body`, in a batch too. */
@@ -22,6 +27,10 @@ void conn_consume(struct conn *conn, char *bytes, size_t len);
 bool conn_can_consume(struct conn *conn);
 void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
+/* 503 with Retry-After. */
+void conn_refuse_for_now(struct conn *conn, struct str reason);
+/* The same before anything was read, and the end. */
+void conn_turn_away(struct conn *conn, struct str reason);
 /* Of misplaced.c: answers a request that came where it is not served. */
 void conn_point_to_tls(struct conn *conn);
 /* Something about the body has changed: the handler hears of it if it asked to. */

@@ -3,17 +3,23 @@
 #include "base/mem.h"
 #include "http/coded_body.h"
 #include "http/duplex.h"
-#include "http/field.h"
 #include "http/method.h"
-#include "http/pool.h"
-#include "http/proxy.h"
+#include "http/outgoing.h"
+#include "http/pool_state.h"
 #include "http/upload.h"
 #include "loop/loop.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum {
+    SPARE_BYTES_MAX = 16 * 1024, /* of each buf that is kept for the next exchange */
+    COARSE_MIN_MS = 5000,
+    COARSE_MAX_MS = 120000,
+};
 
 uint64_t fetch_now_us(void)
 {
@@ -22,173 +28,91 @@ uint64_t fetch_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner)
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request)
 {
-    struct fetch *fetch = MEM_NEW(struct fetch);
+    struct fetch *fetch = pool_take_spare(pool);
+    if (fetch == NULL) {
+        fetch = MEM_NEW(struct fetch);
+        fetch->message.max_headers = FETCH_HEADERS_MAX;
+    }
     fetch->pool = pool;
     fetch->loop = pool_loop(pool);
-    fetch->on_change = on_change;
-    fetch->owner = owner;
+    fetch->request = outgoing_ref(request);
+    fetch->is_raw = request->is_raw;
     link_init(&fetch->link);
-    fetch->message.max_headers = FETCH_HEADERS_MAX;
+    deadline_init(&fetch->coarse_deadline);
     message_reset(&fetch->message);
     return fetch;
 }
 
-static void let_go(struct fetch *fetch)
+static void stop_deadline(struct fetch *fetch)
 {
     timer_stop(fetch->loop, &fetch->deadline);
+    deadline_stop(&fetch->coarse_deadline);
+}
+
+static void let_go(struct fetch *fetch)
+{
+    stop_deadline(fetch);
     if (fetch->carrier != NULL)
         fetch->carrier->cancel(fetch);
     fetch->carrier = NULL;
+}
+
+void fetch_free_spare(struct fetch *fetch)
+{
+    message_deinit(&fetch->message);
+    buf_deinit(&fetch->head);
+    buf_deinit(&fetch->answer_head);
+    buf_deinit(&fetch->answer_body);
+    buf_deinit(&fetch->interim);
+    buf_deinit(&fetch->trailers);
+    buf_deinit(&fetch->tls);
+    free(fetch);
+}
+
+static void empty(struct buf *buf)
+{
+    if (buf->cap > SPARE_BYTES_MAX)
+        buf_deinit(buf);
+    buf->len = 0;
 }
 
 void fetch_free(struct fetch *fetch)
 {
     if (fetch == NULL)
         return;
+    struct pool *pool = fetch->pool;
     let_go(fetch);
     duplex_release(fetch->duplex);
     upload_free(fetch);
-    message_deinit(&fetch->message);
-    proxy_free(fetch->proxy);
-    buf_deinit(&fetch->url_text);
-    buf_deinit(&fetch->head);
-    buf_deinit(&fetch->answer_head);
-    buf_deinit(&fetch->answer_body);
-    buf_deinit(&fetch->interim);
-    buf_deinit(&fetch->tls);
-    buf_deinit(&fetch->trailers);
     coded_body_free(fetch);
-    free(fetch);
+    outgoing_unref(fetch->request);
+    memset(fetch, 0, offsetof(struct fetch, head));
+    empty(&fetch->head);
+    empty(&fetch->answer_head);
+    empty(&fetch->answer_body);
+    empty(&fetch->interim);
+    empty(&fetch->trailers);
+    empty(&fetch->tls);
+    fetch->reason[0] = '\0';
+    if (pool != NULL)
+        pool_give_spare(pool, fetch);
+    else
+        fetch_free_spare(fetch);
 }
 
 /* ---- the request ---- */
-
-/* RFC 9110, 5.5: no control character but the tab, no white space around it. */
-static bool is_field_value(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-static bool refuse(const char **reason, const char *text)
-{
-    *reason = text;
-    return false;
-}
-
-bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason)
-{
-    fetch->proxy = proxy_new(text, reason);
-    return fetch->proxy != NULL;
-}
-
-static void settle_proxy(struct fetch *fetch)
-{
-    if (fetch->url.scheme == URL_HTTP_UNIX) {
-        proxy_free(fetch->proxy);
-        fetch->proxy = NULL;
-        return;
-    }
-    fetch->is_forwarded = fetch->url.scheme == URL_HTTP && fetch->proxy->kind == PROXY_HTTP;
-}
-
-bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason)
-{
-    struct url_error error;
-    int number = method_of(method);
-    if (number < 0 || number == METHOD_CONNECT)
-        return refuse(reason, "this method cannot be sent");
-    buf_add_str(&fetch->url_text, url);
-    if (url_parse(buf_str(&fetch->url_text), &fetch->url, &error) != 0)
-        return refuse(reason, error.reason);
-    fetch->method = (uint8_t)number;
-    fetch->is_idempotent = number == METHOD_GET || number == METHOD_HEAD || number == METHOD_PUT ||
-                           number == METHOD_DELETE || number == METHOD_OPTIONS ||
-                           number == METHOD_TRACE;
-    buf_add_str(&fetch->head, method);
-    buf_add_char(&fetch->head, ' ');
-    if (fetch->proxy != NULL)
-        settle_proxy(fetch);
-    if (fetch->is_forwarded) { /* RFC 9112, 3.2.2 */
-        buf_add_text(&fetch->head, "http://");
-        url_add_host(&fetch->head, &fetch->url);
-    }
-    url_add_target(&fetch->head, &fetch->url);
-    buf_add_text(&fetch->head, " HTTP/1.1\r\n");
-    fetch->line_bytes = fetch->head.len;
-    return true;
-}
-
-static bool is_name(struct str name, const char *expected)
-{
-    return str_equal_nocase(name, str_of(expected));
-}
-
-/* Whether a list of tokens (Connection) holds "close". */
-static bool holds_close(struct str list)
-{
-    static const char word[] = "close";
-    for (size_t i = 0; i + 5 <= list.len; i++)
-        if (str_equal_nocase((struct str){list.ptr + i, 5}, str_of(word)))
-            return true;
-    return false;
-}
-
-bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason)
-{
-    if (!field_is_name(name))
-        return refuse(reason, "the name of a header field holds a character that may not be there");
-    if (!is_field_value(value))
-        return refuse(reason, "the value of a header field holds a control character");
-    if (is_name(name, "content-length") || is_name(name, "transfer-encoding") ||
-        is_name(name, "trailer") || is_name(name, "upgrade"))
-        return refuse(reason, "this header field follows from the body and cannot be set");
-    if (is_name(name, "host")) {
-        if (fetch->has_host)
-            return refuse(reason, "there can be one Host field only");
-        if (!url_is_host(value))
-            return refuse(reason,
-                          "the Host field is no host name or address with an optional port");
-        fetch->has_host = true;
-    } else if (is_name(name, "user-agent")) {
-        fetch->has_user_agent = true;
-    } else if (is_name(name, "accept")) {
-        fetch->has_accept = true;
-    } else if (is_name(name, "expect")) {
-        return refuse(reason, "this header field is sent by the option expect alone");
-    } else if (is_name(name, "via")) { /* a gateway adds nothing of its own */
-        fetch->has_user_agent = fetch->has_accept = fetch->is_raw = true;
-    } else if (is_name(name, "connection")) {
-        fetch->wants_close = holds_close(value);
-    } else if (is_name(name, "proxy-authorization")) {
-        if (fetch->proxy != NULL && !fetch->is_forwarded)
-            return refuse(reason, "Proxy-Authorization would go through the proxy to the server; "
-                                  "write user and password into the proxy's URL");
-        fetch->has_proxy_authorization = true;
-    }
-    buf_add_str(&fetch->head, name);
-    buf_add_text(&fetch->head, ": ");
-    buf_add_str(&fetch->head, value);
-    buf_add_text(&fetch->head, "\r\n");
-    if (fetch->head.len - fetch->line_bytes > FETCH_HEAD_MAX)
-        return refuse(reason, "the header fields are too long");
-    return true;
-}
 
 static void add_framing(struct fetch *fetch)
 {
     struct buf *head = &fetch->head;
     const struct upload *upload = fetch->upload;
+    int method = fetch->request->method;
     bool is_stream = upload != NULL && upload->is_stream;
     /* RFC 9110, 8.6: these methods are expected to have a body. */
-    bool has_body = fetch->body.ptr != NULL || is_stream || fetch->method == METHOD_POST ||
-                    fetch->method == METHOD_PUT || fetch->method == METHOD_PATCH;
+    bool has_body = fetch->body.ptr != NULL || is_stream || method == METHOD_POST ||
+                    method == METHOD_PUT || method == METHOD_PATCH;
     if (upload != NULL && upload->expect_ms != 0)
         buf_add_text(head, "Expect: 100-continue\r\n");
     if (is_stream && upload->length == UPLOAD_CHUNKED) {
@@ -200,27 +124,17 @@ static void add_framing(struct fetch *fetch)
     }
 }
 
-static void finish_head(struct fetch *fetch)
+static void write_head(struct fetch *fetch)
 {
     struct buf *head = &fetch->head;
-    if (!fetch->has_host) {
-        buf_add_text(head, "Host: ");
-        url_add_host(head, &fetch->url);
-        buf_add_text(head, "\r\n");
-    }
-    if (fetch->is_forwarded && !fetch->has_proxy_authorization)
-        proxy_add_authorization(head, fetch->proxy);
-    if (!fetch->has_user_agent)
-        buf_add_text(head, "User-Agent: moonloop/" MOONLOOP_VERSION "\r\n");
-    if (!fetch->has_accept)
-        buf_add_text(head, "Accept: */*\r\n");
+    buf_add_str(head, buf_str(&fetch->request->head));
     add_framing(fetch);
     buf_add_text(head, "\r\n");
 }
 
-static void on_deadline(struct timer *timer)
+/* Says with it what its carrier was at. */
+static void fail_late(struct fetch *fetch)
 {
-    struct fetch *fetch = LIST_ENTRY(timer, struct fetch, deadline);
     struct buf detail = {0};
     char reason[sizeof(fetch->reason)];
     if (fetch->carrier != NULL && fetch->carrier->describe != NULL)
@@ -231,15 +145,35 @@ static void on_deadline(struct timer *timer)
     fetch_fail(fetch, FETCH_TIMEOUT, reason);
 }
 
+static void on_deadline(struct timer *timer)
+{
+    fail_late(LIST_ENTRY(timer, struct fetch, deadline));
+}
+
+static void on_coarse_deadline(struct deadline *deadline)
+{
+    fail_late(LIST_ENTRY(deadline, struct fetch, coarse_deadline));
+}
+
+/* Long ones that many share, such as the default, are no timers: there are few different ones, and
+ * they hardly ever strike. */
+static void start_deadline(struct fetch *fetch, uint64_t timeout_ms)
+{
+    if (timeout_ms % 1000 == 0 && timeout_ms >= COARSE_MIN_MS && timeout_ms <= COARSE_MAX_MS)
+        deadline_start(deadline_queue(fetch->loop, timeout_ms), &fetch->coarse_deadline,
+                       on_coarse_deadline);
+    else if (timeout_ms != 0)
+        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+}
+
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
 {
     fetch->body = body;
     fetch->timing.began = fetch_now_us();
-    finish_head(fetch);
-    loop_update_time(
-        fetch->loop); /* whoever calls may have computed for longer than the deadline */
-    if (timeout_ms != 0)
-        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+    write_head(fetch);
+    /* Whoever calls may have computed for longer than the deadline. */
+    loop_update_time(fetch->loop);
+    start_deadline(fetch, timeout_ms);
     pool_submit(fetch->pool, fetch);
 }
 
@@ -262,6 +196,14 @@ bool fetch_is_over(const struct fetch *fetch)
     return fetch->stage == FETCH_DONE || fetch->stage == FETCH_FAILED;
 }
 
+bool fetch_is_all_in_head(const struct fetch *fetch)
+{
+    const struct fetch_timing *timing = &fetch->timing;
+    return fetch->stage == FETCH_DONE && fetch->interim.len == 0 && fetch->trailers.len == 0 &&
+           !fetch->is_decoded && fetch->duplex == NULL && !fetch->wants_tls &&
+           (timing->dns | timing->connect | timing->tls) == 0;
+}
+
 const char *fetch_stage_text(enum fetch_stage stage)
 {
     static const char *const texts[] = {
@@ -281,14 +223,13 @@ const char *fetch_stage_text(enum fetch_stage stage)
 
 static void settle(struct fetch *fetch, enum fetch_stage stage)
 {
-    timer_stop(fetch->loop, &fetch->deadline);
+    stop_deadline(fetch);
     if (fetch->upload != NULL)
         timer_stop(fetch->loop, &fetch->upload->timer);
     coded_body_free(fetch);
     fetch->stage = stage;
     fetch->body = (struct str){0};
     fetch->body_sent = 0;
-    buf_deinit(&fetch->head);
     fetch->timing.total = fetch_now_us() - fetch->timing.began;
 }
 
@@ -331,6 +272,7 @@ void fetch_break(struct fetch *fetch, enum fetch_error error, const char *reason
 void fetch_orphan(struct fetch *fetch)
 {
     set_failure(fetch, FETCH_CLOSED, "the client was closed");
+    fetch->pool = NULL;
 }
 
 void fetch_got_head(struct fetch *fetch, const char *base)
@@ -476,11 +418,16 @@ void fetch_take_progress(struct fetch *fetch)
     fetch->told_us = fetch_now_us();
 }
 
+size_t fetch_ahead_max(const struct fetch *fetch)
+{
+    return fetch->ahead_max != 0 ? fetch->ahead_max : FETCH_AHEAD_MAX;
+}
+
 bool fetch_has_room(const struct fetch *fetch)
 {
     if (fetch->coded != NULL && !coded_body_has_room(fetch))
         return false;
-    return fetch->max_body != 0 || fetch->answer_body.len <= FETCH_AHEAD_MAX;
+    return fetch->max_body != 0 || fetch->answer_body.len <= fetch_ahead_max(fetch);
 }
 
 void fetch_decode_more(struct fetch *fetch)

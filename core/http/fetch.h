@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/parser.h"
-#include "http/url.h"
+#include "loop/deadline.h"
 #include "loop/timer.h"
 
 #include <stdbool.h>
@@ -17,13 +17,13 @@
 
 struct coded_body;
 struct fetch;
+struct outgoing;
 struct pool;
 struct duplex;
-struct proxy;
 struct upload;
 
 enum {
-    FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head, and of one request head */
+    FETCH_HEAD_MAX = 64 * 1024, /* bytes of an answer's head */
     FETCH_HEADERS_MAX = 256,
     FETCH_PROGRESS_BYTES = 1024 * 1024, /* it is told after so many, or */
     FETCH_PROGRESS_US = 100000,         /* after so long */
@@ -87,45 +87,29 @@ struct fetch {
     void *carrier_data;
     struct link link; /* in a queue */
     struct timer deadline;
-    struct timer queue_deadline; /* while it waits for a connection */
+    struct deadline coarse_deadline; /* instead, for whole seconds */
+    struct timer queue_deadline;     /* while it waits for a connection */
     /* PREPARING, DONE or FAILED; between them the carrier knows. READING: all has come, but is not
      * decoded. */
     enum fetch_stage stage;
     enum fetch_stage failed_stage; /* where it was when it failed */
     enum fetch_error error;
-    char reason[512]; /* for people */
 
-    struct buf url_text;
-    struct url url;        /* slices of url_text */
-    struct buf head;       /* of the request */
-    size_t line_bytes;     /* of the head: its first line */
+    struct outgoing *request;
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
-    struct proxy *proxy;   /* NULL: none */
-    uint8_t method;        /* enum http_method */
-    bool is_idempotent;
-    bool has_host, has_user_agent, has_accept, has_proxy_authorization;
-    bool is_forwarded; /* the proxy is asked for the whole URL; else it makes a tunnel */
-    bool wants_close;  /* the request says Connection: close */
     bool is_retried;
-    struct slice upgrade;  /* of `head`: the protocol that the request offers; len 0: none */
     struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
-    bool wants_interim; /* on_change is called for interim answers as well */
-    bool is_raw;        /* the body is wanted as it comes */
-    bool is_decoded;    /* what comes out of it is not what Content-Encoding says */
+    bool wants_interim;    /* on_change is called for interim answers as well */
+    bool is_raw;           /* the body is wanted as it comes */
+    bool is_decoded;       /* what comes out of it is not what Content-Encoding says */
 
-    struct message message; /* the answer's; slices of answer_head */
-    struct buf answer_head;
-    struct buf answer_body; /* what came and was not taken */
-    /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
-    struct buf interim;
-    struct buf trailers; /* lines "name: value\n" */
-    struct buf tls; /* lines "version: TLSv1.3", if wanted and its connection was made for it */
     bool wants_tls;
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
+    size_t ahead_max; /* of the body; 0: FETCH_AHEAD_MAX */
     struct coded_body *coded; /* while there is something to decode */
     uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
     uint64_t came_bytes;      /* of the body, before it was decoded */
@@ -134,25 +118,30 @@ struct fetch {
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */
     struct fetch_timing timing;
+
+    /* From here on memory is kept for the next exchange. */
+    struct buf head;        /* of the request, whole */
+    struct message message; /* the answer's; slices of answer_head */
+    struct buf answer_head;
+    struct buf answer_body; /* what came and was not taken */
+    /* Interim answers except 100 Continue, each as "103\n", lines "name: value\n", "\n". */
+    struct buf interim;
+    struct buf trailers; /* lines "name: value\n" */
+    struct buf tls;   /* lines "version: TLSv1.3", if wanted and its connection was made for it */
+    char reason[512]; /* of a failure, for people */
 };
 
-/* on_change: there is more of the answer, or its end, or the failure; called from the loop only,
- * never from within a function below. The fetch may be freed in it. */
-struct fetch *fetch_new(struct pool *pool, void (*on_change)(struct fetch *fetch), void *owner);
+/* Before it is started it gets an owner and on_change: there is more of the answer, or its end, or
+ * the failure; called from the loop only, never from within a function below. The fetch may be
+ * freed in it. */
+struct fetch *fetch_new(struct pool *pool, struct outgoing *request);
 /* Lets go of the connection first: closed at once unless the answer was whole. NULL is fine. */
 void fetch_free(struct fetch *fetch);
+/* Frees those that pool_take_spare gives. */
+void fetch_free_spare(struct fetch *fetch);
 
-/* Before fetch_request: goes through the proxy at `text` (proxy_new), which does nothing for a Unix
- * socket. False with the reason. */
-bool fetch_use_proxy(struct fetch *fetch, struct str text, const char **reason);
-/* False with the reason: nothing that could smuggle something into a request passes. Afterwards the
- * fetch can only be freed. */
-bool fetch_request(struct fetch *fetch, struct str method, struct str url, const char **reason);
-bool fetch_header(struct fetch *fetch, struct str name, struct str value, const char **reason);
-/* Offers to leave HTTP for this protocol: a 101 ends the fetch, and `duplex` is there. */
-bool fetch_upgrade(struct fetch *fetch, struct str protocol, const char **reason);
-/* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline. Look at `stage` afterwards: it
- * may have failed already. */
+/* Sends it. `body` with ptr NULL: none. timeout_ms 0: no deadline; one of whole seconds, from 5 to
+ * 120, strikes up to 250 ms late. Look at `stage` afterwards: it may have failed already. */
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms);
 
 /* The time that is left from now on; 0: no limit. */
@@ -162,6 +151,8 @@ enum fetch_stage fetch_stage(const struct fetch *fetch);
 /* "while connecting", for messages. */
 const char *fetch_stage_text(enum fetch_stage stage);
 bool fetch_is_over(const struct fetch *fetch);
+/* Whether, now that it is done, there is nothing to tell of it but head, body and two times. */
+bool fetch_is_all_in_head(const struct fetch *fetch);
 /* Gathers all of the body. May fail it (FETCH_TOO_LARGE). */
 void fetch_want_whole(struct fetch *fetch, uint64_t max_body);
 /* Forgets the first bytes of answer_body; the server may send more. */
@@ -171,6 +162,8 @@ void fetch_take_body(struct fetch *fetch, size_t bytes);
 struct duplex *fetch_take_duplex(struct fetch *fetch);
 /* All of answer_body for the memory in `bytes`. */
 void fetch_move_body(struct fetch *fetch, struct buf *bytes);
+/* How much of the body is read before somebody takes it. */
+size_t fetch_ahead_max(const struct fetch *fetch);
 /* Whether the server may send more of the body. */
 bool fetch_has_room(const struct fetch *fetch);
 /* For coded_body.c: the next turn of the loop has come. */

@@ -32,10 +32,9 @@ static struct str pop_last(struct str *list)
 }
 
 /* A Unix socket's peer is a process of this machine. */
-bool forwarded_believes(const struct request *request, struct str address)
+bool forwarded_trusts(const struct config *config, struct str address)
 {
-    const char *allowed = request->conn->server->config->forwarded_allow_ips;
-    struct str list = str_of(allowed);
+    struct str list = str_of(config->forwarded_allow_ips);
     if (str_equal(address, str_of("unix")))
         address = str_of("127.0.0.1");
     while (list.len != 0) {
@@ -44,6 +43,11 @@ bool forwarded_believes(const struct request *request, struct str address)
             return true;
     }
     return false;
+}
+
+static bool is_trusted(const struct request *request, struct str address)
+{
+    return forwarded_trusts(request->conn->server->config, address);
 }
 
 static bool is_address(struct str text)
@@ -68,7 +72,7 @@ static bool walk(const struct request *request, struct str hops, char *text, siz
             return false;
         memcpy(text, hop.ptr, hop.len);
         *len = hop.len;
-        if (!forwarded_believes(request, hop))
+        if (!is_trusted(request, hop))
             return false;
     }
     return true;
@@ -78,7 +82,7 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
 {
     const struct message *message = &request->message;
     size_t len = stream_peer(request->conn->stream, text);
-    if (!message->is_head_done || !forwarded_believes(request, (struct str){text, len}))
+    if (!message->is_head_done || !is_trusted(request, (struct str){text, len}))
         return len;
     for (uint32_t i = message->nheaders; i-- > 0;) {
         struct str name = request_slice(request, message->headers[i].name);
@@ -89,13 +93,16 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
     return len;
 }
 
-bool forwarded_is_https(const struct request *request)
+static bool is_believed(const struct request *request)
 {
     char text[STREAM_ADDRESS_BYTES];
-    struct str value;
-    if (!request_header(request, str_of("x-forwarded-proto"), &value))
-        return false;
     size_t len = stream_peer(request->conn->stream, text);
-    return forwarded_believes(request, (struct str){text, len}) &&
+    return is_trusted(request, (struct str){text, len});
+}
+
+bool forwarded_is_https(const struct request *request)
+{
+    struct str value;
+    return request_header(request, str_of("x-forwarded-proto"), &value) && is_believed(request) &&
            str_equal_nocase(pop_last(&value), str_of("https"));
 }

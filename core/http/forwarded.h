@@ -9,14 +9,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
 struct request;
 
 enum { FORWARDED_ADDRESS_BYTES = 64 };
 
+/* Whether the address, or "unix", is one of forwarded_allow_ips. */
+bool forwarded_trusts(const struct config *config, struct str address);
 /* The client's address without port, "unix" for a Unix socket; returns its length. Behind proxies:
  * the last address of X-Forwarded-For that is not one of theirs. */
 size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRESS_BYTES]);
-/* Whether what this peer of ours says of other clients is believed. */
-bool forwarded_believes(const struct request *request, struct str peer);
 /* Whether a trusted proxy says that the client came by https. */
 bool forwarded_is_https(const struct request *request);

@@ -15,12 +15,13 @@
 
 /* Answers what never reached a handler, and ends the connection: the place of the next request
  * cannot be known. */
-void conn_refuse(struct conn *conn, uint16_t status, struct str reason)
+static void refuse_with(struct conn *conn, uint16_t status, struct str reason, struct str fields)
 {
     struct buf *out = conn_out(conn);
     struct answer answer = {
         .status = status,
         .content_type = str_of("text/plain; charset=utf-8"),
+        .fields = fields,
     };
     struct response_head head = {
         .answer = &answer,
@@ -36,6 +37,16 @@ void conn_refuse(struct conn *conn, uint16_t status, struct str reason)
     buf_add_str(out, reason);
     buf_add_char(out, '\n');
     conn_flush(conn, (struct str){0});
+}
+
+void conn_refuse(struct conn *conn, uint16_t status, struct str reason)
+{
+    refuse_with(conn, status, reason, (struct str){0});
+}
+
+void conn_refuse_for_now(struct conn *conn, struct str reason)
+{
+    refuse_with(conn, 503, reason, str_of("Retry-After: 1\r\n"));
 }
 
 bool conn_on_body(void *owner, char *bytes, size_t len)
@@ -90,6 +101,13 @@ static void begin_request(struct conn *conn)
     conn->request->is_transient = true;
     conn->is_parsing = true;
     parser_begin(&conn->parser, &conn->request->message);
+}
+
+void conn_turn_away(struct conn *conn, struct str reason)
+{
+    begin_request(conn);
+    conn_refuse_for_now(conn, reason);
+    conn_settle(conn);
 }
 
 static void refuse_syntax(struct conn *conn)
@@ -151,7 +169,8 @@ static void dispatch(struct conn *conn)
     server_begin_request(server, request);
     if (!conn->is_parsing && request->body_state == BODY_COMING)
         request->body_state = BODY_DONE;
-    conn->is_last = !request->message.keeps_alive;
+    conn->is_last =
+        !request->message.keeps_alive || ++conn->requests == server->config->keepalive_requests;
     conn->is_continue_due = request->message.wants_continue && request->message.version == 11 &&
                             conn->is_parsing && request->body_seen == 0;
     conn->is_with_handler = true;
@@ -177,6 +196,10 @@ void conn_tell_body(struct conn *conn)
     struct request *request = conn->request;
     if (request->is_body_wanted) {
         request->is_body_wanted = false; /* until the handler asks again */
+        if (request->body_state == BODY_COMING && !conn_body_moves(conn)) {
+            request->body_state = BODY_TIMED_OUT;
+            conn->is_last = true;
+        }
         if (conn->waits == CONN_WAITS_BODY)
             conn_wait_for(conn, CONN_WAITS_NOT);
         server->handler->on_body(server->handler->data, request);

@@ -118,12 +118,10 @@ static int on_value_complete(llhttp_t *llhttp)
 /* llhttp takes a request without a version for HTTP/0.9, which is not spoken either. */
 static int fail_version(struct parser *parser)
 {
-    static const char start[] = " HTTP/";
     const struct slice *target = &parser->message->target;
     const char *at = parser->chunk - parser->chunk_at + target->at + target->len;
     parser->reason = "the request line has no version";
-    return fail(parser,
-                memcmp(at, start, sizeof(start) - 1) == 0 ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX);
+    return fail(parser, *at == ' ' ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX);
 }
 
 /* RFC 9112, 6.3: answers that have no body whatever their fields say. */
@@ -437,8 +435,10 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
     parser->chunk_at = fed_before;
     if (!was_head_done && message->is_head_done && !finish_head(parser, bytes, len))
         result = PARSER_FAILED;
-    if (result == PARSER_MORE && is_without_version(parser) && fail_version(parser) != 0)
+    if (result != PARSER_END && is_without_version(parser)) { /* whatever else is wrong behind it */
+        fail_version(parser);
         result = PARSER_FAILED;
+    }
     if (!message->is_head_done)
         parser->chunk_at += (uint32_t)*used;
     return result;

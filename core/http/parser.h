@@ -50,6 +50,7 @@ struct message {
     bool expects_more;          /* Expect, something else */
     bool has_content_coding;    /* of an answer */
     bool is_upgrade;
+    bool has_folds; /* a value goes over several lines; of answers */
     bool keeps_alive;
 };
 

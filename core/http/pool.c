@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "http/answer_head.h"
 #include "http/fetch.h"
+#include "http/outgoing.h"
 #include "http/pool_state.h"
 #include "http/proxy.h"
 #include "http/query.h"
@@ -17,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SPARE_FETCHES = 256 };
 
 static struct tls_context *make_tls(const struct pool_options *options, struct fault *fault)
 {
@@ -134,10 +137,12 @@ struct place {
 
 static struct place place_of(const struct fetch *fetch)
 {
-    const struct url *url = &fetch->url;
-    if (fetch->is_forwarded)
-        return (struct place){URL_HTTP, fetch->proxy->port, str_of(fetch->proxy->host), NULL};
-    return (struct place){url->scheme, url->port, url->host, fetch->proxy};
+    const struct outgoing *request = fetch->request;
+    const struct url *url = &request->url;
+    const struct proxy *proxy = request->proxy;
+    if (request->is_forwarded)
+        return (struct place){URL_HTTP, proxy->port, str_of(proxy->host), NULL};
+    return (struct place){url->scheme, url->port, url->host, proxy};
 }
 
 static struct origin *origin_new(struct pool *pool, const struct place *place)
@@ -307,6 +312,7 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
         fetch->error = FETCH_FULL;
         strcpy(fetch->reason, "too many requests to this origin wait already");
         timer_stop(fetch->loop, &fetch->deadline);
+        deadline_stop(&fetch->coarse_deadline);
     } else {
         enter_queue(origin, fetch);
     }
@@ -367,6 +373,30 @@ void pool_conn_gone(struct origin *origin)
     free_if_unused(origin);
 }
 
+/* ---- exchanges kept for the next one ---- */
+
+struct fetch *pool_take_spare(struct pool *pool)
+{
+    struct fetch *fetch = pool->spare_fetches;
+    if (fetch == NULL)
+        return NULL;
+    pool->spare_fetches = fetch->carrier_data;
+    pool->nspare_fetches--;
+    fetch->carrier_data = NULL;
+    return fetch;
+}
+
+void pool_give_spare(struct pool *pool, struct fetch *fetch)
+{
+    if (pool->nspare_fetches >= SPARE_FETCHES) {
+        fetch_free_spare(fetch);
+        return;
+    }
+    fetch->carrier_data = pool->spare_fetches;
+    pool->spare_fetches = fetch;
+    pool->nspare_fetches++;
+}
+
 /* ---- the end ---- */
 
 static void close_origin(struct origin *origin)
@@ -401,6 +431,8 @@ void pool_free(struct pool *pool)
     while (!link_is_alone(&pool->origins))
         close_origin(LIST_ENTRY(pool->origins.next, struct origin, link));
     tls_context_free(pool->tls);
+    while (pool->nspare_fetches != 0)
+        fetch_free_spare(pool_take_spare(pool));
     resolver_put(pool->resolver);
     free(pool);
 }

@@ -28,6 +28,8 @@ struct pool {
     struct deadline_queue *idle_deadlines;
     struct link origins;
     struct link duplexes; /* struct pool_duplex: connections that left HTTP */
+    struct fetch *spare_fetches; /* each is the next one's carrier_data */
+    uint32_t nspare_fetches;
     uint64_t nreused; /* requests that went out on a connection that had served before */
 };
 
@@ -96,6 +98,10 @@ void client_dial_cancel(struct client_conn *conn);
 enum fetch_stage client_dial_stage(const struct client_conn *conn);
 /* Adds whom it waits for, where that is not plain from the URL. */
 void client_dial_describe(const struct client_conn *conn, struct buf *text);
+
+/* For fetch.c: an exchange that is over, zeroed but for the memory that it keeps; or NULL. */
+struct fetch *pool_take_spare(struct pool *pool);
+void pool_give_spare(struct pool *pool, struct fetch *fetch);
 
 /* For client_conn.c: the connection can serve somebody else; or it has gone; or the exchange has
  * lost its connection and goes first. */

@@ -38,7 +38,7 @@ enum body_state {
     BODY_DONE,      /* all of it is in */
     BODY_TOO_LARGE, /* beyond the limit: a 413 is the answer */
     BODY_MALFORMED, /* broken chunk framing: a 400 */
-    BODY_TIMED_OUT, /* no progress within body_timeout: a 408 */
+    BODY_TIMED_OUT, /* no progress within body_timeout, or too little: a 408 */
 };
 
 struct request {
@@ -52,6 +52,9 @@ struct request {
     uint64_t body_limit;
     uint64_t body_seen;  /* bytes, also those that were taken already */
     uint64_t chunk_left; /* at least so many bytes are still to come */
+    uint64_t body_paid;  /* of those, what was set off against waiting */
+    uint64_t waited_ms;  /* for the body, and not paid for */
+    uint64_t waiting_since_ms;
     enum body_state body_state;
     bool is_body_wanted; /* on_body is to be called */
     bool is_answer_begun;

@@ -12,7 +12,10 @@
 #include <sys/random.h>
 
 enum step { OPENING, WRITING, SYNCING, CLOSING, RENAMING };
-enum { ATTEMPTS_MAX = 8 };
+enum {
+    ATTEMPTS_MAX = 8,
+    AHEAD_BYTES = 512 * 1024, /* read while a thread writes, or waits for its turn */
+};
 
 static void open_temporary(struct saving *saving);
 
@@ -129,6 +132,8 @@ struct saving *saving_new(struct loop *loop, struct fetch *fetch, struct buf *by
     saving->path = mem_copy_text(options->path);
     saving->mode = options->mode;
     saving->is_durable = options->is_durable;
+    if (fetch != NULL)
+        fetch->ahead_max = AHEAD_BYTES;
     if (bytes != NULL) {
         saving->bytes = *bytes;
         *bytes = (struct buf){0};

@@ -66,17 +66,58 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->handler = handler;
     server->max_conns = max_connections(config);
     link_init(&server->conns);
-    server->header_deadlines = queue_of(loop, config->header_timeout_ms);
-    server->body_deadlines = queue_of(loop, config->body_timeout_ms);
-    server->keepalive_deadlines = queue_of(loop, config->keepalive_ms);
-    server->linger_deadlines = deadline_queue(loop, CONN_LINGER_MS);
+    server->deadlines[CONN_WAITS_HEAD] = queue_of(loop, config->header_timeout_ms);
+    server->deadlines[CONN_WAITS_BODY] = queue_of(loop, config->body_timeout_ms);
+    server->deadlines[CONN_WAITS_NEXT] = queue_of(loop, config->keepalive_ms);
+    server->deadlines[CONN_WAITS_SEND] = queue_of(loop, config->send_timeout_ms);
+    server->deadlines[CONN_WAITS_END] = queue_of(loop, CONN_LINGER_MS);
+    server->deadlines[CONN_WAITS_DRAIN] = queue_of(loop, CONN_DRAIN_MS);
     server->access_log = access_log_open(loop, config);
-    server->drain_deadlines = deadline_queue(loop, CONN_DRAIN_MS);
     make_id_prefix(server);
     if (config->hsts_s != 0) /* RFC 6797 */
         snprintf(server->hsts, sizeof(server->hsts), "Strict-Transport-Security: max-age=%u\r\n",
                  config->hsts_s);
     return server;
+}
+
+void http_server_use_addresses(struct http_server *server, struct address_table *addresses,
+                               uint32_t seat)
+{
+    server->addresses = addresses;
+    server->seat = seat;
+}
+
+static void say_full(struct http_server *server, const char *what)
+{
+    if (!server->is_full_said)
+        log_warn("%u connections are open, which is the limit; %s (max_connections, ulimit -n)",
+                 server->max_conns, what);
+    server->is_full_said = true;
+}
+
+static void pause_accepting(struct http_server *server)
+{
+    server->is_paused = true;
+    for (uint32_t i = 0; i < server->nlisteners; i++)
+        listener_pause(server->listeners[i].listener);
+}
+
+/* A client beyond the limit takes the place of the one that has waited longest for its own client.
+ * When all are busy, it waits in the kernel's queue. */
+static bool may_accept(void *owner)
+{
+    struct http_server *server = ((struct server_listener *)owner)->server;
+    if (server->nconns < server->max_conns)
+        return true;
+    struct conn *idlest = conn_idlest(server);
+    if (idlest == NULL) {
+        say_full(server, "further clients wait until some close");
+        pause_accepting(server);
+        return false;
+    }
+    say_full(server, "the longest idle one is closed for each new one");
+    conn_evict(idlest);
+    return true;
 }
 
 static void on_accept(void *owner, int fd)
@@ -85,7 +126,10 @@ static void on_accept(void *owner, int fd)
     conn_open(listener->server, fd, listener->service);
 }
 
-static const struct listener_events listener_events = {.on_accept = on_accept};
+static const struct listener_events listener_events = {
+    .may_accept = may_accept,
+    .on_accept = on_accept,
+};
 
 void http_server_use_tls(struct http_server *server, struct tls_context *tls)
 {
@@ -203,33 +247,29 @@ static void show_connections(struct http_server *server)
         atomic_store_explicit(&server->slot->connections, server->nconns, memory_order_relaxed);
 }
 
-static void pause_accepting(struct http_server *server)
+void server_resume_accepting(struct http_server *server)
 {
-    if (!server->is_full_said)
-        log_warn(
-            "%u connections are open, which is the limit; further clients wait until some close "
-            "(max_connections, ulimit -n)",
-            server->nconns);
-    server->is_full_said = true;
+    server->is_paused = false;
     for (uint32_t i = 0; i < server->nlisteners; i++)
-        listener_pause(server->listeners[i].listener);
+        listener_resume(server->listeners[i].listener);
 }
 
 void server_conn_opened(struct http_server *server)
 {
     server->nconns++;
     show_connections(server);
-    if (server->nconns >= server->max_conns)
-        pause_accepting(server);
+    for (uint32_t i = 0; server->nconns >= server->max_conns && i < server->nlisteners; i++)
+        listener_yield(server->listeners[i].listener);
 }
 
 void server_conn_closed(struct http_server *server)
 {
     server->nconns--;
     show_connections(server);
-    if (server->nconns == server->max_conns - 1)
-        for (uint32_t i = 0; i < server->nlisteners; i++)
-            listener_resume(server->listeners[i].listener);
+    if (server->is_paused && server->nconns < server->max_conns)
+        server_resume_accepting(server);
+    for (uint32_t i = 0; i < server->nlisteners; i++)
+        listener_retry(server->listeners[i].listener);
     if (server->nconns <=
         server->max_conns / 2) /* not each time it goes up and down at the limit */
         server->is_full_said = false;

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+struct address_table;
 struct http_server;
 struct loop;
 struct tls_context;
@@ -25,6 +26,10 @@ enum http_service {
 
 /* For connections from now on; those that exist keep what they have. Takes the context over. */
 void http_server_use_tls(struct http_server *server, struct tls_context *tls);
+/* Before it listens: the table in which the server's workers count their clients' addresses, and
+ * this one's seat in it. Borrowed. Without it there is no limit_connections_per_ip. */
+void http_server_use_addresses(struct http_server *server, struct address_table *addresses,
+                               uint32_t seat);
 /* Borrows the listening descriptor. 0 or -errno. */
 int http_server_listen(struct http_server *server, int fd, enum http_service service);
 /* Accepts what is queued, stops listening, closes connections that stay idle, tells the others to

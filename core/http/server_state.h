@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/conn.h"
 #include "http/request.h"
 #include "http/server.h"
 
@@ -14,6 +15,7 @@
 enum { SERVER_MAX_LISTENERS = 32, SERVER_SPARE_REQUESTS = 256 };
 
 struct access_log;
+struct address_table;
 struct deadline_queue;
 struct listener;
 struct tls_context;
@@ -37,20 +39,20 @@ struct http_server {
     char hsts[64];           /* a header line for answers over TLS; "": none */
     struct link conns;
     uint32_t nconns;
-    uint32_t max_conns; /* then accepting pauses */
-    bool is_full_said;  /* logged, until there is a lot of room again */
+    uint32_t max_conns;              /* then accepting pauses */
+    struct address_table *addresses; /* NULL: not counted */
+    uint32_t seat;                   /* in it */
+    uint64_t crowd_said_ms;          /* that an address has too many; 0: never */
+    bool is_paused;                  /* all are busy */
+    bool is_full_said;               /* logged, until there is a lot of room again */
     struct request *spare_requests[SERVER_SPARE_REQUESTS];
     uint32_t nspare_requests;
     struct conn *batching; /* whose read is on the stack; its answers are collected in `out` */
     struct buf out;        /* empty between two batches */
     struct buf side_out;   /* answers outside the batch; empty between two calls */
-    struct deadline_queue *header_deadlines; /* NULL, as the next two: no limit */
-    struct deadline_queue *body_deadlines;
-    struct deadline_queue *keepalive_deadlines;
-    struct deadline_queue *linger_deadlines;
+    struct deadline_queue *deadlines[CONN_WAITS_COUNT]; /* NULL: no limit */
     char good_host[64]; /* the last well-formed Host field: most requests bring the same one */
     uint8_t good_host_len;
-    struct deadline_queue *drain_deadlines;
     uint64_t next_id;
     char id_prefix[8];
     uint64_t requests; /* answered */
@@ -66,6 +68,8 @@ struct request *server_get_request(struct http_server *server);
 void server_put_request(struct http_server *server, struct request *request);
 void server_conn_opened(struct http_server *server);
 void server_conn_closed(struct http_server *server);
+/* Once there is somebody who could make room for a client that waits. */
+void server_resume_accepting(struct http_server *server);
 /* Numbers and counts a request whose head is complete; the second takes the status it was answered
  * with, 0 when it was abandoned. */
 void server_begin_request(struct http_server *server, struct request *request);

@@ -63,7 +63,8 @@ struct duplex *upgrade_take(struct request *request, struct str protocol, struct
     buf_add_text(out, "\r\n");
     conn_send(conn, (struct str){0});
     conn_wait_for(conn, CONN_WAITS_NOT);
-    conn->duplex = duplex_open(server->loop, conn->stream, server->body_deadlines, &host, conn);
+    conn->duplex =
+        duplex_open(server->loop, conn->stream, server->deadlines[CONN_WAITS_SEND], &host, conn);
     duplex_hold(conn->duplex, true);
     duplex_feed(conn->duplex, buf_str(&conn->pending));
     buf_deinit(&conn->pending);

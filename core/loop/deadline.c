@@ -57,6 +57,12 @@ bool deadline_is_running(const struct deadline *deadline)
     return !link_is_alone(&deadline->link);
 }
 
+struct deadline *deadline_next(struct deadline_queue *queue, const struct deadline *after)
+{
+    struct link *link = after != NULL ? after->link.next : queue->waiting.next;
+    return link != &queue->waiting ? LIST_ENTRY(link, struct deadline, link) : NULL;
+}
+
 void deadlines_run(struct loop *loop)
 {
     bool is_any_waiting = false;

@@ -29,3 +29,6 @@ void deadline_start(struct deadline_queue *queue, struct deadline *deadline,
                     void (*on_due)(struct deadline *deadline));
 void deadline_stop(struct deadline *deadline);
 bool deadline_is_running(const struct deadline *deadline);
+/* The one that strikes behind `after`, or first of all for NULL; NULL when there is none. A queue
+ * may hold deadlines of others: `on_due` tells whose one is. */
+struct deadline *deadline_next(struct deadline_queue *queue, const struct deadline *after);

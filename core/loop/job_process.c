@@ -115,8 +115,10 @@ static int start_program(struct launched *child, const int theirs[3])
 int job_process_start(struct job_process *process)
 {
     int ours[2] = {-1, -1}, theirs[3] = {-1, -1, -1}, pair[2];
-    if (process->wake_fd < 0 && (process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+    int wake_fd = process->wake_fd;
+    if (wake_fd < 0 && (wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return -errno;
+    process->wake_fd = wake_fd;
     int status = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ? -errno : 0;
     if (status == 0) {
         ours[0] = pair[0];

@@ -13,6 +13,14 @@ void address_set_port(struct address *address, uint16_t port)
         ((struct sockaddr_in6 *)&address->as.storage)->sin6_port = htons(port);
 }
 
+bool address_is_same_host(const struct address *a, const struct address *b)
+{
+    struct address left = *a, right = *b;
+    address_set_port(&left, 0);
+    address_set_port(&right, 0);
+    return memcmp(&left, &right, sizeof(left)) == 0;
+}
+
 bool address_literal(struct address *address, const char *host, uint16_t port)
 {
     struct sockaddr_in *four = (struct sockaddr_in *)&address->as.storage;

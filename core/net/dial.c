@@ -144,8 +144,11 @@ static void on_handshake(struct dial *dial, int status)
 
 static void on_won(struct dial *dial, struct attempt *attempt)
 {
+    uint32_t at = (uint32_t)(attempt - dial->attempts);
     dial->stream = attempt->stream;
     attempt->stream = NULL;
+    if (dial->was_resolved && at != 0)
+        resolve_prefer(dial->target.resolver, dial->target.host, &dial->addresses[at]);
     stop_racing(dial);
     dial->result.error = DIAL_OK;
     dial->reason[0] = '\0';
@@ -248,6 +251,19 @@ static void add_addresses(struct dial *dial, const struct address *addresses, ui
     address_order(dial->addresses + dial->ntried, dial->naddresses - dial->ntried, begin_with);
 }
 
+/* The one that is preferred goes first, when nothing was tried yet. */
+static void put_first(struct dial *dial, const struct address *preferred)
+{
+    for (uint32_t i = 0; i < dial->naddresses && dial->ntried == 0; i++) {
+        if (!address_is_same_host(&dial->addresses[i], preferred))
+            continue;
+        struct address first = dial->addresses[i];
+        memmove(&dial->addresses[1], &dial->addresses[0], i * sizeof(first));
+        dial->addresses[0] = first;
+        return;
+    }
+}
+
 static bool has_six(const struct resolve_news *news)
 {
     for (uint32_t i = 0; i < news->count; i++)
@@ -268,6 +284,8 @@ static void on_resolved(void *owner, const struct resolve_news *news)
         return;
     }
     add_addresses(dial, news->addresses, news->count);
+    if (news->preferred != NULL)
+        put_first(dial, news->preferred);
     bool is_waiting = dial->nconnecting != 0 && !timer_is_running(&dial->next);
     if (dial->stage == DIAL_RESOLVING && !news->is_final && !has_six(news))
         timer_start(dial->loop, &dial->next, DIAL_SIX_MS, on_next_due);

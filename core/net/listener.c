@@ -15,8 +15,9 @@
 #include <uv.h>
 
 enum {
-    ACCEPT_BATCH = 64,    /* then the connections that are open get their turn */
-    BACKOFF_MS = 50,      /* after the process ran out of descriptors or memory */
+    ACCEPT_BATCH = 64,     /* then the connections that are open get their turn */
+    BACKOFF_MS = 50,       /* after the process ran out of descriptors or memory */
+    SAID_AGAIN_MS = 60000, /* that it did, at the earliest */
 };
 
 struct listener {
@@ -27,7 +28,9 @@ struct listener {
     int fd;
     unsigned open_handles; /* whose close callback is still to come */
     bool is_paused;        /* by the owner */
-    bool is_starved;       /* said once, until an accept works again */
+    bool is_starved;       /* of descriptors or memory: `backoff` runs */
+    uint64_t said_ms;      /* when that was logged last; 0: never */
+    bool is_yielding;      /* wanted by the owner, until the next turn */
     bool is_closing;
 };
 
@@ -41,13 +44,19 @@ static void watch(struct listener *listener)
 
 static void on_backoff_over(uv_timer_t *timer)
 {
-    watch(timer->data);
+    struct listener *listener = timer->data;
+    listener->is_starved = false;
+    watch(listener);
 }
 
+/* The socket stays readable: watching it would turn the loop without end. */
 static void back_off(struct listener *listener, int error)
 {
-    if (!listener->is_starved)
+    uint64_t now_ms = uv_now(listener->backoff.loop);
+    if (listener->said_ms == 0 || now_ms - listener->said_ms >= SAID_AGAIN_MS) {
         log_warn("cannot accept: %s; new connections wait until there is room", strerror(error));
+        listener->said_ms = now_ms;
+    }
     listener->is_starved = true;
     uv_poll_stop(&listener->poll);
     uv_timer_start(&listener->backoff, on_backoff_over, BACKOFF_MS, 0);
@@ -58,7 +67,6 @@ static bool accept_one(struct listener *listener)
 {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        listener->is_starved = false;
         listener->events->on_accept(listener->owner, fd);
         return true;
     }
@@ -73,8 +81,11 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     struct listener *listener = poll->data;
     (void)status;
     (void)events;
+    if (!listener->events->may_accept(listener->owner))
+        return;
+    listener->is_yielding = false;
     for (int i = 0; i < ACCEPT_BATCH && !listener->is_paused && !listener->is_closing; i++)
-        if (!accept_one(listener))
+        if (!accept_one(listener) || listener->is_yielding)
             return;
 }
 
@@ -109,8 +120,21 @@ void listener_pause(struct listener *listener)
 
 void listener_resume(struct listener *listener)
 {
-    listener->is_paused = false;
+    listener->is_paused = listener->is_starved = false;
     watch(listener);
+}
+
+void listener_yield(struct listener *listener)
+{
+    listener->is_yielding = true;
+}
+
+void listener_retry(struct listener *listener)
+{
+    if (!listener->is_starved || listener->is_closing)
+        return;
+    uv_timer_stop(&listener->backoff);
+    on_backoff_over(&listener->backoff);
 }
 
 void listener_accept_queued(struct listener *listener)

@@ -6,10 +6,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct listener;
 struct loop;
 
 struct listener_events {
+    /* Somebody waits; asked once a turn. False: not now; the owner has paused the listener. */
+    bool (*may_accept)(void *owner);
     void (*on_accept)(void *owner, int fd); /* takes the descriptor over */
 };
 
@@ -19,6 +23,10 @@ struct listener *listener_open(struct loop *loop, int fd, const struct listener_
 /* Connections then wait in the kernel's queue. Both harmless twice. */
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);
+/* No further one in this turn of the loop: before the next, may_accept is asked. */
+void listener_yield(struct listener *listener);
+/* A descriptor got free: had they run out, accepting goes on now instead of a little later. */
+void listener_retry(struct listener *listener);
 /* Accepts what is queued now, even when paused: before a socket is given up. */
 void listener_accept_queued(struct listener *listener);
 void listener_close(struct listener *listener);

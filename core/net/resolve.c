@@ -217,7 +217,7 @@ static bool answer_at_once(struct resolver *resolver, const char *host, struct r
         return false;
     char reason[NAME_MAX_BYTES + 128];
     snprintf(reason, sizeof(reason), "%.253s: %s", host, wrong != NULL ? wrong : "");
-    resolve_tell(resolve, addresses, count, true, reason);
+    resolve_tell(resolve, addresses, count, reason);
     return true;
 }
 
@@ -264,13 +264,13 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
     struct name *name = entry_of(resolver, host);
     free(host);
     if (name == NULL) {
-        resolve_tell(&asked, NULL, 0, true, "nsswitch.conf lets no name server be asked");
+        resolve_tell(&asked, NULL, 0, "nsswitch.conf lets no name server be asked");
         return NULL;
     }
     if (name->is_known) {
         resolver->nremembered++;
         name->is_being_told = true;
-        resolve_tell(&asked, name->addresses, name->count, true, name->reason);
+        name_tell_one(name, &asked);
         name->is_being_told = false;
         name_free_if_over(name);
         return NULL;
@@ -281,8 +281,16 @@ struct resolve *resolve_start(struct resolver *resolver, const char *given, uint
     link_init(&resolve->link);
     link_append(&name->waiters, &resolve->link);
     if (name->count != 0)
-        resolve_tell(resolve, name->addresses, name->count, false, NULL);
+        name_tell_one(name, resolve);
     return resolve;
+}
+
+void resolve_prefer(struct resolver *resolver, const char *host, const struct address *address)
+{
+    struct name *name = name_find(resolver, host);
+    for (uint32_t i = 0; name != NULL && i < name->count; i++)
+        if (address_is_same_host(&name->addresses[i], address))
+            name->preferred = i + 1;
 }
 
 void resolve_describe(const struct resolve *resolve, struct buf *text)

@@ -40,8 +40,9 @@ void resolvers_each(struct loop *loop,
 struct resolve_news {
     const struct address *addresses; /* all that are known; with the port. Borrowed */
     uint32_t count;
-    bool is_final;      /* false: of one family; those of the other may still come */
-    const char *reason; /* for people, when there is none */
+    const struct address *preferred; /* one of them that resolve_prefer named; NULL: none */
+    bool is_final;                   /* false: of one family; those of the other may still come */
+    const char *reason;              /* for people, when there is none */
 };
 
 /* Calls on_news once or twice, the last time with is_final; for what is known at once from within
@@ -49,6 +50,9 @@ struct resolve_news {
 struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port,
                               void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner);
+/* This address answered when others of the name did not; it is preferred for as long as the name is
+ * remembered. */
+void resolve_prefer(struct resolver *resolver, const char *host, const struct address *address);
 /* Adds what it waits for, for people. */
 void resolve_describe(const struct resolve *resolve, struct buf *text);
 /* Nothing is called any more, and what nobody else waits for is given up. NULL is fine. */

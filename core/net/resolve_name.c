@@ -95,16 +95,34 @@ void names_forget(struct resolver *resolver)
     }
 }
 
-void resolve_tell(struct resolve *resolve, const struct address *addresses, uint32_t count,
-                  bool is_final, const char *reason)
+static void tell_one(struct resolve *resolve, const struct address *addresses,
+                     struct resolve_news news, uint32_t preferred)
 {
     struct address own[RESOLVE_MAX_ADDRESSES];
-    struct resolve_news news = {own, count, is_final, count == 0 ? reason : NULL};
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < news.count; i++) {
         own[i] = addresses[i];
         address_set_port(&own[i], resolve->port);
     }
+    news.addresses = own;
+    news.preferred = preferred != 0 ? &own[preferred - 1] : NULL;
     resolve->on_news(resolve->owner, &news);
+}
+
+void resolve_tell(struct resolve *resolve, const struct address *addresses, uint32_t count,
+                  const char *reason)
+{
+    struct resolve_news news = {.count = count, .is_final = true, .reason = reason};
+    tell_one(resolve, addresses, news, 0);
+}
+
+void name_tell_one(const struct name *name, struct resolve *resolve)
+{
+    struct resolve_news news = {
+        .count = name->count,
+        .is_final = name->is_known,
+        .reason = name->count == 0 ? name->reason : NULL,
+    };
+    tell_one(resolve, name->addresses, news, name->preferred);
 }
 
 void name_give_up(struct name *name)
@@ -137,7 +155,7 @@ void name_tell(struct name *name)
             free(resolve);
         else
             link_append(&name->waiters, &resolve->link);
-        resolve_tell(&copy, name->addresses, name->count, name->is_known, name->reason);
+        name_tell_one(name, &copy);
     }
     name->is_being_told = false;
     if (name->is_dropped)
@@ -155,5 +173,6 @@ void name_learn(struct name *name, const struct address *addresses, uint32_t cou
     if (count != 0)
         memcpy(name->addresses, addresses, count * sizeof(*addresses));
     name->count = count;
+    name->preferred = 0;
     name->expires_ms = loop_now_ms(name->resolver->all->loop) + seconds * 1000;
 }

@@ -57,6 +57,7 @@ struct name {
     struct system_lookup *system;
     struct address *addresses;
     uint32_t count;
+    uint32_t preferred; /* of the addresses, plus one; 0: none */
     char *reason;
     uint64_t expires_ms;
     bool is_known; /* nothing is asked any more */
@@ -92,5 +93,8 @@ void name_learn(struct name *name, const struct address *addresses, uint32_t cou
 void name_tell(struct name *name);
 /* Nobody waits any more. What was found already is kept. */
 void name_give_up(struct name *name);
+/* All there is, without a name. */
 void resolve_tell(struct resolve *resolve, const struct address *addresses, uint32_t count,
-                  bool is_final, const char *reason);
+                  const char *reason);
+/* What the name has, to one. */
+void name_tell_one(const struct name *name, struct resolve *resolve);

@@ -6,10 +6,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -321,6 +323,26 @@ void stream_reset(struct stream *stream)
     stream_close(stream);
 }
 
+bool stream_peer_network(const struct stream *stream, uint8_t address[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+    int fd;
+    if (uv_fileno(&stream->uv.handle, &fd) != 0 ||
+        getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+        return false;
+    memset(address, 0, 16);
+    if (peer.ss_family == AF_INET) {
+        memcpy(address, mapped, sizeof(mapped));
+        memcpy(address + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
+    } else if (peer.ss_family == AF_INET6) {
+        const uint8_t *own = ((struct sockaddr_in6 *)&peer)->sin6_addr.s6_addr;
+        memcpy(address, own, memcmp(own, mapped, sizeof(mapped)) == 0 ? 16 : 8);
+    }
+    return peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
+}
+
 size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
 {
     struct sockaddr_storage address;
@@ -342,5 +364,9 @@ size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
 
 size_t stream_unsent_bytes(const struct stream *stream)
 {
-    return uv_stream_get_write_queue_size(&stream->uv.base);
+    size_t unsent = uv_stream_get_write_queue_size(&stream->uv.base);
+    int fd, in_kernel = 0;
+    if (uv_fileno(&stream->uv.handle, &fd) == 0 && ioctl(fd, SIOCOUTQ, &in_kernel) == 0)
+        unsent += (size_t)in_kernel;
+    return unsent;
 }

@@ -74,7 +74,8 @@ int stream_write(struct stream *stream, const struct str *pieces, uint32_t npiec
 bool stream_is_quiet(const struct stream *stream);
 /* Bytes accepted by stream_write that have not left yet. */
 size_t stream_queued_bytes(const struct stream *stream);
-/* Of those, what the kernel has not taken yet: falls while a slow client reads. */
+/* What the other side has not received yet, in the kernel or before it: falls while a slow client
+ * reads. Asks the kernel. */
 size_t stream_unsent_bytes(const struct stream *stream);
 /* Sends FIN once the queue has left. */
 void stream_shutdown(struct stream *stream);
@@ -83,5 +84,8 @@ void stream_close(struct stream *stream);
 /* The same, with a reset instead of an orderly end. */
 void stream_reset(struct stream *stream);
 
+/* Whom a peer counts as: its IPv4 address (mapped into IPv6), or the /64 of its IPv6 address, as a
+ * client has all of that. False for a Unix socket. */
+bool stream_peer_network(const struct stream *stream, uint8_t address[16]);
 /* The peer's address without port, "127.0.0.1", "::1" or "unix"; returns its length. */
 size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES]);

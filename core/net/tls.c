@@ -30,14 +30,18 @@ uint64_t tls_context_resumed(const struct tls_context *context)
 struct tls *tls_new(struct tls_context *context)
 {
     struct tls *tls = MEM_NEW(struct tls);
-    tls->ssl = SSL_new(context->ctx);
+    tls->context = context;
+    context->nusers++;
+    return tls;
+}
+
+void tls_begin(struct tls *tls)
+{
+    tls->ssl = SSL_new(tls->context->ctx);
     ENSURE(tls->ssl != NULL);
     BIO *bio = tls_wire_bio(&tls->wire);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
-    tls->context = context;
-    context->nusers++;
-    return tls;
 }
 
 struct tls *tls_of(const SSL *ssl)
@@ -88,6 +92,12 @@ enum tls_result tls_shake_hands(struct tls *tls)
 {
     if (tls->is_doomed)
         return TLS_FAILED;
+    if (tls->ssl == NULL) {
+        if (!tls_wire_has_record(&tls->wire))
+            return TLS_MORE;
+        tls_begin(tls);
+        SSL_set_accept_state(tls->ssl);
+    }
     ERR_clear_error();
     int returned = SSL_do_handshake(tls->ssl);
     if (returned == 1) {
@@ -122,7 +132,7 @@ enum tls_result tls_write(struct tls *tls, const char *bytes, size_t len)
 void tls_say_goodbye(struct tls *tls)
 {
     ERR_clear_error();
-    if (SSL_is_init_finished(tls->ssl))
+    if (tls->ssl != NULL && SSL_is_init_finished(tls->ssl))
         SSL_shutdown(tls->ssl);
     ERR_clear_error();
 }

@@ -102,6 +102,7 @@ struct tls *tls_new_client(struct tls_context *context, const char *host, uint16
     struct fault fault = {0};
     bool is_trusting = !context->wants_trust || trust(context, NULL, &fault);
     struct tls *tls = tls_new(context);
+    tls_begin(tls);
     SSL_set_connect_state(tls->ssl);
     tls->host = mem_copy_text(host);
     size_t bytes = strlen(host) + sizeof(":65535");

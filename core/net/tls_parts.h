@@ -24,7 +24,7 @@ struct tls_context {
 };
 
 struct tls {
-    SSL *ssl;
+    SSL *ssl; /* NULL: a server's that still waits for a first record */
     struct tls_wire wire;
     struct tls_context *context;
     char *host;   /* a client's: whom it wants to talk to */
@@ -35,6 +35,7 @@ struct tls {
     char reason[TLS_REASON_BYTES];
 };
 
-/* Neither client nor server yet. */
+/* Neither client nor server yet, and without `ssl` until tls_begin. */
 struct tls *tls_new(struct tls_context *context);
+void tls_begin(struct tls *tls);
 struct tls *tls_of(const SSL *ssl);

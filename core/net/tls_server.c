@@ -312,9 +312,7 @@ fail:
 
 struct tls *tls_new_server(struct tls_context *context)
 {
-    struct tls *tls = tls_new(context);
-    SSL_set_accept_state(tls->ssl);
-    return tls;
+    return tls_new(context);
 }
 
 static int64_t seconds_of(const ASN1_TIME *asn1)

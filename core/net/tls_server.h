@@ -32,6 +32,8 @@ struct tls_ticket_source {
 struct tls_context *tls_context_new_server(struct str material,
                                            const struct tls_ticket_source *tickets,
                                            struct fault *fault);
+/* Costs next to nothing until the client's first record is there whole: OpenSSL takes some 45 KB
+ * for a handshake. */
 struct tls *tls_new_server(struct tls_context *context);
 
 /* Seconds since 1970 until which the first certificate to expire is valid; `name`, borrowed from

@@ -5,7 +5,11 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { KEPT_BYTES = 4096 /* of an idle connection's buffers, each */ };
+enum {
+    KEPT_BYTES = 1024, /* of an idle connection's buffers, each */
+    HANDSHAKE = 22,    /* RFC 8446, 5.1 */
+    HEAD_BYTES = 5,
+};
 
 static pthread_once_t made = PTHREAD_ONCE_INIT;
 static BIO_METHOD *method;
@@ -96,6 +100,17 @@ void tls_wire_received(struct tls_wire *wire, struct str bytes)
 {
     ENSURE(wire->fresh.len == 0);
     wire->fresh = bytes;
+}
+
+bool tls_wire_has_record(struct tls_wire *wire)
+{
+    if (wire->rest.len != 0)
+        tls_wire_keep(wire);
+    struct str all = wire->rest.len != 0 ? buf_str(&wire->rest) : wire->fresh;
+    const unsigned char *head = (const unsigned char *)all.ptr;
+    if (all.len != 0 && head[0] != HANDSHAKE)
+        return true;
+    return all.len >= HEAD_BYTES && all.len - HEAD_BYTES >= ((size_t)head[3] << 8 | head[4]);
 }
 
 void tls_wire_keep(struct tls_wire *wire)

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 
 #include <openssl/bio.h>
+#include <stdbool.h>
 
 struct tls_wire {
     struct str fresh; /* borrowed; behind `rest` */
@@ -21,6 +22,10 @@ void tls_wire_deinit(struct tls_wire *wire);
 
 /* The bytes are borrowed until tls_wire_keep. */
 void tls_wire_received(struct tls_wire *wire, struct str bytes);
+/* Whether what has come is a whole record (RFC 8446, 5.1), or cannot become the first of a
+ * handshake.
+ */
+bool tls_wire_has_record(struct tls_wire *wire);
 /* Copies what was not read. */
 void tls_wire_keep(struct tls_wire *wire);
 /* What is in `out` has left. */

@@ -7,10 +7,9 @@
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define HTTP_FETCH_META "moonloop.core.http.fetch"
-
-enum { HTTP_BODY_PLACE = 1, HTTP_POOL_PLACE }; /* in a fetch's environment */
 
 struct feeding;
 struct fetch;
@@ -19,9 +18,24 @@ struct pool;
 struct save_op;
 struct saving;
 
-/* A fetch as Lua has it. */
+/* The userdata of a pool. */
+struct http_pool {
+    struct pool *pool;
+    lua_State *L;   /* the VM's main state */
+    uint32_t users; /* exchanges; while there are any, the collector leaves it alone */
+    int self_ref;
+};
+
+/* An exchange and what it keeps from the collector. */
+struct held {
+    struct fetch *fetch; /* NULL: given up */
+    struct http_pool *pool;
+    int body_ref; /* what is sent, or LUA_NOREF */
+};
+
+/* A fetch as Lua has it. Most never get one: see http_wait.c. */
 struct handle {
-    struct fetch *fetch;          /* NULL: given up */
+    struct held held;
     struct fetch_op *op;          /* who waits */
     struct feeding *feeding;      /* NULL: its body does not come in pieces */
     struct saving *saving;        /* NULL: its answer is not being saved */
@@ -30,19 +44,29 @@ struct handle {
 };
 
 /* The pool at `index`; raises for anything else. */
-struct pool *http_check_pool(lua_State *L, int index);
+struct http_pool *http_check_pool(lua_State *L, int index);
+/* One exchange more, or less, of the pool at `index`. */
+void http_pool_hold(lua_State *L, int index, struct http_pool *pool);
+void http_pool_let_go(struct http_pool *pool);
 /* The handle at 1, when somebody may wait for it; raises otherwise. */
 struct handle *http_check_handle(lua_State *L);
 /* The socket closes now. */
 void http_give_up(struct handle *handle);
 /* Pushes { dns =, connect =, tls =, first_byte =, total = }, in seconds. */
 void http_push_timing(lua_State *L, const struct fetch *fetch);
-/* Pushes why the fetch has failed. */
-void http_push_failure(lua_State *L, const struct handle *handle);
+/* Pushes why the fetch has failed; `handle` may be NULL. */
+void http_push_failure(lua_State *L, const struct handle *handle, const struct fetch *fetch);
+/* http_wait.c: the scope that an answer to this task ends with. NULL for one that works for no
+ * request, which may well hand the answer on: the collector closes those. */
+struct scope *http_scope_of(struct task *task);
 /* The exchange of the handle at 1, whose head has come; raises when it was given up, or while
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
 
+/* http_wait.c: pushes the handle of an exchange, which takes it over. */
+struct handle *http_push_handle(lua_State *L, const struct held *held, struct task *task);
+/* Waits for the head of what was just started and has no handle. */
+int http_wait_for_head(lua_State *L, struct held *held);
 /* Ends the wait of whoever reads the answer, when there is what it waits for. */
 void http_tell_reader(struct handle *handle);
 
@@ -61,10 +85,11 @@ lua_State *http_upload_hold(struct handle *handle);
 bool http_upload_push_failure(lua_State *L, const struct handle *handle);
 void http_upload_free(lua_State *L, struct handle *handle);
 
-/* Each adds functions to the table on top: pool, counts and origins; interim, headers, timing,
- * trailers, progress, coding and raw; save; feed, room, send and break_off; parse, resolve,
- * same_origin, encode and decode. */
+/* Each adds functions to the table on top: pool, counts and origins; head, chunk, body and close;
+ * interim, headers, timing, trailers, progress, coding and raw; save; feed, room, send and
+ * break_off; parse, resolve, same_origin, encode and decode. */
 void http_add_pool_functions(lua_State *L);
+void http_add_wait_functions(lua_State *L);
 void http_add_answer_functions(lua_State *L);
 void http_add_save_functions(lua_State *L);
 void http_add_upload_functions(lua_State *L);

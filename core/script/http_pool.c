@@ -14,23 +14,23 @@ static const char pool_meta[] = "moonloop.core.http.pool";
 
 static int on_pool_gc(lua_State *L)
 {
-    struct pool **pool = luaL_checkudata(L, 1, pool_meta);
-    pool_free(*pool);
-    *pool = NULL;
+    struct http_pool *pool = luaL_checkudata(L, 1, pool_meta);
+    pool_free(pool->pool);
+    pool->pool = NULL;
     return 0;
 }
 
 struct pool *http_push_pool(lua_State *L, const struct pool_options *options, struct fault *fault)
 {
-    struct pool **place = lua_newuserdata(L, sizeof(*place));
-    *place = NULL;
-    if (luaL_newmetatable(L, pool_meta) != 0) {
-        lua_pushcfunction(L, on_pool_gc);
-        lua_setfield(L, -2, "__gc");
-    }
+    struct vm *vm = vm_of(L);
+    if (vm->http_pool_meta == NULL)
+        vm->http_pool_meta = vm_new_metatable(L, pool_meta, on_pool_gc);
+    struct http_pool *pool = lua_newuserdata(L, sizeof(*pool));
+    *pool = (struct http_pool){.L = vm->L};
+    luaL_getmetatable(L, pool_meta);
     lua_setmetatable(L, -2);
-    *place = pool_new(vm_of(L)->loop, options, fault);
-    return *place;
+    pool->pool = pool_new(vm->loop, options, fault);
+    return pool->pool;
 }
 
 /* pool(connections, queue, idle seconds, verify, ca_file or nil, seconds in the queue or 0,
@@ -56,18 +56,32 @@ static int l_pool(lua_State *L)
     return 2;
 }
 
-struct pool *http_check_pool(lua_State *L, int index)
+struct http_pool *http_check_pool(lua_State *L, int index)
 {
-    struct pool **pool = luaL_checkudata(L, index, pool_meta);
-    luaL_argcheck(L, *pool != NULL, index, "the client is closed");
-    return *pool;
+    struct http_pool *pool = vm_check_userdata(L, index, VM_UPVALUE(L)->http_pool_meta, pool_meta);
+    luaL_argcheck(L, pool->pool != NULL, index, "the client is closed");
+    return pool;
 }
 
-/* counts(pool): connections, idle ones, exchanges that wait, connections used again, TLS sessions taken
- * up again */
+void http_pool_hold(lua_State *L, int index, struct http_pool *pool)
+{
+    if (pool->users++ != 0)
+        return;
+    lua_pushvalue(L, index);
+    pool->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void http_pool_let_go(struct http_pool *pool)
+{
+    if (--pool->users == 0)
+        luaL_unref(pool->L, LUA_REGISTRYINDEX, pool->self_ref);
+}
+
+/* counts(pool): connections, idle ones, exchanges that wait, connections used again, TLS sessions
+ * taken up again */
 static int l_counts(lua_State *L)
 {
-    struct pool_counts counts = pool_count(http_check_pool(L, 1));
+    struct pool_counts counts = pool_count(http_check_pool(L, 1)->pool);
     lua_pushinteger(L, counts.connections);
     lua_pushinteger(L, counts.idle);
     lua_pushinteger(L, counts.waiting);
@@ -94,7 +108,7 @@ static void add_origin(void *data, const char *name, const struct pool_counts *c
 /* origins(pool): { { name =, connections =, idle =, waiting = }, ... } */
 static int l_origins(lua_State *L)
 {
-    struct pool *pool = http_check_pool(L, 1);
+    struct pool *pool = http_check_pool(L, 1)->pool;
     lua_newtable(L);
     pool_each(pool, add_origin, L);
     return 1;

@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 #include "http/fetch.h"
-#include "http/pool.h"
 #include "script/http_parts.h"
 #include "script/task.h"
 #include "script/vm.h"
@@ -57,10 +56,10 @@ static void push_file_error(lua_State *L, const struct saving *saving)
 static int push_results(lua_State *L, const struct saving *saving, const struct handle *handle)
 {
     bool has_fetch_failed =
-        saving->is_over && handle != NULL && handle->fetch->stage == FETCH_FAILED;
+        saving->is_over && handle != NULL && handle->held.fetch->stage == FETCH_FAILED;
     lua_pushboolean(L, !has_fetch_failed && saving->error == 0);
     if (has_fetch_failed && saving->error == 0)
-        http_push_failure(L, handle);
+        http_push_failure(L, handle, handle->held.fetch);
     else if (saving->error != 0)
         push_file_error(L, saving);
     else if (saving->is_over)
@@ -107,10 +106,9 @@ void http_save_changed(struct handle *handle)
     on_answer_change(handle->saving);
 }
 
-static int wait_for(lua_State *L, struct handle *handle, struct save_op *wait, bool is_local)
+static int wait_for(lua_State *L, struct handle *handle, struct save_op *wait)
 {
     wait->op.release = release;
-    wait->op.kind = is_local ? WAIT_LOCAL : WAIT_REAL;
     wait->handle = handle;
     if (handle != NULL) {
         lua_pushvalue(L, 1);
@@ -128,7 +126,7 @@ static int save_bytes(lua_State *L, struct vm *vm, const struct saving_options *
     const char *text = lua_tolstring(L, 1, &len);
     buf_add(&bytes, text, len);
     wait->saving = saving_new(vm->loop, NULL, &bytes, options, on_bytes_change, wait);
-    return wait_for(L, NULL, wait, false);
+    return wait_for(L, NULL, wait);
 }
 
 /* save(fetch or bytes, path, permissions, whether to wait for the disk): waits; true and the bytes
@@ -148,9 +146,9 @@ static int l_save(lua_State *L)
     struct handle *handle = http_check_handle(L);
     if (handle->saving == NULL)
         handle->saving =
-            saving_new(vm->loop, handle->fetch, NULL, &options, on_answer_change, handle);
+            saving_new(vm->loop, handle->held.fetch, NULL, &options, on_answer_change, handle);
     if (!handle->saving->is_over)
-        return wait_for(L, handle, MEM_NEW(struct save_op), pool_is_local(handle->fetch->pool));
+        return wait_for(L, handle, MEM_NEW(struct save_op));
     int count = push_results(L, handle->saving, handle);
     http_save_stop(handle);
     return count;

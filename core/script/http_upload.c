@@ -58,9 +58,9 @@ void http_upload_stop(struct handle *handle)
 void http_upload_changed(struct handle *handle)
 {
     struct feeding *feeding = handle->feeding;
-    if (upload_is_unwanted(handle->fetch)) {
+    if (upload_is_unwanted(handle->held.fetch)) {
         http_upload_stop(handle);
-    } else if (feeding->is_waiting && upload_wants_more(handle->fetch)) {
+    } else if (feeding->is_waiting && upload_wants_more(handle->held.fetch)) {
         lua_pushboolean(op_state(&feeding->op), true);
         op_complete(&feeding->op, 1);
     }
@@ -105,19 +105,19 @@ static int l_feed(lua_State *L)
 {
     struct handle *handle = luaL_checkudata(L, 1, HTTP_FETCH_META);
     luaL_checktype(L, 2, LUA_TTABLE);
-    luaL_argcheck(L, handle->fetch != NULL && handle->fetch->upload != NULL, 1,
+    luaL_argcheck(L, handle->held.fetch != NULL && handle->held.fetch->upload != NULL, 1,
                   "expected a stream");
     luaL_argcheck(L, handle->feeding == NULL, 1, "it has a feeder already");
     lua_settop(L, 2);
     struct feeding *feeding = handle->feeding = MEM_NEW(struct feeding);
     feeding->op.release = release;
-    feeding->op.kind = pool_is_local(handle->fetch->pool) ? WAIT_LOCAL : WAIT_REAL;
+    feeding->op.kind = pool_is_local(handle->held.fetch->pool) ? WAIT_LOCAL : WAIT_REAL;
     feeding->vm = VM_UPVALUE(L);
     feeding->handle = handle;
     feeding->failure_ref = LUA_NOREF;
     feeding->feeder_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     feeding->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    if (upload_is_unwanted(handle->fetch)) /* it failed where it began */
+    if (upload_is_unwanted(handle->held.fetch)) /* it failed where it began */
         http_upload_stop(handle);
     return 0;
 }
@@ -127,12 +127,12 @@ static int l_room(lua_State *L)
 {
     struct handle *handle = check_feeding(L);
     task_check(L);
-    if (handle->fetch == NULL || upload_is_unwanted(handle->fetch)) {
+    if (handle->held.fetch == NULL || upload_is_unwanted(handle->held.fetch)) {
         lua_pushboolean(L, false);
         vm_push_error(L, "cancelled", "nobody wants the rest of this body");
         return 2;
     }
-    if (upload_wants_more(handle->fetch)) {
+    if (upload_wants_more(handle->held.fetch)) {
         lua_pushboolean(L, true);
         return 1;
     }
@@ -152,7 +152,7 @@ static void tell_failure(struct handle *handle)
 static int l_send(lua_State *L)
 {
     struct handle *handle = check_feeding(L);
-    struct fetch *fetch = handle->fetch;
+    struct fetch *fetch = handle->held.fetch;
     struct str piece = {0};
     bool is_end = lua_isnoneornil(L, 2);
     if (!is_end)
@@ -161,9 +161,8 @@ static int l_send(lua_State *L)
         return 0;
     luaL_argcheck(L, upload_wants_more(fetch), 1, "there is no room: call room first");
     lua_settop(L, 2);
-    lua_getfenv(L, 1);
-    lua_pushvalue(L, 2);
-    lua_rawseti(L, -2, HTTP_BODY_PLACE); /* keeps it alive */
+    luaL_unref(L, LUA_REGISTRYINDEX, handle->held.body_ref);
+    handle->held.body_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (is_end ? !upload_end(fetch) : !upload_give(fetch, piece))
         tell_failure(handle);
     else if (is_end)
@@ -175,11 +174,11 @@ static int l_send(lua_State *L)
 static int l_break_off(lua_State *L)
 {
     struct handle *handle = check_feeding(L);
-    if (handle->fetch == NULL || upload_is_unwanted(handle->fetch))
+    if (handle->held.fetch == NULL || upload_is_unwanted(handle->held.fetch))
         return 0;
     lua_settop(L, 2);
     handle->feeding->failure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    fetch_break(handle->fetch, FETCH_BAD_BODY, "the body could not be made");
+    fetch_break(handle->held.fetch, FETCH_BAD_BODY, "the body could not be made");
     tell_failure(handle);
     return 0;
 }

@@ -107,13 +107,22 @@ static int l_decode(lua_State *L)
     return 1;
 }
 
+/* user_agent(): what that field says unless a request has its own */
+static int l_user_agent(lua_State *L)
+{
+    lua_pushliteral(L, "moonloop/" MOONLOOP_VERSION);
+    return 1;
+}
+
 void http_add_url_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"parse", l_parse},   {"resolve", l_resolve}, {"same_origin", l_same_origin},
-        {"encode", l_encode}, {"decode", l_decode},   {"proxy", l_proxy},
-        {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"parse", l_parse},
+                                         {"resolve", l_resolve},
+                                         {"same_origin", l_same_origin},
+                                         {"encode", l_encode},
+                                         {"decode", l_decode},
+                                         {"proxy", l_proxy},
+                                         {"user_agent", l_user_agent},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
-    lua_pushliteral(L, "moonloop/" MOONLOOP_VERSION);
-    lua_setfield(L, -2, "user_agent");
 }

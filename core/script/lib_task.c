@@ -71,13 +71,23 @@ static int l_sleep(lua_State *L)
 
 static struct scope_box *check_box(lua_State *L, int index)
 {
-    return luaL_checkudata(L, index, SCOPE_NAME);
+    return vm_check_userdata(L, index, VM_UPVALUE(L)->scope_meta, SCOPE_NAME);
 }
 
 static int raise_left(lua_State *L)
 {
     vm_push_error(L, "misuse", "the scope has been left already");
     return lua_error(L);
+}
+
+static void set_site(lua_State *L, struct task *task, const struct scope_box *box)
+{
+    if (box == NULL || !box->is_site_of_all) {
+        task_find_site(L, SPAWN_LEVEL, task->site, &task->site_line);
+        return;
+    }
+    memcpy(task->site, box->site, sizeof(task->site));
+    task->site_line = box->site_line;
 }
 
 /* spawn(handle, scope or nil, fn, ...): a child of that scope, else of the running task's
@@ -89,7 +99,8 @@ static int l_spawn(lua_State *L)
     int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
     bool is_detached = lua_isboolean(L, 2);
-    struct scope *home = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2)->scope;
+    const struct scope_box *box = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2);
+    struct scope *home = box != NULL ? box->scope : NULL;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     if (nargs > SPAWN_ARGS_MAX)
         return luaL_error(L, "spawn: at most %d arguments", SPAWN_ARGS_MAX);
@@ -99,10 +110,10 @@ static int l_spawn(lua_State *L)
                       "or in app:on_start, or use app:background");
         return lua_error(L);
     }
-    if (home == NULL && !is_detached && !lua_isnil(L, 2))
+    if (home == NULL && box != NULL)
         return raise_left(L);
     struct task *task = task_new(vm, NULL, NULL);
-    task_find_site(L, SPAWN_LEVEL, task->site, &task->site_line);
+    set_site(L, task, box);
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
@@ -163,7 +174,8 @@ static int l_status(lua_State *L)
     return 1;
 }
 
-/* scope_enter(deadline or nil, fails_fast, is_shield): a box for the functions below */
+/* scope_enter(deadline or nil, fails_fast, is_shield, is_site_of_all): a box for the functions
+ * below. With the last one, tasks of the scope were spawned where it was entered. */
 static int l_scope_enter(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -178,19 +190,14 @@ static int l_scope_enter(lua_State *L)
     *box = (struct scope_box){.deadline_us = (uint64_t)deadline_us};
     luaL_getmetatable(L, SCOPE_NAME);
     lua_setmetatable(L, -2);
-    if (deadline_us >= 0)
+    box->is_site_of_all = lua_toboolean(L, 4);
+    if (deadline_us >= 0 || box->is_site_of_all)
         task_find_site(L, 1, box->site, &box->site_line);
     box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
     box->scope->box = box;
+    lua_pushvalue(L, -1);
+    box->scope->box_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 1;
-}
-
-static int l_box_gc(lua_State *L)
-{
-    struct scope_box *box = lua_touserdata(L, 1);
-    if (box->scope != NULL)
-        box->scope->box = NULL;
-    return 0;
 }
 
 /* The scope of a box, which only the task that entered it may leave. */
@@ -377,9 +384,7 @@ int luaopen_moonloop_core_task(lua_State *L)
                                          {"wait_marker", l_wait_marker},
                                          {NULL, NULL}};
     make_coroutines(L, vm_of(L));
-    luaL_newmetatable(L, SCOPE_NAME);
-    lua_pushcfunction(L, l_box_gc);
-    lua_setfield(L, -2, "__gc");
+    vm_of(L)->scope_meta = vm_new_metatable(L, SCOPE_NAME, NULL);
     vm_library(L, functions);
     return 1;
 }

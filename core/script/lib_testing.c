@@ -70,6 +70,10 @@ static void read_config(lua_State *L, struct config *config)
     config->timeout_ms = (uint32_t)(number_field(L, "timeout") * 1000);
     config->header_timeout_ms = (uint32_t)(number_field(L, "header_timeout") * 1000);
     config->body_timeout_ms = (uint32_t)(number_field(L, "body_timeout") * 1000);
+    config->send_timeout_ms = (uint32_t)(number_field(L, "send_timeout") * 1000);
+    config->min_body_rate = (uint32_t)number_field(L, "min_body_rate");
+    config->min_send_rate = (uint32_t)number_field(L, "min_send_rate");
+    config->keepalive_requests = (uint32_t)number_field(L, "keepalive_requests");
     config->keepalive_ms = (uint32_t)(number_field(L, "keepalive") * 1000);
     config->limit_request_line = (uint32_t)number_field(L, "limit_request_line");
     config->limit_request_header = (uint32_t)number_field(L, "limit_request_header");

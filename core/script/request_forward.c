@@ -134,7 +134,8 @@ static int l_asker(lua_State *L)
     struct str host;
     size_t len = stream_peer(request->conn->stream, text);
     lua_pushlstring(L, text, len);
-    lua_pushboolean(L, forwarded_believes(request, (struct str){text, len}));
+    lua_pushboolean(
+        L, forwarded_trusts(http_server_config(request->conn->server), (struct str){text, len}));
     if (request_host(request, &host))
         push_str(L, host);
     else

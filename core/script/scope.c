@@ -43,9 +43,11 @@ void scope_deinit(struct scope *scope)
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->failure_ref);
     scope->reason_ref = scope->failure_ref = LUA_NOREF;
     link_remove(&scope->link);
-    if (scope->box != NULL)
-        scope->box->scope = NULL;
+    if (scope->box == NULL)
+        return;
+    scope->box->scope = NULL;
     scope->box = NULL;
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->box_ref);
 }
 
 /* ---- cancelling ---- */

@@ -65,7 +65,8 @@ struct scope {
     int reason_ref;        /* why it was cancelled: an error value */
     int failure_ref;       /* fails fast: the first failure of a child, or a list of those that came
                               after it was cancelled; else: handles that failed */
-    struct scope_box *box; /* Lua's handle, which must not outlive this; NULL for none */
+    struct scope_box *box; /* Lua's handle, kept from the collector; NULL for none */
+    int box_ref;
     bool is_cancelled;
     bool is_shield;
     bool fails_fast;
@@ -75,8 +76,9 @@ struct scope {
 /* What Lua holds of a scope. */
 struct scope_box {
     struct scope *scope;  /* NULL once it was left */
-    uint64_t deadline_us; /* as given, with the place in a user's file that gave it */
-    int site_line;
+    uint64_t deadline_us; /* as given */
+    bool is_site_of_all;  /* whoever is spawned in it was spawned where it was entered */
+    int site_line;        /* the place in a user's file where it was entered */
     char site[TASK_SITE_BYTES]; /* "" for none */
 };
 

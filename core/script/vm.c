@@ -28,6 +28,30 @@ struct vm *vm_of(lua_State *L)
     return vm;
 }
 
+const void *vm_new_metatable(lua_State *L, const char *name, lua_CFunction on_gc)
+{
+    luaL_newmetatable(L, name);
+    const void *meta = lua_topointer(L, -1);
+    if (on_gc != NULL) {
+        lua_pushcfunction(L, on_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_pop(L, 1);
+    return meta;
+}
+
+void *vm_check_userdata(lua_State *L, int index, const void *meta, const char *name)
+{
+    void *data = lua_touserdata(L, index);
+    if (data != NULL && lua_getmetatable(L, index) != 0) {
+        bool is_it = lua_topointer(L, -1) == meta;
+        lua_pop(L, 1);
+        if (is_it)
+            return data;
+    }
+    return luaL_checkudata(L, index, name); /* raises */
+}
+
 void vm_add_functions(lua_State *L, const luaL_Reg *functions)
 {
     struct vm *vm = vm_of(L);

@@ -75,6 +75,9 @@ struct vm {
     int message_ref;      /* function(err) -> text for people */
     int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them
                          */
+    const void *scope_meta; /* metatables of what is checked often, for vm_check_userdata */
+    const void *http_pool_meta;
+    const void *http_request_meta;
     int install_ref;    /* makes coroutine.resume and wrap pass waits through */
 
     struct slices *slices; /* the thread's */
@@ -124,6 +127,10 @@ void vm_add_functions(lua_State *L, const luaL_Reg *functions);
  * (Debian's Lua libraries, LuaJIT's jit.*), and not the current directory: no file there steps in.
  */
 void vm_set_path(lua_State *L, const char *lua_dir);
+/* luaL_newmetatable with __gc, NULL for none, without leaving it on the stack; where it is. */
+const void *vm_new_metatable(lua_State *L, const char *name, lua_CFunction on_gc);
+/* luaL_checkudata for a `meta` that the function above gave: several times cheaper. */
+void *vm_check_userdata(lua_State *L, int index, const void *meta, const char *name);
 /* Makes require(name) call `open`. */
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open);
 

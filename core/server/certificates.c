@@ -71,6 +71,14 @@ static int read_all(const struct config *config, struct fault *fault)
     return fd < 0 ? -1 : fd;
 }
 
+bool certificates_are_good(const struct config *config, struct fault *fault)
+{
+    int fd = config->certfile != NULL ? read_all(config, fault) : -1;
+    if (fd >= 0)
+        close(fd);
+    return config->certfile == NULL || fd >= 0;
+}
+
 static void serve(struct certificates *certificates, int fd)
 {
     if (certificates->fd >= 0)

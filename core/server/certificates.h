@@ -17,6 +17,9 @@
 struct certificates;
 struct slots;
 
+/* Whether the server could start with what the configuration names. False with the reason. */
+bool certificates_are_good(const struct config *config, struct fault *fault);
+
 /* Reads what the configuration names. NULL with the reason. Without certfile it does nothing. */
 struct certificates *certificates_new(struct master_loop *loop, const struct config *config,
                                       struct fault *fault);

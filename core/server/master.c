@@ -375,6 +375,9 @@ static bool boot(struct master *master, struct fault *fault)
     master->mailbox = mailbox_new(SEATS);
     if (master->mailbox == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
+    master->addresses = address_table_new(SEATS, config->max_connections);
+    if (master->addresses == NULL && config->limit_connections_per_ip != 0)
+        log_warn("limit_connections_per_ip is off: %s", strerror(errno));
     if ((master->certificates = certificates_new(master->loop, config, fault)) == NULL)
         return false;
     if ((master->reload = reload_new(master->loop, config, generation, fault)) == NULL ||
@@ -384,6 +387,7 @@ static bool boot(struct master *master, struct fault *fault)
         .loop = master->loop,
         .board = master->board,
         .mailbox = master->mailbox,
+        .addresses = master->addresses,
         .sockets = master->sockets,
         .privileges = &master->privileges,
         .events = &slots_events,
@@ -425,6 +429,7 @@ static void master_free(struct master *master)
     control_close(master->control);
     scoreboard_free(master->board);
     mailbox_free(master->mailbox);
+    address_table_free(master->addresses);
     master_timer_stop(&master->force);
     master_loop_free(master->loop);
     if (signal_fd >= 0)

@@ -16,6 +16,7 @@
 #include "server/slots.h"
 #include "server/upgrade.h"
 #include "server/watch.h"
+#include "shared/address_table.h"
 #include "shared/mailbox.h"
 #include "shared/scoreboard.h"
 
@@ -29,6 +30,7 @@ struct master {
     struct privileges privileges;
     struct scoreboard *board;
     struct mailbox *mailbox;
+    struct address_table *addresses;
     struct listen_sockets *sockets;
     struct slots *slots;
     struct listing *listing;

@@ -4,6 +4,7 @@
 #include "base/snapshot.h"
 #include "script/command_line.h"
 #include "script/generation.h"
+#include "server/certificates.h"
 #include "server/config_load.h"
 #include "server/control.h"
 #include "server/master.h"
@@ -83,7 +84,8 @@ int serve_prove(struct command_line *line)
     command_line_free(line);
     if (!is_chdir_good)
         fault_set(&fault, "chdir: %s: %s", config->chdir, strerror(errno));
-    bool is_good = config != NULL && is_chdir_good && load_apps(config, &fault);
+    bool is_good = config != NULL && is_chdir_good && certificates_are_good(config, &fault) &&
+                   load_apps(config, &fault);
     if (fault.is_set)
         complain(&fault);
     if (is_good)

@@ -108,6 +108,7 @@ void slot_fork(struct slots *slots, uint32_t index)
         .board = slots->options.board,
         .slot = seat,
         .mailbox = slots->options.mailbox,
+        .addresses = slots->options.addresses,
         .seat = seat_number,
         .number = index + 1,
         .listen_fds = listen_sockets_of_slot(slots->options.sockets, index),

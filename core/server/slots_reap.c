@@ -139,6 +139,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     atomic_store(&child->seat->pid, 0);
     if (slots->options.mailbox != NULL && !child->is_former)
         mailbox_clear_seat(slots->options.mailbox, child->seat_number);
+    if (slots->options.addresses != NULL && !child->is_former)
+        address_table_clear_seat(slots->options.addresses, child->seat_number);
     slots->options.events->on_gone(slots->options.data, child, why);
     child_free(child);
     slots_drop_retired(slots);

@@ -369,6 +369,7 @@ static void open_worker(struct worker *worker)
     generations_use_topics(worker->generations, worker->topics);
     worker->server = http_server_new(worker->loop, worker->boot->config, worker->boot->slot,
                                      generations_handler(worker->generations));
+    http_server_use_addresses(worker->server, worker->boot->addresses, worker->boot->seat);
     worker->tickets = (struct tls_ticket_source){find_ticket_key, worker->boot->ticket_keys};
     if (worker->boot->tls_fd >= 0) {
         use_certificates(worker, worker->boot->tls_fd);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "shared/address_table.h"
 #include "shared/mailbox.h"
 #include "shared/scoreboard.h"
 #include "shared/ticket_keys.h"
@@ -15,7 +16,8 @@ struct worker_boot {
     struct scoreboard *board;     /* of the whole server */
     struct scoreboard_slot *slot; /* this worker's own */
     struct mailbox *mailbox;      /* of the whole server; NULL: topics stay within a worker */
-    uint32_t seat;                /* of this worker in scoreboard and mailbox */
+    struct address_table *addresses; /* of the whole server; NULL: not counted */
+    uint32_t seat;                /* of this worker in scoreboard, mailbox and addresses */
     uint32_t number;              /* 1..N */
     const int *listen_fds;        /* this slot's own SO_REUSEPORT sockets, one per bind */
     uint32_t nlisten_fds;

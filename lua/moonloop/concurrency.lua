@@ -4,6 +4,8 @@
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
 
+local spawn_seen = task.spawn_seen
+
 local M = {}
 
 local function check_functions(what, ...)
@@ -24,42 +26,56 @@ local function raise_if(err)
     end
 end
 
+local function spawn_functions(scope, tasks, fns, count)
+    for i = 1, count do
+        tasks[i] = spawn_seen(scope, fns[i])
+    end
+end
+
 ---Runs all at once and waits for all. The first failure cancels the rest and is raised.
 ---@param ... fun(): any
 ---@return any ... the first value of each, in order; nil where there is none
 function M.gather(...)
     local fns, count = check_functions("gather", ...)
     local tasks, values = {}, {}
-    local _, err = task.enclose(nil, true, false, function(scope)
-        for i = 1, count do
-            tasks[i] = scope:spawn(fns[i])
-        end
-    end)
+    local _, err = task.enclose_tasks(nil, true, spawn_functions, tasks, fns, count)
     raise_if(err)
     for i = 1, count do
-        if tasks[i].state ~= "done" then
-            error(tasks[i].err, 0)
+        local each = tasks[i]
+        if rawget(each, "state") then
+            error(each.err, 0)
         end
-        values[i] = tasks[i][1]
+        values[i] = each[1]
     end
     return unpack(values, 1, count)
 end
 
+---Starts a task for each entry.
+local function spawn_entries(scope, tasks, list, fn)
+    local i = 1
+    local item = list[1]
+    while item ~= nil do
+        tasks[i] = spawn_seen(scope, fn, item, i)
+        i = i + 1
+        item = list[i]
+    end
+end
+
 ---Starts a task per entry, at most `limit` at a time: as many tasks take the next entry when theirs has ended.
-local function run_entries(scope, list, fn, limit, is_settled, tasks)
+local function spawn_in_turn(scope, tasks, list, fn, limit, is_settled)
     local last = 0
-    local function start_next(spawn)
+    local function start_next()
         local item = list[last + 1]
         if item == nil then
             return nil
         end
         last = last + 1
-        tasks[last] = spawn(fn, item, last)
+        tasks[last] = task.spawn(fn, item, last)
         tasks[last].is_seen = true -- its failure is a result of the map
         return tasks[last]
     end
     local function take_turns()
-        for current in start_next, task.spawn do
+        for current in start_next do
             if is_settled then
                 pcall(current.wait, current)
                 if not current.state then
@@ -70,21 +86,12 @@ local function run_entries(scope, list, fn, limit, is_settled, tasks)
             end
         end
     end
-    if limit then
-        for i = 1, limit do
-            if list[i] == nil then
-                return
-            end
-            scope:spawn(take_turns)
+    for i = 1, limit do
+        if list[i] == nil then
+            return
         end
-        return
+        spawn_seen(scope, take_turns) -- whatever ends one ends the scope
     end
-    local function spawn(...)
-        return scope:spawn(...)
-    end
-    repeat
-        local started = start_next(spawn)
-    until not started
 end
 
 local function outcome(entry, reason)
@@ -137,9 +144,9 @@ function M.map(list, fn, options)
     check_map(list, fn, options)
     local tasks, results = {}, {}
     local is_settled = options.settle or false
-    local body, err = task.enclose(options.deadline, not is_settled, false, run_entries, list, fn,
-        options.limit, is_settled, tasks)
-    if is_settled and body[1] then
+    local ok, err = task.enclose_tasks(options.deadline, not is_settled, options.limit and spawn_in_turn or spawn_entries,
+        tasks, list, fn, options.limit, is_settled)
+    if is_settled and ok then
         local count = math.max(#tasks, #list)
         for i = 1, count do
             results[i] = outcome(tasks[i], err or errors.new("cancelled", "the map was cancelled"))
@@ -148,10 +155,11 @@ function M.map(list, fn, options)
     end
     raise_if(err)
     for i = 1, #tasks do
-        if tasks[i].state ~= "done" then
-            error(tasks[i].err, 0)
+        local each = tasks[i]
+        if rawget(each, "state") then
+            error(each.err, 0)
         end
-        results[i] = tasks[i][1]
+        results[i] = each[1]
     end
     return results
 end

@@ -79,11 +79,14 @@ local misuse = options_of.misuse
 
 local M = {}
 
+local PREPARED_MAX, PREPARED_BYTES_MAX = 512, 2048 -- URLs of a client whose plain GET is kept ready
+
 local clients = setmetatable({}, { __mode = "k" })
 
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
+---@field private prepared? table requests by URL, false for one seen once, [0] their number; nil: not all are alike
 ---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
@@ -93,6 +96,7 @@ function Client:__transfer()
     return "moonloop.http", "client", self.given
 end
 
+---Sends a request and waits for the head of its answer.
 local function exchange(client, wanted, deadline)
     local left = 0
     if deadline then
@@ -102,7 +106,7 @@ local function exchange(client, wanted, deadline)
         end
     end
     local tell = wanted.on_informational
-    local ok, handle, status, body
+    local ok, handle, status, body, head, first_byte, total
     local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
     local observer = client.options.observer
     if observer then
@@ -111,8 +115,8 @@ local function exchange(client, wanted, deadline)
     if wanted.source or wanted.expect or wanted.decoding or observer then
         ok, handle, status, body = upload.fetch(client.pool, wanted, left, tell ~= nil, proxy, observer ~= nil)
     else
-        ok, handle, status, body = core.fetch(client.pool, wanted.method, wanted.url, wanted.fields, wanted.body, left,
-            tell ~= nil, proxy)
+        ok, handle, status, body, head, first_byte, total = core.fetch(client.pool, wanted.method, wanted.url,
+            wanted.fields, wanted.body, left, tell ~= nil, proxy)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
@@ -125,11 +129,23 @@ local function exchange(client, wanted, deadline)
     elseif not ok then
         error(handle, 0)
     end
-    local res = response.new(handle, wanted, status, body)
+    local res = head and response.new_whole(wanted, status, body, head, first_byte, total)
+        or response.new(handle, wanted, status, body)
     if observer then
         observer.answered(res)
     end
     return res
+end
+
+---The same for what was prepared. `left`: seconds, 0 for no deadline.
+local function exchange_prepared(client, wanted, left)
+    local ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, wanted.prepared, left)
+    if head then
+        return response.new_whole(wanted, status, body, head, first_byte, total)
+    elseif not ok then
+        error(handle, 0)
+    end
+    return response.new(handle, wanted, status, body)
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -200,6 +216,47 @@ function Client:request(options)
     return follow(self, wanted, deadline, res)
 end
 
+---What a GET of this URL without options sends, prepared in C the second time that it is asked for.
+local function prepared_get(client, url)
+    local prepared = client.prepared
+    local wanted = prepared[url]
+    if wanted then
+        return wanted
+    elseif #url > PREPARED_BYTES_MAX then
+        return nil
+    elseif prepared[0] >= PREPARED_MAX then
+        prepared = { [0] = 0 }
+        client.prepared = prepared
+    end
+    if wanted == nil then
+        prepared[0] = prepared[0] + 1
+        prepared[url] = false
+        return nil
+    end
+    wanted = request.new({ url = url }, client.options)
+    local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
+    wanted.prepared = core.prepare(wanted.method, wanted.url, wanted.fields, proxy)
+    if wanted.prepared then
+        prepared[url] = wanted
+        return wanted
+    end
+    return nil
+end
+
+---A GET without options, of a client all of whose requests are alike.
+local function plain_get(client, url)
+    local wanted, timeout = type(url) == "string" and prepared_get(client, url), client.options.timeout
+    if not wanted then
+        return client:request({ url = url })
+    end
+    local res = exchange_prepared(client, wanted, timeout or 0)
+    local status = res.status
+    if status < 301 or status > 308 or wanted.redirects == 0 then
+        return res
+    end
+    return follow(client, wanted, timeout and now() - res.timing.first_byte + timeout, res)
+end
+
 local function with(method, url, options)
     if options ~= nil and type(options) ~= "table" then
         misuse("http: expected a table of options, got a %s", type(options))
@@ -218,6 +275,10 @@ end
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
+    if options == nil and self.prepared then
+        local res = plain_get(self, url)
+        return res
+    end
     return self:request(with("GET", url, options))
 end
 
@@ -263,7 +324,7 @@ end
 ---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
 ---@param observer moonloop.http.Observer
 function Client:observe(observer)
-    self.options.observer = observer
+    self.options.observer, self.prepared = observer, nil
 end
 
 ---@class moonloop.http.Stats
@@ -343,6 +404,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
+    client.prepared = not (own.headers or own.jar or own.retries) and { [0] = 0 } or nil
     clients[client] = true
     return client
 end
@@ -385,7 +447,15 @@ end
 
 local shared = M.client()
 
-for _, name in ipairs({ "get", "post", "put", "patch", "delete", "head" }) do
+---@param url string
+---@param options? moonloop.http.Options
+---@return moonloop.http.Response
+function M.get(url, options)
+    local res = shared:get(url, options)
+    return res
+end
+
+for _, name in ipairs({ "post", "put", "patch", "delete", "head" }) do
     M[name] = function(url, options)
         return shared:request(with(name:upper(), url, options))
     end

@@ -256,9 +256,9 @@ end
 
 ---Passes the answer on. What goes wrong behind the head cuts the client's connection: it must not take a part for all.
 local function pass_on(req, res, wanted, options, idle)
-    local token, handle, out, length = req[1], res.handle, rawget(req, 2) or {}, nil
+    local token, handle, out, length = req[1], rawget(res, "handle"), rawget(req, 2) or {}, nil
     out.status = res.status
-    out.headers, length = fields_of.of_answer(handle, options, rawget(out, "headers"))
+    out.headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
     local whole = rawget(res, "whole")
     if whole then
         settle(core.begin(token, out, wanted.method == "HEAD" and length or wanted.method ~= "HEAD" and #whole or nil,

@@ -211,6 +211,29 @@ local function what_failed(results, reason, has_failure, failure)
     return raised
 end
 
+---Waits for the children of a scope and leaves it.
+---@param handle moonloop.core.Scope
+---@param results table what the body gave, packed; [1] is whether it ended well
+---@return any err what a caller should raise, nil when nothing failed
+---@return boolean is_cancelled
+local function leave(handle, results)
+    if not results[1] then
+        cancel_children(handle, results[2])
+    end
+    local has_joined, was_alone = core.scope_join(handle)
+    if not has_joined then
+        core.scope_give_up(handle)
+        error(was_alone, 0)
+    end
+    local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
+    if failure == nil and not is_cancelled and results[1] then
+        return nil, false
+    elseif was_alone then
+        reason = nil -- it ended well, if late: what it received or locked is not lost
+    end
+    return what_failed(results, reason, has_failure, failure), is_cancelled
+end
+
 ---Enters, runs `fn(scope, ...)`, waits for the children, leaves.
 ---@param deadline? number seconds
 ---@param fails_fast boolean a child that fails ends the scope
@@ -221,19 +244,31 @@ end
 function M.enclose(deadline, fails_fast, is_shield, fn, ...)
     local handle = core.scope_enter(deadline, fails_fast, is_shield)
     local results = pack(xpcall(fn, on_error, setmetatable({ handle }, Scope), ...))
-    if not results[1] then
-        cancel_children(handle, results[2])
-    end
-    local has_joined, was_alone = core.scope_join(handle)
-    if not has_joined then
-        core.scope_give_up(handle)
-        error(was_alone, 0)
-    end
-    local is_cancelled, reason, has_failure, failure = core.scope_leave(handle)
-    if was_alone then
-        reason = nil -- it ended well, if late: what it received or locked is not lost
-    end
-    return results, what_failed(results, reason, has_failure, failure), is_cancelled
+    return results, leave(handle, results)
+end
+
+local NOTHING = { true }
+
+---The same for a function of moonloop's that gives nothing and starts tasks with spawn_seen.
+---@param deadline? number seconds
+---@param fails_fast boolean
+---@param fn fun(handle: moonloop.core.Scope, ...: any)
+---@return boolean ok whether `fn` ended well
+---@return any err
+function M.enclose_tasks(deadline, fails_fast, fn, ...)
+    local handle = core.scope_enter(deadline, fails_fast, false, true)
+    local ok, err = xpcall(fn, on_error, handle, ...)
+    return ok, (leave(handle, ok and NOTHING or { false, err }))
+end
+
+---A task of such a scope, whose failure somebody looks at.
+---@param handle moonloop.core.Scope
+---@param fn function
+---@return moonloop.Task
+function M.spawn_seen(handle, fn, ...)
+    local task = setmetatable({ [0] = false, n = 0, is_seen = true }, Task)
+    core.spawn(task, handle, fn, ...)
+    return task
 end
 
 local function finish(results, err)

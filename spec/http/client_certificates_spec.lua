@@ -135,6 +135,44 @@ describe("the certificate of a server", function()
     end)
 end)
 
+describe("a system without authorities", function()
+    -- A file system of its own, in which /etc/ssl is empty: root alone can have that.
+    local function without(words)
+        return { "unshare", "-m", "sh", "-c", "mount -t tmpfs none /etc/ssl && " .. words }
+    end
+    local can = command.run(without("true")).code == 0 and it or pending
+    local UNSET = { SSL_CERT_FILE = false, SSL_CERT_DIR = false }
+
+    local directory, server
+    setup(function()
+        directory = certificates.authority()
+        server = origin.start(certificates.issue(directory, "good", "IP:127.0.0.1"))
+        command.write(directory .. "/get.lua", [[
+            local ok, res = pcall(require("moonloop.http").get, arg[1])
+            print(ok, ok and res.status or res.message)
+        ]])
+    end)
+
+    teardown(function()
+        server:stop()
+        command.remove(directory)
+    end)
+
+    local function get(before)
+        local words = before .. command.moonloop .. " run " .. directory .. "/get.lua " .. server.url .. "/echo"
+        return command.run(without(words), { env = UNSET }).out
+    end
+
+    can("says what to install", function()
+        assert.matches("this system has no certificate authorities to check servers against: install the package "
+            .. "ca%-certificates, or set SSL_CERT_FILE", get(""))
+    end)
+
+    can("has them where another distribution has its own", function()
+        assert.equal("true\t200\n", get("cp " .. directory .. "/ca.pem /etc/ssl/ca-bundle.pem && "))
+    end)
+end)
+
 describe("a client's own certificate", function()
     local directory, server
 

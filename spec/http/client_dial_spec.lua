@@ -63,6 +63,15 @@ local function sockets_open()
     return count
 end
 
+---The same once the clients of earlier specs are gone, which would be counted.
+local function sockets_kept()
+    collectgarbage()
+    collectgarbage()
+    moonloop.sleep(0) -- they close in the next turn
+    moonloop.sleep(0)
+    return sockets_open()
+end
+
 local function eventually(check)
     moonloop.timeout(10, function()
         while not check() do
@@ -82,13 +91,15 @@ describe("a name with several addresses", function()
     it("goes to IPv4 a quarter of a second after IPv6, when that does not answer", function()
         local close = black_hole(server.port)
         local client, url = named({ AAAA = { "::1" }, A = { "127.0.0.1" } })
-        local before = sockets_open()
+        local before = sockets_kept()
         local res = client:get(url, { headers = { Connection = "close" } })
         assert.equal(200, res.status)
         assert.is_true(res.timing.connect >= 0.24 and res.timing.connect < 2, tostring(res.timing.connect))
         eventually(function()
             return sockets_open() == before
         end)
+        local again = client:get(url, { headers = { Connection = "close" } })
+        assert.is_true(again.timing.connect < 0.2, "it begins with the one that answered")
         close()
     end)
 
@@ -112,7 +123,7 @@ describe("a name with several addresses", function()
 
     it("closes what it had begun when its time is up or its task is cancelled", function()
         local close = black_hole(server.port)
-        local before = sockets_open()
+        local before = sockets_kept()
         local client, url = named({ AAAA = { "::1" }, A = { "127.0.0.2" } })
         local ok, err = pcall(client.get, client, url, { timeout = 0.4 })
         assert.is_false(ok)
@@ -135,7 +146,7 @@ describe("a name with several addresses", function()
     end)
 
     it("leaves no socket behind when it is cancelled while its name is being asked for", function()
-        local before = sockets_open()
+        local before = sockets_kept()
         local client, url = named({ A = { "127.0.0.1" }, silent = true })
         moonloop.scope(function(scope)
             local task = scope:spawn(function()

@@ -292,6 +292,28 @@ describe("trailers", function()
     end)
 end)
 
+describe("an answer that came whole, on a connection that served before,", function()
+    it("can be had in all these ways as well", function()
+        local wire = sized("one\ntwo")
+        local url = server:script({ "read", { "send", wire }, "read", { "send", wire }, "read", { "send", wire }, "read",
+            { "send", wire }, "read", { "send", wire }, "wait" })
+        local client, last, of = http.client(), nil, nil
+        local path = os.tmpname()
+        assert.equal("one\ntwo", client:get(url):body())
+        assert.equal(7, client:get(url):save(path))
+        assert.equal("one\ntwo", command.read(path))
+        os.remove(path)
+        assert.equal("one", client:get(url):lines()())
+        local res = client:get(url)
+        assert.same({}, res:trailers())
+        assert.is_falsy(res.coding)
+        client:get(url, { on_progress = function(done, total)
+            last, of = done, total
+        end }):body()
+        assert.same({ 7, 7, 4 }, { last, of, client:stats().reused })
+    end)
+end)
+
 describe("JSON that is none", function()
     it("is told with what was answered, and where it is wrong", function()
         local res = http.get(url_of(sized("<html>", "Content-Type: text/html\r\n")))

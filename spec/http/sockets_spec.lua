@@ -7,6 +7,8 @@ local APP = [[
 local moonloop = require("moonloop")
 local app = moonloop.app()
 app:get("/", function(req) return req.remote_addr end)
+app:get("/wait", function() moonloop.sleep(30) return "waited" end)
+app:get("/soon", function() moonloop.sleep(0.2) return "waited" end)
 return app
 ]]
 
@@ -36,13 +38,14 @@ describe("a listening socket", function()
         site:stop()
     end)
 
-    it("lets clients beyond max_connections wait, and says so once", function()
+    it("lets clients beyond max_connections wait while all others are busy, and says so once", function()
         local site = start({ options = { "--workers", "1", "--max-connections", "5" } })
         local held = {}
         for i = 1, 5 do
             held[i] = site:connect()
-            assert.equal("127.0.0.1", held[i]:request("GET", "/").body)
+            held[i]:send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
         end
+        site:wait_status("five requests", function(status) return status.workers[1].in_flight == 5 end)
         local waiting = site:connect()
         waiting:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         waiting:set_timeout(0.2)
@@ -54,6 +57,45 @@ describe("a listening socket", function()
         assert.equal(1, count)
     end)
 
+    it("lets a client that waits in as soon as another is idle", function()
+        local site = start({ options = { "--workers", "1", "--max-connections", "1" } })
+        local busy = site:connect()
+        busy:send("GET /soon HTTP/1.1\r\nHost: a\r\n\r\n")
+        site:wait_status("the request", function(status) return status.workers[1].in_flight == 1 end)
+        local waiting = site:connect()
+        waiting:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert.equal("waited", busy:read_response().body)
+        assert.equal(200, waiting:read_response().status)
+    end)
+
+    it("closes the connection that is idle longest for one beyond max_connections", function()
+        local site = start({ options = { "--workers", "1", "--max-connections", "5" } })
+        local held = {}
+        for i = 1, 5 do
+            held[i] = site:connect()
+            assert.equal("127.0.0.1", held[i]:request("GET", "/").body)
+        end
+        assert.equal(200, site:get("/").status)
+        assert.equal("", held[1]:read_all())
+        assert.equal(200, held[5]:request("GET", "/").status)
+        local _, count = site:log():gsub("is closed for each new one", "")
+        assert.equal(1, count)
+    end)
+
+    it("closes half a head for one beyond max_connections, with an answer", function()
+        local site = start({ options = { "--workers", "1", "--max-connections", "5" } })
+        local held = {}
+        for i = 1, 5 do
+            held[i] = site:connect()
+            held[i]:send("GET / HTTP/1.1\r\nHost:")
+        end
+        site:wait_status("five connections", function(status) return status.workers[1].connections == 5 end)
+        assert.equal(200, site:get("/").status)
+        local answer = held[1]:read_response()
+        assert.equal(503, answer.status)
+        assert.equal("1", answer.headers["retry-after"])
+    end)
+
     it("goes on when 300 descriptors are all in use and some get free", function()
         local site = start({ prefix = "ulimit -n 300; exec" })
         local held = {}
@@ -62,14 +104,14 @@ describe("a listening socket", function()
             held[i]:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         end
         assert.equal(200, held[1]:read_response().status)
-        site:wait_log("further clients wait")
+        site:wait_log("is closed for each new one")
         for i = 1, 200 do
             held[i]:close()
         end
         for i = 201, 400 do
             assert.equal(200, assert(held[i]:read_response()).status)
         end
-        local _, count = site:log():gsub("further clients wait", "")
+        local _, count = site:log():gsub("is closed for each new one", "")
         assert.equal(1, count)
         for i = 201, 400 do
             held[i]:close()

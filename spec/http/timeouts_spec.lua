@@ -27,6 +27,7 @@ describe("time limits", function()
     lazy_setup(function()
         site = server.start({ apps = { ["index.lua"] = APP }, options = {
             "--workers", "1", "--header-timeout", "0.5", "--body-timeout", "0.5", "--keepalive", "0.5",
+            "--send-timeout", "0.5", "--min-body-rate", "5",
         } })
     end)
     lazy_teardown(server.clean)

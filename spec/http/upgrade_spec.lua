@@ -122,7 +122,7 @@ describe("a connection that a handler takes over", function()
 
     setup(function()
         site = server.start({
-            apps = { ["index.lua"] = APP }, options = { "--workers", "1", "--body-timeout", "1" },
+            apps = { ["index.lua"] = APP }, options = { "--workers", "1", "--body-timeout", "1", "--send-timeout", "1" },
         })
     end)
 

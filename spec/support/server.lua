@@ -201,15 +201,16 @@ end
 ---A connection to any TCP address or Unix socket.
 ---@param host string or "unix:PATH"
 ---@param port? integer
+---@param from? string an address of this machine: "127.0.0.2" is a client of its own
 ---@return spec.Connection
-function M.connect(host, port)
+function M.connect(host, port, from)
     local path = host:match("^unix:(.*)")
     local made
     if path then
         made = require("socket.unix")()
         assert(made:connect(path))
     else
-        made = assert(socket.connect(host, port))
+        made = assert(socket.connect(host, port, from, from and 0))
         made:setoption("tcp-nodelay", true)
     end
     local self = setmetatable({ socket = made, left = "" }, Connection)
@@ -298,10 +299,11 @@ function Server:pid()
 end
 
 ---A raw connection to its first address.
+---@param from? string see M.connect
 ---@return spec.Connection
-function Server:connect()
+function Server:connect(from)
     if self.port then
-        return M.connect(self.host, self.port)
+        return M.connect(self.host, self.port, from)
     end
     return M.connect(self.url)
 end

@@ -3,7 +3,7 @@
 local M = {}
 
 local WIDTH = 40
-local USER_AGENT = "User-Agent: " .. require("moonloop.core.http").user_agent
+local USER_AGENT = "User-Agent: " .. require("moonloop.core.http").user_agent()
 
 ---@param text string
 ---@param colour string as of ECMA-48, "1"

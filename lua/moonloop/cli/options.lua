@@ -64,7 +64,21 @@ M.list = {
     },
     {
         name = "body_timeout", type = "seconds", default = 30,
-        doc = "How long a client may pause while it sends a body.",
+        doc = "How long a client may pause while it sends a body; then the answer is 408. 0: no limit.",
+    },
+    {
+        name = "send_timeout", type = "seconds", default = 30,
+        doc = "How long a client may take nothing of its answer; then the connection is reset. 0: no limit.",
+    },
+    {
+        name = "min_body_rate", type = "bytes", default = 240,
+        doc = "Bytes per second at which a client that sends a body earns back what it has waited of body_timeout;"
+            .. " slower ones are answered 408. 0: no limit.",
+    },
+    {
+        name = "min_send_rate", type = "bytes", default = 240,
+        doc = "Bytes per second that a client has to take of a waiting answer, on average over send_timeout; slower"
+            .. " ones are reset. 0: no limit but that.",
     },
     {
         name = "keepalive", type = "seconds", default = 75, flags = { "--keep-alive" },
@@ -92,7 +106,17 @@ M.list = {
     },
     {
         name = "max_connections", type = "integer", default = 10000, min = 1, max = 10000000, metavar = "N",
-        doc = "Open connections per worker; beyond it new ones wait to be accepted.",
+        doc = "Open connections per worker; beyond it the longest idle one is closed for each new one, and when none"
+            .. " is idle new ones wait to be accepted.",
+    },
+    {
+        name = "limit_connections_per_ip", type = "integer", default = 0, min = 0, max = 10000000, metavar = "N",
+        doc = "Open connections of one client address, of all workers together (IPv6: of one /64); beyond it the"
+            .. " answer is 503. 0: no limit.",
+    },
+    {
+        name = "keepalive_requests", type = "integer", default = 0, min = 0, max = 4294967295, metavar = "N",
+        doc = "Requests on one connection; the last is answered with Connection: close. 0: no limit.",
     },
     {
         name = "max_requests", type = "integer", default = 0, min = 0, max = 4294967295, metavar = "N",

@@ -23,11 +23,14 @@ local misuse = M.misuse
 ---@param options table
 ---@param known table<string, string|table<string, boolean>>
 ---@param what string
+---@return integer count of options
 function M.check(options, known, what)
+    local count = 0
     if type(options) ~= "table" then
         misuse("%s: expected a table of options, got a %s", what, type(options))
     end
     for name, value in pairs(options) do
+        count = count + 1
         local expected = known[name]
         if not expected then
             misuse("%s", require("moonloop.options").unknown(what, name, known))
@@ -42,6 +45,7 @@ function M.check(options, known, what)
     if timeout == true or type(timeout) == "number" and not (timeout > 0) then
         misuse("%s: option timeout: expected seconds, more than 0, or false", what)
     end
+    return count
 end
 
 ---Raises unless it is nil or a whole number of bytes.

@@ -183,33 +183,68 @@ local function decoding_of(options)
     if ratio == true or ratio and not (ratio >= 1 and ratio <= 1e15) then
         misuse("http: option max_ratio: expected a number from 1, or false for no limit")
     elseif options.decode == false or ratio ~= nil then
-        return { is_wanted = options.decode ~= false, max_ratio = ratio or ratio == false and NO_MAX_RATIO or DEFAULT_MAX_RATIO }
+        return { is_wanted = options.decode ~= false,
+            max_ratio = ratio or ratio == false and NO_MAX_RATIO or DEFAULT_MAX_RATIO }
     end
     return nil
+end
+
+---What a request takes over from its client.
+local function inherit(wanted, client)
+    wanted.redirects = client.redirects or DEFAULT_REDIRECTS
+    if client.jar then
+        wanted.jar = client.jar
+    end
+    if client.retries then
+        wanted.retries = client.retries
+    end
+    if client.proxies then
+        wanted.proxies = client.proxies
+    end
+end
+
+---The options that most requests do without; the type that goes with the body.
+---@return string? content_type
+local function add_rare(wanted, options, client)
+    local content_type
+    wanted.body, content_type, wanted.source = bodies.of(options)
+    if options.max_body and not (options.max_body >= 1 and options.max_body <= 9e15) then
+        misuse("http: option max_body: expected bytes, from 1")
+    end
+    wanted.max_body = options.max_body or DEFAULT_MAX_BODY
+    wanted.expect = bodies.expect(options.expect, wanted.body, wanted.source)
+    wanted.redirects = M.redirects(options.redirects) or wanted.redirects
+    if options.cookies ~= nil then
+        wanted.jar = M.jar(options.cookies)
+    end
+    if options.retries ~= nil then
+        wanted.retries = retry.policy(options.retries)
+    end
+    wanted.proxies = proxies.of_option(options.proxy, client.proxies)
+    wanted.on_informational, wanted.upgrade = options.on_informational, options.upgrade
+    wanted.decoding, wanted.on_progress = decoding_of(options), options.on_progress
+    wanted.on_upload = options.on_upload
+    return content_type
+end
+
+---Whether there are other options than those that add_rare does not look at.
+local function has_rare(options, count)
+    return count > (options.method and 1 or 0) + (options.url and 1 or 0) + (options.headers and 1 or 0)
+        + (options.query and 1 or 0) + (options.timeout ~= nil and 1 or 0)
 end
 
 ---@param options moonloop.http.Request
 ---@param client moonloop.http.ClientOptions
 ---@return moonloop.http.Wanted
 function M.new(options, client)
-    options_of.check(options, OPTIONS, "http")
+    local count = options_of.check(options, OPTIONS, "http")
     local url, url_auth = split_userinfo(full_url(options, client.base_url))
-    local body, content_type, source = bodies.of(options)
-    if options.max_body and not (options.max_body >= 1 and options.max_body <= 9e15) then
-        misuse("http: option max_body: expected bytes, from 1")
-    end
-    return {
-        method = (options.method or "GET"):upper(), url = url, body = body, source = source,
-        fields = fields_of(options, client, url, url_auth, content_type),
-        expect = bodies.expect(options.expect, body, source),
-        redirects = M.redirects(options.redirects) or client.redirects or DEFAULT_REDIRECTS,
-        jar = options.cookies == nil and client.jar or M.jar(options.cookies),
-        retries = options.retries == nil and client.retries or retry.policy(options.retries),
-        max_body = options.max_body or DEFAULT_MAX_BODY, on_informational = options.on_informational,
-        upgrade = options.upgrade,
-        decoding = decoding_of(options), on_progress = options.on_progress, on_upload = options.on_upload,
-        proxies = proxies.of_option(options.proxy, client.proxies),
-    }
+    local wanted = { method = (options.method or "GET"):upper(), url = url, fields = false, redirects = false,
+        max_body = DEFAULT_MAX_BODY }
+    inherit(wanted, client)
+    local content_type = has_rare(options, count) and add_rare(wanted, options, client) or nil
+    wanted.fields = fields_of(options, client, url, url_auth, content_type)
+    return wanted
 end
 
 return M

@@ -49,17 +49,13 @@ local function add_field(headers, name, value)
     headers[name] = before and before .. ", " .. value or value
 end
 
-local function timing_of(handle, before)
-    local timing = core.timing(handle)
-    if before then
-        timing.redirects, timing.first_byte = before, timing.first_byte + before
-        timing.total = timing.total and timing.total + before
-    end
-    return timing
+---What tells of the head: the handle, or the head itself.
+local function head_of(self)
+    return rawget(self, "head") or rawget(self, "handle")
 end
 
-local function make_headers(handle)
-    local headers, fields = {}, core.headers(handle)
+local function make_headers(self)
+    local headers, fields = {}, core.headers(head_of(self))
     for i = 1, #fields, 2 do
         add_field(headers, fields[i], fields[i + 1])
     end
@@ -88,7 +84,7 @@ end
 ---@param res moonloop.http.Response
 ---@return string
 function M.head(res)
-    return core.raw(rawget(res, "handle"))
+    return rawget(res, "head") or core.raw(rawget(res, "handle"))
 end
 
 ---What TLS with the server is, for `moonloop fetch`.
@@ -112,32 +108,51 @@ function M.fail(code, wanted, reason, stage)
         { method = wanted.method, url = wanted.url, stage = stage }), 0)
 end
 
+local function make_timing(self)
+    local timing = rawget(self, "head") and { first_byte = rawget(self, "first_byte"), total = rawget(self, "total") }
+        or core.timing(rawget(self, "handle"))
+    local before = rawget(self, "before")
+    if before then
+        timing.redirects, timing.first_byte = before, timing.first_byte + before
+        timing.total = timing.total and timing.total + before
+    end
+    return timing
+end
+
+local function make_informational(self)
+    return rawget(self, "head") and {} or M.parse_interim(core.interim(rawget(self, "handle")))
+end
+
+local function make_coding(self)
+    return not rawget(self, "head") and core.coding(rawget(self, "handle")) or false
+end
+
+-- What is made when it is asked for, and then kept.
+local MADE = { headers = make_headers, informational = make_informational, coding = make_coding }
+
 function Response.__index(self, key)
-    if key == "headers" then
-        local headers = make_headers(rawget(self, "handle"))
-        rawset(self, key, headers)
-        return headers
-    elseif key == "informational" then
-        local all = M.parse_interim(core.interim(rawget(self, "handle")))
-        rawset(self, key, all)
-        return all
+    local method = Response[key]
+    if method ~= nil then
+        return method
+    elseif MADE[key] then
+        local made = MADE[key](self)
+        rawset(self, key, made)
+        return made
     elseif key == "timing" then
-        local timing = timing_of(rawget(self, "handle"), rawget(self, "before"))
+        local timing = make_timing(self)
         if timing.total then
             rawset(self, key, timing)
         end
         return timing
+    elseif key == "url" or key == "max_body" then
+        return rawget(self, "wanted")[key]
     elseif key == "connection" then
         local duplex = rawget(self, "status") == 101 and core.connection(rawget(self, "handle"))
         local made = duplex and require("moonloop.http.connection").new(duplex, rawget(self, "wanted").upgrade)
         rawset(self, key, made or nil)
         return made or nil
-    elseif key == "coding" then
-        local coding = core.coding(rawget(self, "handle")) or false
-        rawset(self, key, coding)
-        return coding
     end
-    return Response[key]
+    return nil
 end
 
 ---@param handle userdata
@@ -147,8 +162,22 @@ end
 ---@return moonloop.http.Response
 function M.new(handle, wanted, status, whole)
     return setmetatable({
-        handle = handle, status = status, ok = status >= 200 and status < 300, url = wanted.url, whole = whole,
-        wanted = wanted, max_body = wanted.max_body,
+        handle = handle, status = status, ok = status >= 200 and status < 300, wanted = wanted, whole = whole,
+    }, Response)
+end
+
+---An answer of which all is here.
+---@param wanted moonloop.http.Wanted
+---@param status integer
+---@param whole string the body
+---@param head string
+---@param first_byte number seconds
+---@param total number seconds
+---@return moonloop.http.Response
+function M.new_whole(wanted, status, whole, head, first_byte, total)
+    return setmetatable({
+        status = status, ok = status >= 200 and status < 300, wanted = wanted, whole = whole, head = head,
+        first_byte = first_byte, total = total,
     }, Response)
 end
 
@@ -156,7 +185,7 @@ end
 ---@param name string
 ---@return string[]
 function Response:header_all(name)
-    local values, fields = {}, core.headers(self.handle)
+    local values, fields = {}, core.headers(head_of(self))
     for i = 1, #fields, 2 do
         if fields[i] == name:lower() then
             values[#values + 1] = fields[i + 1]
@@ -167,7 +196,12 @@ end
 
 ---Tells whoever wants to know how far the body has come.
 local function tell_progress(self)
-    rawget(self, "wanted").on_progress(core.progress(self.handle))
+    local tell = rawget(self, "wanted").on_progress
+    if rawget(self, "head") then
+        tell(#rawget(self, "whole"), #rawget(self, "whole"))
+    else
+        tell(core.progress(self.handle))
+    end
 end
 
 ---The rest of the body, of a function of core's that comes back now and then for progress to be told.
@@ -327,6 +361,9 @@ end
 ---@return moonloop.http.Headers any case, as `headers`
 function Response:trailers()
     local trailers = setmetatable({}, Headers)
+    if rawget(self, "head") then
+        return trailers
+    end
     for name, value in core.trailers(self.handle):gmatch("([^\n:]+): ([^\n]*)\n") do
         add_field(trailers, name:lower(), value)
     end
@@ -341,6 +378,7 @@ function Response:close()
     if not rawget(self, "whole") then
         -- Made while they can be.
         self.headers, self.timing, self.informational = self.headers, self.timing, self.informational
+        self.coding = self.coding
         core.close(self.handle)
     end
 end

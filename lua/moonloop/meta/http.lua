@@ -5,8 +5,8 @@
 local core = {}
 
 ---What the field User-Agent says unless a request has its own.
----@type string
-core.user_agent = ""
+---@return string
+function core.user_agent() end
 
 ---A pool of connections, kept per origin.
 ---@param connections integer per origin, from 1
@@ -49,10 +49,35 @@ function core.resolvers() end
 ---@param wants_interim? boolean
 ---@param proxy? string URL, with user and password
 ---@return boolean? ok nil: it cannot be sent, and the next is why
----@return userdata|table|string fetch or error or reason
+---@return userdata|table|string|nil fetch or error or reason; nil: all that there is follows
 ---@return integer? status
 ---@return string? body when all of it is here
+---@return string? head for core.headers, when there is no fetch
+---@return number? first_byte seconds, when there is no fetch
+---@return number? total
 function core.fetch(pool, method, url, fields, body, timeout, wants_interim, proxy) end
+
+---What can be sent many times, without a body.
+---@param method string
+---@param url string
+---@param fields string[] name, value, name, value, ...
+---@param proxy? string URL
+---@return userdata? request
+---@return string? reason why it cannot be sent
+function core.prepare(method, url, fields, proxy) end
+
+---Sends what core.prepare has made, and waits as core.fetch does.
+---@param pool userdata
+---@param request userdata
+---@param timeout number seconds; 0: none
+---@return boolean ok
+---@return userdata|table|nil fetch or error
+---@return integer? status
+---@return string? body
+---@return string? head
+---@return number? first_byte
+---@return number? total
+function core.fetch_prepared(pool, request, timeout) end
 
 ---Begins as core.fetch does, and waits for nothing.
 ---@param pool userdata
@@ -159,12 +184,13 @@ function core.progress(fetch) end
 ---@param fetch userdata
 function core.close(fetch) end
 
----@param fetch userdata
+---@param fetch userdata|string or the head
+---@param is_raw? boolean names stay as they came
 ---@return string[] fields name, value, ...; names in lower case
-function core.headers(fetch) end
+function core.headers(fetch, is_raw) end
 
 ---What goes on to a client of ours: without the fields for one hop and what a server says itself.
----@param fetch userdata
+---@param fetch userdata|string or the head
 ---@return table<string, string|string[]> headers names as they came
 ---@return integer? length Content-Length
 ---@return string? via

@@ -31,8 +31,9 @@ function task.status(handle) end
 ---@param deadline number? seconds
 ---@param fails_fast boolean
 ---@param is_shield boolean
+---@param is_site_of_all? boolean tasks of the scope were spawned where it was entered
 ---@return moonloop.core.Scope
-function task.scope_enter(deadline, fails_fast, is_shield) end
+function task.scope_enter(deadline, fails_fast, is_shield, is_site_of_all) end
 
 ---@param scope moonloop.core.Scope
 ---@param err any

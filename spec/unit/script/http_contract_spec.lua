@@ -5,7 +5,7 @@ describe("the types of", function()
         it("moonloop.core." .. name .. " name what is there, and all of it", function()
             local documented, real = {}, {}
             for line in io.lines("lua/moonloop/meta/" .. name .. ".lua") do
-                documented[line:match("^function core%.([%w_]+)") or line:match("^core%.([%w_]+) = ") or 0] = true
+                documented[line:match("^function core%.([%w_]+)") or line:match("^core%.([%w_]+) =") or 0] = true
             end
             documented[0] = nil
             for each in pairs(require("moonloop.core." .. name)) do
