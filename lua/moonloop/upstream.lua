@@ -190,9 +190,14 @@ end
 ---@param tried table<table, boolean> those that have failed this request
 ---@return table? server
 function Upstream:take(req, tried)
-    local server = self.choose(function(each)
-        return not tried[each] and not is_out(self, each)
-    end, req)
+    local server
+    if #self.servers == 1 then
+        server = not tried[self.servers[1]] and self.servers[1] or nil
+    else
+        server = self.choose(function(each)
+            return not tried[each] and not is_out(self, each)
+        end, req)
+    end
     if server then
         server.is_probed = server.out_until ~= nil
         server.active = server.active + 1
