@@ -231,17 +231,17 @@ end
 ---The whole body; waits for the rest of it. Raises `too_large` beyond max_body, and what fetching raises.
 ---@return string
 function Response:body()
-    local whole = rawget(self, "whole")
+    local whole, wanted = rawget(self, "whole"), rawget(self, "wanted")
     if not whole then
         check_unread(self, "body")
-        whole = settle_all(self, core.body, self.max_body)
-        self.whole = whole
-    elseif #whole > self.max_body then
-        M.fail("too_large", rawget(self, "wanted"), "the body is larger than max_body", "while reading the body")
-    elseif not rawget(self, "is_told") and rawget(self, "wanted").on_progress then
+        whole = settle_all(self, core.body, wanted.max_body)
+        self.whole, self.is_told = whole, true
+    elseif #whole > wanted.max_body then
+        M.fail("too_large", wanted, "the body is larger than max_body", "while reading the body")
+    elseif wanted.on_progress and not rawget(self, "is_told") then
         tell_progress(self)
+        self.is_told = true
     end
-    self.is_told = true
     return whole
 end
 
