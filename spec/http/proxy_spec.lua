@@ -159,7 +159,7 @@ describe("moonloop.proxy", function()
         end)
 
         it("keeps to the max_body of its route", function()
-            local bytes = ("POST %s HTTP/1.1\r\nHost: a\r\n"):format(to(upstream.port, "/echo", "small"))
+            local bytes = ("POST %s HTTP/1.1\r\nHost: a\r\n"):format(to(site.port, "/sink", "small"))
             assert.matches("^HTTP/1.1 413", site:raw(bytes .. "Content-Length: 11\r\n\r\n" .. ("x"):rep(11)))
             local connection = site:connect()
             connection:send(bytes .. "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n")
