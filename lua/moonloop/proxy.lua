@@ -17,7 +17,7 @@ local M = {}
 
 ---@class moonloop.ProxyOptions
 ---@field strip? string a prefix that the path loses: "/api"
----@field path? string|fun(path: string, req: moonloop.Request): string the path in place of the request's, percent-encoded
+---@field path? string|fun(path: string, req: moonloop.Request): string in place of the request's, percent-encoded
 ---@field preserve_host? boolean the client's Host goes on; false: that of the upstream's URL
 ---@field headers? table<string, string|string[]|false> for the upstream, in place of the client's; false drops one
 ---@field forwarded? boolean adds Forwarded (RFC 7239) beside the X-Forwarded fields
@@ -26,7 +26,7 @@ local M = {}
 ---@field idle_timeout? number|false seconds without a byte of the answer's body; 60; false: none
 ---@field upgrade? boolean whether upgrades are passed on; true
 ---@field tunnel_timeout? number|false seconds without a byte after an upgrade; 3600; false: none
----@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered in place of a
+---@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered, not a
 ---  502, 503 or 504; its results are those of moonloop.proxy
 
 local OPTIONS = {
@@ -196,7 +196,8 @@ local function fail(status, code, cause, group)
     if status == 503 then
         headers = { ["Retry-After"] = tostring(math.max(1, math.ceil(group:wait_time()))) }
     end
-    error(errors.new(code, ANSWERS[status], { status = status, is_logged = true, cause = cause, answer_headers = headers }), 0)
+    local told = { status = status, is_logged = true, cause = cause, answer_headers = headers }
+    error(errors.new(code, ANSWERS[status], told), 0)
 end
 
 local function status_of(err)
@@ -256,9 +257,9 @@ end
 
 ---Passes the answer on. What goes wrong behind the head cuts the client's connection: it must not take a part for all.
 local function pass_on(req, res, wanted, options, idle)
-    local token, handle, out, length = req[1], rawget(res, "handle"), rawget(req, 2) or {}, nil
-    out.status = res.status
-    out.headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
+    local token, handle, out = req[1], rawget(res, "handle"), rawget(req, 2) or {}
+    local headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
+    out.status, out.headers = res.status, headers
     local whole = rawget(res, "whole")
     if whole then
         settle(core.begin(token, out, wanted.method == "HEAD" and length or wanted.method ~= "HEAD" and #whole or nil,
