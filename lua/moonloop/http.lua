@@ -379,17 +379,18 @@ function M.client(options)
     options = options or {}
     options_of.check(options, CLIENT_OPTIONS, "http.client")
     local connections, queue, idle = options.connections or 32, options.queue or 1000, options.idle or 60
-    local is_good = connections >= 1 and connections <= 65535 and queue >= 0 and queue <= 1e6
-    if not (is_good and idle > 0 and idle <= 1e6) then
+    local is_good = connections >= 1 and connections <= 65535 and connections % 1 == 0 and queue >= 0 and queue <= 1e6
+    if not (is_good and queue % 1 == 0 and idle > 0 and idle <= 1e6) then
         misuse("http.client: connections are 1 to 65535, queue 0 to 1e6, idle more than 0 and up to 1e6")
     end
     local queue_timeout = options.queue_timeout or 0
-    if queue_timeout == true or queue_timeout < 0 or options.queue_timeout == 0 or queue_timeout > 1e9 then
+    if queue_timeout == true or options.queue_timeout == 0 or not (queue_timeout >= 0 and queue_timeout <= 1e9) then
         misuse("http.client: option queue_timeout: expected seconds, more than 0, or false")
     end
     if options.key_file and not options.cert_file then
         misuse("http.client: option key_file: goes with cert_file, which is missing")
     end
+    request.check_client(options)
     local own = {
         base_url = options.base_url, headers = options.headers,
         timeout = options.timeout == nil and 30 or options.timeout,

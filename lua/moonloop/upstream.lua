@@ -8,6 +8,7 @@ local core = require("moonloop.core.http")
 local handles = require("moonloop.util.handle")
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.options")
+local request = require("moonloop.http.request")
 
 local M = {}
 
@@ -62,6 +63,7 @@ local function server_of(given, level)
     if type(url) ~= "string" then
         error("moonloop.upstream: expected URLs, got a " .. type(url), level)
     end
+    url = request.from_nginx(url) or url
     local parts, reason = core.parse(url)
     if not parts or parts.userinfo or url:find("[?#]") then
         error(("moonloop.upstream: %s: %s"):format(url, reason

@@ -53,6 +53,16 @@ describe("a request", function()
         assert.is_nil(res.nothing)
     end)
 
+    it("gives an answer that stays where it came, whole or not", function()
+        for _ = 1, 3 do -- the second time it may come whole, in one step
+            local ok, err = pcall(moonloop.offload, function(url)
+                return require("moonloop.http").get(url)
+            end, server.url .. "/echo")
+            assert.is_false(ok)
+            assert.matches("result 1: cannot send a moonloop.http.Response to another VM", err.message, 1, true)
+        end
+    end)
+
     it("carries JSON and forms with their types", function()
         assert.matches('application/json\r\n.*\r\n\r\n{"a":%[1,2%]}$',
             http.post(server.url .. "/echo", { json = { a = { 1, 2 } } }):body())

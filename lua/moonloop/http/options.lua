@@ -10,7 +10,7 @@ function M.misuse(format, ...)
     while true do
         local info = debug.getinfo(level, "S")
         if not info or not (info.source:find("/moonloop/http", 1, true) or info.what == "C"
-            or info.what == "tail") then
+            or info.what == "tail" or info.source:find("/moonloop/upstream", 1, true)) then
             error(format:format(...), info and level or 0)
         end
         level = level + 1

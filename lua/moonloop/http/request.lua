@@ -91,7 +91,9 @@ local function add_fields(fields, headers, seen)
 end
 
 ---nginx's way to write a Unix socket, http://unix:/run/app.sock:/path, as the one that a URL can have.
-local function from_nginx(url)
+---@param url string
+---@return string? url nil: it is not written so
+function M.from_nginx(url)
     local socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):([/?#].*)$")
     if not socket then
         socket, rest = url:match("^[hH][tT][tT][pP]://[uU][nN][iI][xX]:(/[^?#]-):()$"), ""
@@ -110,7 +112,7 @@ end
 
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
-    local rewritten = not parts and from_nginx(url)
+    local rewritten = not parts and M.from_nginx(url)
     if rewritten then
         url = rewritten
         parts, reason = core.parse(url)
@@ -146,6 +148,21 @@ function M.jar(jar)
         misuse("http: option cookies: expected a jar from http.cookies(), or false")
     end
     return jar or nil
+end
+
+---Raises unless a client can put its base_url and its headers in front of what it is asked.
+---@param options moonloop.http.ClientOptions
+function M.check_client(options)
+    local base_url = options.base_url
+    if base_url then
+        local url = M.from_nginx(base_url .. "/") or base_url
+        local parts, reason = core.parse(url)
+        if not parts or url:find("[?#]") then
+            misuse("http.client: option base_url: %s: %s", shown(base_url),
+                reason or "a query or a fragment cannot stand in front of a path")
+        end
+    end
+    add_fields({}, options.headers, {})
 end
 
 ---Whether what a client sends of its own to every URL may go there: its credentials stay at its base_url.

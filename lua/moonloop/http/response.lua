@@ -34,7 +34,7 @@ local M = {}
 ---@field coding? string that was undone, such as "gzip"; its Content-Encoding and Content-Length are not in headers
 ---@field private handle userdata
 ---@field private whole? string
-local Response = { __name = "moonloop.http.Response" }
+local Response = { __name = "moonloop.http.Response", __transfer = false }
 
 ---@class moonloop.http.Headers: table<string, string>
 local Headers = {

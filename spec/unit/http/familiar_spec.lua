@@ -88,3 +88,22 @@ describe("what a request is given", function()
         assert.is_true(#of_url("http://host/ " .. ("a"):rep(1e5)) < 300)
     end)
 end)
+
+describe("what a client is given", function()
+    it("is looked at when it is made", function()
+        for url, reason in pairs({
+            [""] = "not an absolute URL", ["example.com"] = "not an absolute URL", ["ftp://a"] = "the scheme is none of",
+            ["http://a/?b=1"] = "a query or a fragment cannot stand in front of a path",
+        }) do
+            assert.matches("http.client: option base_url: " .. url .. ": " .. reason, of_client({ base_url = url }), 1,
+                true)
+        end
+        assert.matches("header 1: expected a name", of_client({ headers = { "a: b" } }))
+        assert.matches("connections are 1 to 65535", of_client({ connections = 1.5 }))
+        assert.matches("option queue_timeout: expected seconds", of_client({ queue_timeout = 0 / 0 }))
+        assert.is_table(http.client({ base_url = "http://unix:/run/app.sock:" }))
+        assert.is_table(http.client({ base_url = "http://unix:/run/app.sock:/api" }))
+        assert.is_table(http.client({ base_url = "http+unix://%2Frun%2Fapp.sock/api/" }))
+        assert.is_table(http.client({ base_url = "http://user:password@host:81/api/" }))
+    end)
+end)

@@ -109,6 +109,16 @@ describe("moonloop.upstream", function()
         refused("max_fails: expected 0 or more", { "http://a", max_fails = -1 })
     end)
 
+    it("takes a Unix socket as nginx writes it", function()
+        for url, meant in pairs({
+            ["http://unix:/run/app.sock:/"] = "http+unix://%2Frun%2Fapp.sock",
+            ["http://unix:/run/app.sock:"] = "http+unix://%2Frun%2Fapp.sock",
+            ["http://unix:/run/app.sock:/api/"] = "http+unix://%2Frun%2Fapp.sock/api",
+        }) do
+            assert.equal(meant, upstreams.upstream({ url }):status()[1].url)
+        end
+    end)
+
     it("takes a server out after max_fails, lets one request try it, and takes it back", function()
         local testing = require("moonloop.testing")
         testing.virtual(function()
