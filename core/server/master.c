@@ -5,6 +5,7 @@
 #include "http/server.h"
 #include "server/config_load.h"
 #include "server/handover.h"
+#include "server/proof.h"
 #include "server/shared_dict.h"
 #include "server/status.h"
 
@@ -322,16 +323,10 @@ static bool settle_process(struct master *master, struct fault *fault)
 static bool prepare_access_log(struct master *master, struct fault *fault)
 {
     const struct config *config = master->config;
-    if (config->accesslog == NULL || strcmp(config->accesslog, "-") == 0)
-        return true;
-    int fd = open(config->accesslog, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0640);
-    if (fd < 0)
-        fault_set(fault, "accesslog: cannot open %s: %s", config->accesslog, strerror(errno));
-    else
-        privileges_give(&master->privileges, config->accesslog);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    if (!proof_of_log("accesslog", config->accesslog, fault))
+        return false;
+    privileges_give(&master->privileges, config->accesslog);
+    return true;
 }
 
 static bool open_log(struct master *master, struct fault *fault)

@@ -69,6 +69,10 @@ void succession_end(struct master *master);
 /* reconfigure.c: false with the reason when the new configuration cannot be used: then nothing has
  * changed. */
 bool master_reload_config(struct master *master, struct fault *fault);
+/* For what reads relative paths of the command line: returns what leave takes, which is where we
+ * were. */
+int master_enter_start_dir(const struct master *master);
+void master_leave_start_dir(int here);
 
 /* requests.c: for control_open and reload_on_done, with the master as data. */
 void requests_answer(void *data, struct control_client *client, const char *const *words,

@@ -83,14 +83,12 @@ static void on_proved(void *data)
     struct handover *handover = pack(master);
     int status = handover_leave(handover);
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
-    char *here = getcwd(NULL, 0);
-    if (status == 0 && fchdir(master->start_dir) == 0)
+    int here = master_enter_start_dir(master);
+    if (status == 0)
         status = upgrade_execute(master->upgrade);
     log_error("the upgrade has failed, the server goes on as it was: %s: %s",
               upgrade_binary(master->upgrade), strerror(-status));
-    if (here != NULL && chdir(here) != 0)
-        log_warn("cannot return to the working directory %s", here);
-    free(here);
+    master_leave_start_dir(here);
     handover_withdraw(handover);
     master_tell_ready(master);
     handover_forget(handover);
@@ -113,12 +111,16 @@ static const struct upgrade_events upgrade_events = {on_proved, on_refused};
 void succession_start(struct master *master)
 {
     struct fault fault = {0};
+    int here = master_enter_start_dir(master); /* where the proof reads what we have read */
     if (master->is_stopping)
         fault_set(&fault, "the server is stopping");
+    else if (master->background != NULL) /* somebody waits to hear whether it starts */
+        fault_set(&fault, "the server has not started yet");
     else if (master->is_succeeding)
         fault_set(&fault, "the one before this is not done yet");
     else if (upgrade_start(master->upgrade, &fault))
         log_info("asked to upgrade: %s shows whether it can", upgrade_binary(master->upgrade));
+    master_leave_start_dir(here);
     if (fault.is_set)
         on_refused(master, fault.text);
 }
