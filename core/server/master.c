@@ -247,6 +247,7 @@ static void on_signal(struct master_watch *watch)
 {
     struct master *master = LIST_ENTRY(watch, struct master, signals);
     struct signalfd_siginfo info;
+    struct fault fault = {0};
     if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
     switch (info.ssi_signo) {
@@ -260,7 +261,7 @@ static void on_signal(struct master_watch *watch)
         reopen_logs(master);
         break;
     case SIGUSR2:
-        succession_start(master);
+        succession_start(master, &fault);
         break;
     case SIGTTIN:
         scale_by(master, 1);
@@ -396,9 +397,13 @@ static bool boot(struct master *master, struct fault *fault)
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
     master_set_watching(master);
     struct fault control_fault = {0};
-    master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
+    master->control = control_open(master->loop, config, master->handover, requests_answer, master,
+                                   &control_fault);
     if (master->control == NULL)
         log_warn("%s; `moonloop status` and the like will not work", control_fault.text);
+    handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
+                                        alone now */
+    master->handover = NULL;
     return true;
 }
 

@@ -61,8 +61,9 @@ void master_set_watching(struct master *master);
 /* succession.c: what a handover brings into a master that starts, and SIGUSR2. */
 void succession_use_binds(const struct handover *handover, struct config *config);
 void succession_begin(struct master *master);
-/* One that is refused, at once or later, is answered through requests_upgrade_done. */
-void succession_start(struct master *master);
+/* False with the reason, which has been logged, when it cannot begin; how one that has begun goes
+ * out is told to requests_upgrade_done. */
+bool succession_start(struct master *master, struct fault *fault);
 /* Every slot has a worker of ours. */
 void succession_end(struct master *master);
 

@@ -172,7 +172,7 @@ bool upgrade_start(struct upgrade *upgrade, struct fault *fault)
 {
     int ends[2];
     if (upgrade->is_running) {
-        fault_set(fault, "an upgrade is under way already");
+        fault_set(fault, "another one is under way already");
         return false;
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {

@@ -132,6 +132,42 @@ describe("an upgrade of the binary", function()
         assert.equal(dir .. "/inner", require("posix.unistd").readlink("/proc/" .. site:pid() .. "/cwd"))
     end)
 
+    it("lets callers of the control socket wait until the new program can answer", function()
+        local site = start()
+        for _ = 1, 5 do
+            process.wait_for("an upgrade that begins", function()
+                return site:call("upgrade").code == 0
+            end, 10)
+            local answer = site:call("status")
+            assert.equal("", answer.err)
+            assert.equal(0, answer.code)
+        end
+        assert.same({ "exited", 0 }, { site:stop() })
+        assert.is_nil(require("posix.sys.stat").stat(site.dir .. "/.moonloop/control.sock"))
+    end)
+
+    it("is answered for itself when another one is under way", function()
+        -- The proof has to be under way still when the second comes: it waits for a file.
+        local app = [[
+            if io.open("/proc/self/cmdline"):read("*a"):find("--prove-upgrade", 1, true) then
+                while not io.open("go") do
+                    os.execute("sleep 0.05")
+                end
+            end
+        ]] .. APP
+        local site = start({ apps = { ["hello.lua"] = app } })
+        local first = process.spawn({ server.binary, "upgrade", "--apps", site.apps_dir },
+            { cwd = site.dir, env = site.env })
+        site:wait_log("shows whether it can")
+        local second = site:call("upgrade")
+        assert.same({ 1, "the upgrade was refused: another one is under way already\n" }, { second.code, second.err })
+        process.write(site.dir .. "/go", "")
+        local how, code = first:wait(30)
+        assert.same({ "exited", 0 }, { how, code })
+        assert.matches("goes on as the new program", first:out(), 1, true)
+        site:wait_log("the upgrade is done")
+    end)
+
     it("loads the apps, for the proof, as a worker does: as its user, in its sandbox", function()
         if require("posix.unistd").getuid() ~= 0 then
             pending("needs root, to become another user")
