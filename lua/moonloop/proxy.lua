@@ -320,6 +320,8 @@ local function run(req, group, plan)
     if is_theirs then
         log.warn("proxy: " .. err.message .. "; the client's connection is cut", { upstream = server.url })
         err.is_logged = true
+    elseif errors.is(err) and err.code == "closed" then
+        err.is_logged = true -- the client has gone: nothing is wrong here
     end
     error(err, 0)
 end

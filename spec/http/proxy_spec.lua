@@ -207,6 +207,20 @@ describe("moonloop.proxy", function()
             return site:request(method or "GET", to(upstream.port, path, how))
         end
 
+        it("that finds its client gone is no error of this server's", function()
+            local path = upstream:reply("HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(4000), "close"):match("^http://[^/]+(.*)$")
+            local connections = {}
+            for i = 1, 60 do
+                connections[i] = site:connect()
+                connections[i]:send(("GET %s HTTP/1.1\r\nHost: a\r\n\r\n"):format(to(upstream.port, path)))
+            end
+            for _, connection in ipairs(connections) do
+                connection:close()
+            end
+            assert.equal(200, answered("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").status)
+            assert.is_nil(site:log():find("the client has gone", 1, true))
+        end)
+
         it("comes back with status, fields and body", function()
             local response = answered("HTTP/1.1 201 Made\r\nContent-Length: 2\r\nX-A: b\r\nSet-Cookie: a=1\r\n"
                 .. "Set-Cookie: b=2\r\nContent-Type: x/y\r\nServer: old\r\n\r\nhi")
