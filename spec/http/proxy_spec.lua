@@ -208,7 +208,8 @@ describe("moonloop.proxy", function()
         end
 
         it("that finds its client gone is no error of this server's", function()
-            local path = upstream:reply("HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(4000), "close"):match("^http://[^/]+(.*)$")
+            local url = upstream:reply("HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(4000), "close")
+            local path = url:match("^http://[^/]+(.*)$")
             local connections = {}
             for i = 1, 60 do
                 connections[i] = site:connect()
