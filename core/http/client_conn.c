@@ -380,6 +380,7 @@ static void on_read(void *owner, char *bytes, ssize_t nread)
         fail(conn, FETCH_BAD_TLS, stream_tls_reason(conn->stream));
         return;
     }
+    fetch->read_us = 0;
     if (nread < 0) {
         on_end(conn, nread == STREAM_EOF);
         return;

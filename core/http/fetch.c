@@ -17,6 +17,7 @@
 
 enum {
     SPARE_BYTES_MAX = 16 * 1024, /* of each buf that is kept for the next exchange */
+    PROMPT_MS = 2,
     COARSE_MIN_MS = 5000,
     COARSE_MAX_MS = 120000,
 };
@@ -163,25 +164,33 @@ static void start_deadline(struct fetch *fetch, uint64_t timeout_ms)
         deadline_start(deadline_queue(fetch->loop, timeout_ms), &fetch->coarse_deadline,
                        on_coarse_deadline);
     else if (timeout_ms != 0)
-        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+        timer_start_us(fetch->loop, &fetch->deadline, timeout_ms * 1000, on_deadline);
+}
+
+/* False under virtual time. */
+static bool is_prompt(const struct fetch *fetch)
+{
+    uint64_t now_ms = fetch->timing.began / 1000, turn_ms = loop_now_ms(fetch->loop);
+    return now_ms >= turn_ms && now_ms - turn_ms <= PROMPT_MS;
 }
 
 void fetch_start(struct fetch *fetch, struct str body, uint64_t timeout_ms)
 {
     fetch->body = body;
     fetch->timing.began = fetch_now_us();
+    fetch->is_prompt = is_prompt(fetch);
     write_head(fetch);
-    /* Whoever calls may have computed for longer than the deadline. */
-    loop_update_time(fetch->loop);
+    if (!fetch->is_prompt) /* whoever calls may have computed for longer than the deadline */
+        loop_update_time(fetch->loop);
     start_deadline(fetch, timeout_ms);
     pool_submit(fetch->pool, fetch);
 }
 
 void fetch_limit(struct fetch *fetch, uint64_t timeout_ms)
 {
-    timer_stop(fetch->loop, &fetch->deadline);
-    if (timeout_ms != 0 && !fetch_is_over(fetch))
-        timer_start(fetch->loop, &fetch->deadline, timeout_ms, on_deadline);
+    stop_deadline(fetch);
+    if (!fetch_is_over(fetch))
+        start_deadline(fetch, timeout_ms);
 }
 
 /* ---- the answer ---- */
@@ -221,6 +230,14 @@ const char *fetch_stage_text(enum fetch_stage stage)
     return texts[stage];
 }
 
+/* Head and end of an answer often come in one read. */
+static uint64_t elapsed_us(struct fetch *fetch)
+{
+    if (fetch->read_us == 0)
+        fetch->read_us = fetch_now_us();
+    return fetch->read_us - fetch->timing.began;
+}
+
 static void settle(struct fetch *fetch, enum fetch_stage stage)
 {
     stop_deadline(fetch);
@@ -230,11 +247,12 @@ static void settle(struct fetch *fetch, enum fetch_stage stage)
     fetch->stage = stage;
     fetch->body = (struct str){0};
     fetch->body_sent = 0;
-    fetch->timing.total = fetch_now_us() - fetch->timing.began;
+    fetch->timing.total = elapsed_us(fetch);
 }
 
 static void set_failure(struct fetch *fetch, enum fetch_error error, const char *reason)
 {
+    fetch->read_us = 0;
     fetch->failed_stage = fetch_stage(fetch);
     fetch->error = error;
     if (reason != fetch->reason)
@@ -278,7 +296,7 @@ void fetch_orphan(struct fetch *fetch)
 void fetch_got_head(struct fetch *fetch, const char *base)
 {
     buf_add(&fetch->answer_head, base, fetch->message.head_len);
-    fetch->timing.first_byte = fetch_now_us() - fetch->timing.began;
+    fetch->timing.first_byte = elapsed_us(fetch);
     upload_answered(fetch);
 }
 

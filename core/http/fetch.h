@@ -99,6 +99,7 @@ struct fetch {
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
+    bool is_prompt; /* it began when the loop had just asked the kernel what can be read */
     bool is_retried;
     struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
     bool wants_interim;    /* on_change is called for interim answers as well */
@@ -114,6 +115,7 @@ struct fetch {
     uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
     uint64_t came_bytes;      /* of the body, before it was decoded */
     uint64_t told_bytes;      /* of those, when progress was told */
+    uint64_t read_us;         /* when what is read now came; 0: not looked at the clock yet */
     uint64_t told_us;         /* when that was; 0: nobody wants to know */
     uint64_t
         max_body; /* 0: the body is streamed; else all of it is gathered, up to so many bytes */

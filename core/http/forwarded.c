@@ -93,7 +93,7 @@ size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRE
     return len;
 }
 
-bool forwarded_is_believed(const struct request *request)
+static bool is_believed(const struct request *request)
 {
     char text[STREAM_ADDRESS_BYTES];
     size_t len = stream_peer(request->conn->stream, text);
@@ -103,6 +103,6 @@ bool forwarded_is_believed(const struct request *request)
 bool forwarded_is_https(const struct request *request)
 {
     struct str value;
-    return request_header(request, str_of("x-forwarded-proto"), &value) &&
-           forwarded_is_believed(request) && str_equal_nocase(pop_last(&value), str_of("https"));
+    return request_header(request, str_of("x-forwarded-proto"), &value) && is_believed(request) &&
+           str_equal_nocase(pop_last(&value), str_of("https"));
 }

@@ -19,7 +19,5 @@ bool forwarded_trusts(const struct config *config, struct str address);
 /* The client's address without port, "unix" for a Unix socket; returns its length. Behind proxies:
  * the last address of X-Forwarded-For that is not one of theirs. */
 size_t forwarded_client(const struct request *request, char text[FORWARDED_ADDRESS_BYTES]);
-/* Whether what the peer says of other clients is believed. */
-bool forwarded_is_believed(const struct request *request);
 /* Whether a trusted proxy says that the client came by https. */
 bool forwarded_is_https(const struct request *request);

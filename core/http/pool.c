@@ -192,8 +192,8 @@ static bool is_origin_of(const struct origin *origin, const struct place *place)
     if (origin->scheme != place->scheme || origin->port != place->port ||
         !is_same_proxy(origin->proxy, place->tunnel))
         return false;
-    return place->scheme == URL_HTTP_UNIX ? str_equal(host, place->host)
-                                          : str_equal_nocase(host, place->host);
+    return str_equal(host, place->host) ||
+           (place->scheme != URL_HTTP_UNIX && str_equal_nocase(host, place->host));
 }
 
 static struct origin *find_origin(struct pool *pool, const struct fetch *fetch)
@@ -266,10 +266,15 @@ static bool can_serve(const struct origin *origin)
     return origin->nidle != 0 || origin->nconns < origin->pool->options.connections;
 }
 
-/* What can be read from an idle connection is its end, or something that nobody asked for. */
-static bool is_usable(const struct client_conn *conn)
+/* What can be read from an idle connection is its end, or something that nobody asked for. The loop
+ * has read it already, up to its last look: a look of our own, which is a system call, is for
+ * requests that cannot be sent again, and for when the last one was long ago. */
+static bool is_usable(const struct client_conn *conn, const struct fetch *fetch)
 {
-    return loop_now_ms(conn->origin->pool->loop) < conn->expires_ms &&
+    if (loop_now_ms(conn->origin->pool->loop) >= conn->expires_ms)
+        return false;
+    return (fetch->is_prompt && fetch->request->is_idempotent && fetch->body.ptr == NULL &&
+            fetch->upload == NULL) ||
            stream_is_quiet(conn->stream);
 }
 
@@ -277,7 +282,7 @@ static void serve(struct origin *origin, struct fetch *fetch)
 {
     while (origin->nidle != 0) {
         struct client_conn *conn = LIST_ENTRY(origin->idle.next, struct client_conn, link);
-        if (is_usable(conn)) {
+        if (is_usable(conn, fetch)) {
             link_remove(&conn->link);
             link_append(&origin->busy, &conn->link);
             origin->nidle--;

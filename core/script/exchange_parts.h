@@ -16,3 +16,5 @@ void exchange_end_waits(struct exchange *exchange);
 /* Adds what answers before the handler returns to the table on top: begin, write, is_begun,
  * interim, upgrade. */
 void exchange_add_stream_functions(lua_State *L);
+/* The same with what a proxy hands on: forward_fields, forward_path, asker. */
+void exchange_add_forward_functions(lua_State *L);

@@ -2,6 +2,7 @@
  * What moonloop.core.http tells of an answer whose head has come: fields, interim answers, timing.
  */
 #include "http/fetch.h"
+#include "http/hop.h"
 #include "script/http_parts.h"
 #include "script/vm.h"
 
@@ -37,26 +38,33 @@ static void add_field(lua_State *L, int place, struct str name, struct str value
     lua_rawseti(L, -2, place + 1);
 }
 
-/* The fields of a head that has been found good; it ends with the last of them. */
+/* Takes the next field off a head that has been found good and ends with the last of them. `at` is
+ * somewhere in the line before it. */
+static bool next_field(const char **at, const char *end, struct str *name, struct str *value)
+{
+    const char *line = memchr(*at, '\n', (size_t)(end - *at));
+    const char *colon = line != NULL ? memchr(line, ':', (size_t)(end - line)) : NULL;
+    if (colon == NULL)
+        return false;
+    const char *from = colon + 1, *to = memchr(colon, '\r', (size_t)(end - colon));
+    if (to == NULL)
+        to = end;
+    *at = to;
+    while (from < to && (*from == ' ' || *from == '\t'))
+        from++;
+    while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+        to--;
+    *name = (struct str){line + 1, (size_t)(colon - line - 1)};
+    *value = (struct str){from, (size_t)(to - from)};
+    return true;
+}
+
 static void push_fields_of(lua_State *L, const char *at, const char *end, bool is_raw)
 {
-    int place = 1;
+    struct str name, value;
     lua_newtable(L);
-    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-        const char *name = ++at, *colon = memchr(at, ':', (size_t)(end - at));
-        if (colon == NULL)
-            return;
-        const char *value = colon + 1, *value_end = memchr(at, '\r', (size_t)(end - at));
-        if (value_end == NULL)
-            value_end = end;
-        while (value < value_end && (*value == ' ' || *value == '\t'))
-            value++;
-        while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
-            value_end--;
-        add_field(L, place, (struct str){name, (size_t)(colon - name)},
-                  (struct str){value, (size_t)(value_end - value)}, is_raw);
-        place += 2;
-    }
+    for (int place = 1; next_field(&at, end, &name, &value); place += 2)
+        add_field(L, place, name, value, is_raw);
 }
 
 /* What was undone is no more true of the body, nor is its length. */
@@ -171,6 +179,99 @@ static int l_progress(lua_State *L)
     return 2;
 }
 
+/* Puts a field into the table at 2; several of a name become a list. */
+static void add_to_headers(lua_State *L, struct str name, struct str value)
+{
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 2);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushlstring(L, value.ptr, value.len);
+        lua_rawset(L, 2);
+        return;
+    }
+    if (!lua_istable(L, -1)) {
+        lua_createtable(L, 2, 0);
+        lua_insert(L, -2);
+        lua_rawseti(L, -2, 1);
+    }
+    lua_pushlstring(L, value.ptr, value.len);
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+    lua_rawset(L, 2);
+}
+
+/* Appends to the string at `index`, or nil. */
+static void join_at(lua_State *L, int index, struct str value)
+{
+    bool is_first = lua_isnil(L, index);
+    lua_pushvalue(L, index);
+    lua_pushliteral(L, ", ");
+    lua_pushlstring(L, value.ptr, value.len);
+    if (!is_first)
+        lua_concat(L, 3);
+    lua_replace(L, index);
+    lua_settop(L, index);
+}
+
+/* A message of the fields of a head, whose slices are the caller's. */
+static struct message message_of(struct str head, struct header_slice slices[FETCH_HEADERS_MAX])
+{
+    struct message message = {.headers = slices};
+    const char *at = head.ptr;
+    struct str name, value;
+    while (message.nheaders < FETCH_HEADERS_MAX &&
+           next_field(&at, head.ptr + head.len, &name, &value)) {
+        slices[message.nheaders++] =
+            (struct header_slice){{(uint32_t)(name.ptr - head.ptr), (uint32_t)name.len},
+                                  {(uint32_t)(value.ptr - head.ptr), (uint32_t)value.len}};
+        if (str_equal_nocase(name, (struct str){"content-length", 14}))
+            message.has_length = str_to_u64(value, &message.content_length);
+    }
+    return message;
+}
+
+/* forward(fetch or head): what goes on to a client of ours: a table of headers, without those for
+ * one hop and what a server says itself; Content-Length and Via, nil for none */
+static int l_forward(lua_State *L)
+{
+    struct header_slice slices[FETCH_HEADERS_MAX];
+    struct message own;
+    const struct message *message = &own;
+    const char *head;
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        struct str text;
+        head = text.ptr = lua_tolstring(L, 1, &text.len);
+        own = message_of(text, slices);
+    } else {
+        const struct fetch *fetch = http_check_answer(L);
+        message = &fetch->message;
+        head = fetch->answer_head.ptr;
+    }
+    bool has_list = hop_has_list(message, head);
+    const struct str ours[] = {{"date", 4}, {"x-request-id", 12}};
+    lua_settop(L, 1);
+    lua_createtable(L, 0, (int)message->nheaders);
+    lua_pushnil(L); /* Via */
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        const struct header_slice *header = &message->headers[i];
+        struct str name = {head + header->name.at, header->name.len};
+        struct str value = {head + header->value.at, header->value.len};
+        if (str_equal_nocase(name, (struct str){"via", 3}))
+            join_at(L, 3, value);
+        else if (!hop_is_own(name) && !str_equal_nocase(name, ours[0]) &&
+                 !str_equal_nocase(name, ours[1]) &&
+                 !(has_list && hop_is_listed(message, head, name)))
+            add_to_headers(L, name, value);
+    }
+    if (message->has_length)
+        lua_pushnumber(L, (lua_Number)message->content_length);
+    else
+        lua_pushnil(L);
+    lua_insert(L, 3);
+    return 3;
+}
+
 void http_push_timing(lua_State *L, const struct fetch *fetch)
 {
     const struct fetch_timing *timing = &fetch->timing;
@@ -201,16 +302,10 @@ static int l_timing(lua_State *L)
 
 void http_add_answer_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"interim", l_interim},
-                                         {"headers", l_headers},
-                                         {"timing", l_timing},
-                                         {"coding", l_coding},
-                                         {"trailers", l_trailers},
-                                         {"decoding", l_decoding},
-                                         {"progress", l_progress},
-                                         {"raw", l_raw},
-                                         {"want_tls", l_want_tls},
-                                         {"tls", l_tls},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"interim", l_interim},   {"headers", l_headers},   {"forward", l_forward},
+        {"timing", l_timing},     {"coding", l_coding},     {"trailers", l_trailers},
+        {"decoding", l_decoding}, {"progress", l_progress}, {"raw", l_raw},
+        {"want_tls", l_want_tls}, {"tls", l_tls},           {NULL, NULL}};
     vm_add_functions(L, functions);
 }

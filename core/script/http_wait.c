@@ -36,7 +36,8 @@ static void drop(struct held *held)
     if (held->fetch == NULL)
         return;
     fetch_free(held->fetch);
-    luaL_unref(held->pool->L, LUA_REGISTRYINDEX, held->body_ref);
+    if (held->body_ref != LUA_NOREF)
+        luaL_unref(held->pool->L, LUA_REGISTRYINDEX, held->body_ref);
     http_pool_let_go(held->pool);
     held->fetch = NULL;
 }
@@ -228,7 +229,8 @@ static void release(struct op *op)
         if (!wait->is_complete) /* cancelled: its socket closes now */
             http_give_up(handle);
     }
-    luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
+    if (wait->handle_ref != LUA_NOREF)
+        luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
 }
 

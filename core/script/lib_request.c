@@ -62,13 +62,6 @@ static int l_path(lua_State *L)
     return 1;
 }
 
-/* As it came, without the query. */
-static int l_raw_path(lua_State *L)
-{
-    push_str(L, request_path(exchange_check(L, 1)->request));
-    return 1;
-}
-
 static int l_target(lua_State *L)
 {
     struct request *request = exchange_check(L, 1)->request;
@@ -234,21 +227,6 @@ static void push_headers(lua_State *L, struct exchange *exchange)
     lua_setmetatable(L, -2);
 }
 
-/* fields(token): { name, value, ... } as they came, in order */
-static int l_fields(lua_State *L)
-{
-    const struct request *request = exchange_check(L, 1)->request;
-    const struct message *message = &request->message;
-    lua_createtable(L, (int)message->nheaders * 2, 0);
-    for (uint32_t i = 0; i < message->nheaders; i++) {
-        push_str(L, request_slice(request, message->headers[i].name));
-        lua_rawseti(L, -2, (int)i * 2 + 1);
-        push_str(L, request_slice(request, message->headers[i].value));
-        lua_rawseti(L, -2, (int)i * 2 + 2);
-    }
-    return 1;
-}
-
 static int l_headers(lua_State *L)
 {
     struct exchange *exchange = exchange_check(L, 1);
@@ -322,17 +300,6 @@ static int l_peer(lua_State *L)
     struct request *request = exchange_check(L, 1)->request;
     lua_pushlstring(L, text, forwarded_client(request, text));
     return 1;
-}
-
-/* neighbour(token): the address of who is connected, a proxy perhaps; whether it is believed */
-static int l_neighbour(lua_State *L)
-{
-    char text[FORWARDED_ADDRESS_BYTES];
-    struct request *request = exchange_check(L, 1)->request;
-    size_t len = stream_peer(request->conn->stream, text);
-    lua_pushlstring(L, text, len);
-    lua_pushboolean(L, forwarded_is_believed(request));
-    return 2;
 }
 
 static int l_scheme(lua_State *L)
@@ -446,7 +413,6 @@ int luaopen_moonloop_core_request(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"method", l_method},
                                          {"path", l_path},
-                                         {"raw_path", l_raw_path},
                                          {"target", l_target},
                                          {"params", l_params},
                                          {"query", l_query},
@@ -456,13 +422,11 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {"host", l_host},
                                          {"scheme", l_scheme},
                                          {"headers", l_headers},
-                                         {"fields", l_fields},
                                          {"cookies", l_cookies},
                                          {"id", l_id},
                                          {"app", l_app},
                                          {"route", l_route},
                                          {"peer", l_peer},
-                                         {"neighbour", l_neighbour},
                                          {"deadline", l_deadline},
                                          {"body_state", l_body_state},
                                          {"take_body", l_take_body},
@@ -472,6 +436,7 @@ int luaopen_moonloop_core_request(lua_State *L)
                                          {NULL, NULL}};
     vm_library(L, functions);
     exchange_add_stream_functions(L);
+    exchange_add_forward_functions(L);
     request_add_tls_functions(L);
     return 1;
 }

@@ -94,29 +94,50 @@ static long read_pid(const char *path)
     return pid;
 }
 
-/* Whole or not at all, for whoever reads it at any moment. */
-bool pidfile_write(const char *path, struct fault *fault)
+static bool is_anothers(const char *path, long other, long pid, struct fault *fault)
+{
+    bool is_alive = other > 0 && (kill((pid_t)other, 0) == 0 || errno == EPERM);
+    if (!is_alive || other == pid)
+        return false;
+    fault_set(fault, "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
+              path, other);
+    return true;
+}
+
+/* Whole or not at all, for whoever reads it at any moment. No text: only whether it could be. */
+static bool write_aside(const char *path, const char *text, struct fault *fault)
 {
     struct buf temporary = {0};
-    long other = read_pid(path);
-    if (other > 0 && other != (long)getpid() && (kill((pid_t)other, 0) == 0 || errno == EPERM)) {
-        fault_set(fault,
-                  "pidfile: %s belongs to a running process, %ld: stop it, or remove the file",
-                  path, other);
-        return false;
-    }
     buf_printf(&temporary, "%s.%d", path, (int)getpid());
     buf_add_char(&temporary, '\0');
     FILE *file = fopen(temporary.ptr, "we");
-    bool is_written = file != NULL && fprintf(file, "%d\n", (int)getpid()) > 0;
+    bool is_written = file != NULL && fputs(text, file) >= 0;
     is_written = file != NULL && fclose(file) == 0 && is_written;
-    is_written = is_written && rename(temporary.ptr, path) == 0;
+    is_written =
+        is_written && (*text == '\0' ? unlink(temporary.ptr) : rename(temporary.ptr, path)) == 0;
     if (!is_written) {
         fault_set(fault, "pidfile: cannot write %s: %s", path, strerror(errno));
         unlink(temporary.ptr);
     }
     buf_deinit(&temporary);
     return is_written;
+}
+
+bool pidfile_is_free(const char *path, pid_t pid, struct fault *fault)
+{
+    long owner = read_pid(path);
+    return owner == (long)pid ||
+           (!is_anothers(path, owner, (long)pid, fault) && write_aside(path, "", fault));
+}
+
+/* After an upgrade it is there, and the disk may be full. */
+bool pidfile_write(const char *path, struct fault *fault)
+{
+    char text[24];
+    long owner = read_pid(path), pid = (long)getpid();
+    snprintf(text, sizeof(text), "%ld\n", pid);
+    return owner == pid ||
+           (!is_anothers(path, owner, pid, fault) && write_aside(path, text, fault));
 }
 
 void pidfile_remove(const char *path)

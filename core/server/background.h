@@ -6,6 +6,7 @@
 #include "base/fault.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct background; /* the way back to the process that the user started */
 
@@ -19,7 +20,9 @@ void background_tell(struct background *background, const char *problem);
 /* In a forked worker: only forgets the way back. */
 void background_leave(struct background *background);
 
-/* False with the reason, for instance that a living process has the file. */
+/* Whether the process could write it: nobody else who lives has it. False with the reason. */
+bool pidfile_is_free(const char *path, pid_t pid, struct fault *fault);
+/* False with the reason, as above. Nothing is written where our number stands already. */
 bool pidfile_write(const char *path, struct fault *fault);
 /* Removes it if it is still ours. */
 void pidfile_remove(const char *path);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/handover.h"
 #include "server/protocol.h"
 
 #include <errno.h>
@@ -215,19 +216,47 @@ static char *own_path(const char *path)
     return own.ptr;
 }
 
-struct control *control_open(struct master_loop *loop, const struct config *config,
-                             control_request_fn on_request, void *data, struct fault *fault)
+/* A socket elsewhere than the configuration says now is left, with its file. */
+static int take_over(struct handover *handover, const char *path, const char *own)
 {
-    char *path = control_path(config);
-    make_dir(path);
-    int fd = listen_at(path);
-    if (fd == -EADDRINUSE) {
-        char *own = own_path(path);
-        log_warn("another server answers at %s; this one with `MOONLOOP_CONTROL=%s`", path, own);
+    if (handover == NULL || handover->control_path == NULL)
+        return -1;
+    int fd = handover->control_fd;
+    handover->control_fd = -1;
+    if (strcmp(handover->control_path, path) == 0 || strcmp(handover->control_path, own) == 0)
+        return fd;
+    unlink(handover->control_path);
+    close(fd);
+    return -1;
+}
+
+/* Listens at the path, or else at our own; *path is where. A descriptor, or -errno. */
+static int open_at(char **path, char **own)
+{
+    make_dir(*path);
+    int fd = listen_at(*path);
+    if (fd != -EADDRINUSE)
+        return fd;
+    log_warn("another server answers at %s; this one with `MOONLOOP_CONTROL=%s`", *path, *own);
+    free(*path);
+    *path = *own;
+    *own = NULL;
+    return listen_at(*path);
+}
+
+struct control *control_open(struct master_loop *loop, const struct config *config,
+                             struct handover *handover, control_request_fn on_request, void *data,
+                             struct fault *fault)
+{
+    char *path = control_path(config), *own = own_path(path);
+    int fd = take_over(handover, path, own);
+    if (fd >= 0) {
         free(path);
-        path = own;
-        fd = listen_at(path);
+        path = mem_copy_text(handover->control_path);
+    } else {
+        fd = open_at(&path, &own);
     }
+    free(own);
     if (fd < 0) {
         fault_set(fault, "no control socket at %s: %s", path, strerror(-fd));
         free(path);
@@ -243,6 +272,14 @@ struct control *control_open(struct master_loop *loop, const struct config *conf
     master_watch_start(loop, &control->watch, fd, on_connection);
     control->watch.fd = fd;
     return control;
+}
+
+void control_hand_over(const struct control *control, struct handover *handover)
+{
+    if (control == NULL)
+        return;
+    handover->control_fd = control->watch.fd;
+    handover->control_path = mem_copy_text(control->path);
 }
 
 void control_unlink(struct control *control)

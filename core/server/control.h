@@ -21,6 +21,7 @@
 enum { CONTROL_MAX_WORDS = 8 };
 
 struct control;
+struct handover;
 
 /* One caller, from connect to the answer. The fields below the line are for who answers. */
 struct control_client {
@@ -43,10 +44,14 @@ typedef void (*control_request_fn)(void *data, struct control_client *client,
 /* Where the socket of a server with this config is: an absolute path, the caller's to free. */
 char *control_path(const struct config *config);
 
-/* Makes the directory and the socket. When another server has it, a name with our process id is
- * taken and the log says so. NULL with the reason. */
+/* Makes the directory and the socket, or takes over that of the handover (NULL: there is none).
+ * When another server has it, a name with our process id is taken and the log says so. NULL with
+ * the reason. */
 struct control *control_open(struct master_loop *loop, const struct config *config,
-                             control_request_fn on_request, void *data, struct fault *fault);
+                             struct handover *handover, control_request_fn on_request, void *data,
+                             struct fault *fault);
+/* NULL is fine. */
+void control_hand_over(const struct control *control, struct handover *handover);
 /* Callers who wait for the end shall see that of the process, not that of the socket: their
  * connections outlive control_close. */
 void control_hold_until_exit(struct control *control);

@@ -32,6 +32,13 @@ const char *handover_bind_text(const char *label, bool *is_redirect)
     return *is_redirect ? label + mark_len : label;
 }
 
+struct handover *handover_new(void)
+{
+    struct handover *handover = MEM_NEW(struct handover);
+    handover->control_fd = -1;
+    return handover;
+}
+
 void handover_add_socket(struct handover *handover, int slot, int fd, const char *bind)
 {
     struct handover_socket socket = {slot, fd, mem_copy_text(bind)};
@@ -70,6 +77,7 @@ void handover_forget(struct handover *handover)
     buf_deinit(&handover->sockets);
     buf_deinit(&handover->workers);
     free(handover->shared_path);
+    free(handover->control_path);
     free(handover);
 }
 
@@ -83,6 +91,8 @@ void handover_free(struct handover *handover)
     for (uint32_t i = 0; i < handover_nworkers(handover); i++)
         if (handover_worker(handover, i)->fd >= 0)
             close(handover_worker(handover, i)->fd);
+    if (handover->control_fd >= 0)
+        close(handover->control_fd);
     handover_forget(handover);
 }
 
@@ -95,6 +105,8 @@ static void write_text(const struct handover *handover, struct buf *text)
                (unsigned long long)handover->generation, handover->configured, handover->wanted);
     if (handover->shared_path != NULL)
         buf_printf(text, "shared %s\n", handover->shared_path);
+    if (handover->control_path != NULL)
+        buf_printf(text, "control %d %s\n", handover->control_fd, handover->control_path);
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
         const struct handover_socket *socket = handover_socket(handover, i);
         buf_printf(text, "socket %d %d %s\n", socket->slot, socket->fd, socket->bind);
@@ -119,6 +131,10 @@ static bool read_line(struct handover *handover, const char *line)
     } else if (strncmp(line, "shared ", 7) == 0) {
         free(handover->shared_path);
         handover->shared_path = mem_copy_text(line + 7);
+    } else if (sscanf(line, "control %d %n", &fd, &at) == 1 && at != 0) {
+        free(handover->control_path);
+        handover->control_path = mem_copy_text(line + at);
+        handover->control_fd = fd;
     } else if (sscanf(line, "socket %d %d %n", &slot, &fd, &at) == 2 && at != 0) {
         handover_add_socket(handover, slot, fd, line + at);
     } else if (sscanf(line, "worker %u %d %d %llu %d", &worker.slot, &pid, &fd, &started_ms,
@@ -156,6 +172,8 @@ static void keep(const struct handover *handover, bool is_kept)
         fcntl(handover_socket(handover, i)->fd, F_SETFD, flags);
     for (uint32_t i = 0; i < handover_nworkers(handover); i++)
         fcntl(handover_worker(handover, i)->fd, F_SETFD, flags);
+    if (handover->control_fd >= 0)
+        fcntl(handover->control_fd, F_SETFD, flags);
 }
 
 int handover_leave(const struct handover *handover)
@@ -200,7 +218,7 @@ bool handover_take(struct handover **handover, struct fault *fault)
     *handover = NULL;
     if (fd < 0)
         return true;
-    *handover = MEM_NEW(struct handover);
+    *handover = handover_new();
     int status = payload_read(fd, &text);
     buf_add_char(&text, '\0');
     bool is_good = status == 0 && read_text(*handover, text.ptr);

@@ -1,6 +1,7 @@
 /*
  * handover.h - what a master leaves to the program that it becomes when it executes its binary anew
- * (SIGUSR2): its listening sockets, its workers, and where the shared dictionary lies.
+ * (SIGUSR2): its listening sockets, that of the control socket, its workers, and where the shared
+ * dictionary lies.
  *
  * The process stays the same, so its children stay its children and its descriptors can stay open.
  * Their numbers travel as lines of text in a memfd; the environment says which.
@@ -36,10 +37,14 @@ struct handover {
     uint32_t configured; /* workers, by the configuration; and as many as there shall be */
     uint32_t wanted;
     char *shared_path;  /* a directory that the master made; NULL: none */
+    char *control_path; /* NULL: there is no control socket */
+    int control_fd;     /* callers who come meanwhile wait in its queue; -1: none, or taken over */
     struct buf sockets; /* of struct handover_socket; see below */
     struct buf workers; /* of struct handover_worker */
 };
 
+/* An empty one. */
+struct handover *handover_new(void);
 /* What our predecessor left, once: NULL when there was none. False with the reason when there was
  * one and it cannot be read. Everything is closed on exec again; the caller frees it. */
 bool handover_take(struct handover **handover, struct fault *fault);

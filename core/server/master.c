@@ -5,6 +5,7 @@
 #include "http/server.h"
 #include "server/config_load.h"
 #include "server/handover.h"
+#include "server/proof.h"
 #include "server/shared_dict.h"
 #include "server/status.h"
 
@@ -246,6 +247,7 @@ static void on_signal(struct master_watch *watch)
 {
     struct master *master = LIST_ENTRY(watch, struct master, signals);
     struct signalfd_siginfo info;
+    struct fault fault = {0};
     if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
     switch (info.ssi_signo) {
@@ -259,7 +261,7 @@ static void on_signal(struct master_watch *watch)
         reopen_logs(master);
         break;
     case SIGUSR2:
-        succession_start(master);
+        succession_start(master, &fault);
         break;
     case SIGTTIN:
         scale_by(master, 1);
@@ -322,16 +324,10 @@ static bool settle_process(struct master *master, struct fault *fault)
 static bool prepare_access_log(struct master *master, struct fault *fault)
 {
     const struct config *config = master->config;
-    if (config->accesslog == NULL || strcmp(config->accesslog, "-") == 0)
-        return true;
-    int fd = open(config->accesslog, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0640);
-    if (fd < 0)
-        fault_set(fault, "accesslog: cannot open %s: %s", config->accesslog, strerror(errno));
-    else
-        privileges_give(&master->privileges, config->accesslog);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    if (!proof_of_log("accesslog", config->accesslog, fault))
+        return false;
+    privileges_give(&master->privileges, config->accesslog);
+    return true;
 }
 
 static bool open_log(struct master *master, struct fault *fault)
@@ -401,9 +397,13 @@ static bool boot(struct master *master, struct fault *fault)
     master->listing = listing_new(master->loop, master->slots, requests_listing_done, master);
     master_set_watching(master);
     struct fault control_fault = {0};
-    master->control = control_open(master->loop, config, requests_answer, master, &control_fault);
+    master->control = control_open(master->loop, config, master->handover, requests_answer, master,
+                                   &control_fault);
     if (master->control == NULL)
         log_warn("%s; `moonloop status` and the like will not work", control_fault.text);
+    handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
+                                        alone now */
+    master->handover = NULL;
     return true;
 }
 

@@ -61,14 +61,19 @@ void master_set_watching(struct master *master);
 /* succession.c: what a handover brings into a master that starts, and SIGUSR2. */
 void succession_use_binds(const struct handover *handover, struct config *config);
 void succession_begin(struct master *master);
-/* One that is refused, at once or later, is answered through requests_upgrade_done. */
-void succession_start(struct master *master);
+/* False with the reason, which has been logged, when it cannot begin; how one that has begun goes
+ * out is told to requests_upgrade_done. */
+bool succession_start(struct master *master, struct fault *fault);
 /* Every slot has a worker of ours. */
 void succession_end(struct master *master);
 
 /* reconfigure.c: false with the reason when the new configuration cannot be used: then nothing has
  * changed. */
 bool master_reload_config(struct master *master, struct fault *fault);
+/* For what reads relative paths of the command line: returns what leave takes, which is where we
+ * were. */
+int master_enter_start_dir(const struct master *master);
+void master_leave_start_dir(int here);
 
 /* requests.c: for control_open and reload_on_done, with the master as data. */
 void requests_answer(void *data, struct control_client *client, const char *const *words,

@@ -69,16 +69,27 @@ static void move_fixed_options(struct config *old, struct config *config)
     old->shared_path = spare.shared_path;
 }
 
-bool master_reload_config(struct master *master, struct fault *fault)
+int master_enter_start_dir(const struct master *master)
 {
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fchdir(master->start_dir) != 0)
         log_warn("cannot go back to the directory where the server started: %s", strerror(errno));
-    struct config *config = master->source.load(master->source.data, fault);
+    return here;
+}
+
+void master_leave_start_dir(int here)
+{
     if (here >= 0 && fchdir(here) != 0)
         log_warn("cannot return to the working directory: %s", strerror(errno));
     if (here >= 0)
         close(here);
+}
+
+bool master_reload_config(struct master *master, struct fault *fault)
+{
+    int here = master_enter_start_dir(master);
+    struct config *config = master->source.load(master->source.data, fault);
+    master_leave_start_dir(here);
     if (config == NULL) {
         log_error("the configuration stays as it was: %s", fault->text);
         return false;

@@ -173,6 +173,16 @@ void requests_upgrade_done(void *data, bool is_proved, const char *text)
     }
 }
 
+/* One that is refused at once is no news for who waits for another. */
+static void on_upgrade_request(struct master *master, struct control_client *client)
+{
+    struct fault fault = {0};
+    if (succession_start(master, &fault))
+        client->waits_for_upgrade = true;
+    else
+        answer_text(client, false, "%s", fault.text);
+}
+
 void requests_answer(void *data, struct control_client *client, const char *const *words,
                      size_t nwords)
 {
@@ -188,8 +198,7 @@ void requests_answer(void *data, struct control_client *client, const char *cons
     } else if (strcmp(command, "restart") == 0) {
         on_restart_request(master, client, nwords > 1 && strcmp(words[1], "wait") == 0);
     } else if (strcmp(command, "upgrade") == 0) {
-        client->waits_for_upgrade = true;
-        succession_start(master);
+        on_upgrade_request(master, client);
     } else if (strcmp(command, "scale") == 0 && nwords > 1) {
         on_scale_request(master, client, words[1]);
     } else if (strcmp(command, "stop") == 0) {

@@ -1,13 +1,10 @@
 #include "server/serve.h"
 
-#include "loop/loop.h"
-#include "base/snapshot.h"
 #include "script/command_line.h"
-#include "script/generation.h"
-#include "server/certificates.h"
 #include "server/config_load.h"
 #include "server/control.h"
 #include "server/master.h"
+#include "server/proof.h"
 #include "server/upgrade.h"
 
 #include <errno.h>
@@ -54,38 +51,12 @@ int serve_run(struct command_line *line, const char *lua_dir, int argc, char **a
     return config != NULL ? master_run(config, &source) : complain(&fault);
 }
 
-/* Says which apps fail. True when none does. */
-static bool load_apps(const struct config *config, struct fault *fault)
-{
-    bool is_good = true;
-    struct loop *loop = loop_new();
-    struct generations *all = generations_new(loop, config, NULL);
-    struct snapshot *snapshot = snapshot_read(config->apps_dir, fault);
-    struct generation *generation =
-        snapshot != NULL ? generation_build(all, 1, snapshot, fault) : NULL;
-    for (size_t i = 0; generation != NULL && i < generation_napps(generation); i++) {
-        struct app_report report = generation_app(generation, i);
-        is_good = is_good && report.is_ok;
-        if (!report.is_ok)
-            fprintf(stderr, "%.*s\n", (int)report.error.len, report.error.ptr);
-    }
-    if (generation != NULL)
-        generation_free(generation);
-    generations_free(all);
-    loop_free(loop);
-    return generation != NULL && is_good;
-}
-
 int serve_prove(struct command_line *line)
 {
     struct fault fault = {0};
     struct config *config = config_load(command_line_state(line), &fault);
-    bool is_chdir_good = config == NULL || config->chdir == NULL || chdir(config->chdir) == 0;
     command_line_free(line);
-    if (!is_chdir_good)
-        fault_set(&fault, "chdir: %s: %s", config->chdir, strerror(errno));
-    bool is_good = config != NULL && is_chdir_good && certificates_are_good(config, &fault) &&
-                   load_apps(config, &fault);
+    bool is_good = config != NULL && proof_try(config, &fault);
     if (fault.is_set)
         complain(&fault);
     if (is_good)

@@ -10,8 +10,8 @@ struct command_line;
 /* serve_run and serve_call close the command line: its VM must be gone before the first fork. The
  * exit code. */
 int serve_run(struct command_line *line, const char *lua_dir, int argc, char **argv);
-/* Whether such a server could start with these words: configuration and apps are read, nothing is
- * opened. Closes the command line. The exit code; see upgrade.h. */
+/* Whether such a server could go on with these words, see proof.h. Closes the command line. The
+ * exit code; see upgrade.h. */
 int serve_prove(struct command_line *line);
 /* Whether the command is one for a running server. */
 bool serve_is_call(const struct command_line *line);

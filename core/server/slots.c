@@ -91,8 +91,10 @@ static void on_leaving(struct child *child)
         return;
     log_info("worker %u (pid %d) was told to leave", child_number(child), (int)child->pid);
     slots_await_end(child);
-    if (slot->successor == child)
+    if (slot->successor == child) {
         slot->successor = NULL;
+        slot_fork_later(slot, 0); /* if it is still wanted */
+    }
     if (slot->current != child)
         return;
     slot->current = slot->successor;

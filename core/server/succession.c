@@ -59,13 +59,14 @@ void succession_use_binds(const struct handover *handover, struct config *config
 
 static struct handover *pack(struct master *master)
 {
-    struct handover *handover = MEM_NEW(struct handover);
+    struct handover *handover = handover_new();
     const char *shared_path = shared_dict_own_path(master->config);
     handover->started_ms = master->started_ms;
     handover->generation = reload_last_number(master->reload);
     handover->configured = master->config->workers;
     handover->wanted = slots_wanted(master->slots);
     handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
+    control_hand_over(master->control, handover);
     listen_sockets_hand_over(master->sockets, handover);
     slots_hand_over(master->slots, handover);
     return handover;
@@ -74,8 +75,10 @@ static struct handover *pack(struct master *master)
 static void on_proved(void *data)
 {
     struct master *master = data;
-    if (master->is_stopping)
+    if (master->is_stopping) {
+        requests_upgrade_done(master, false, "the upgrade was refused: the server is stopping");
         return;
+    }
     char text[128];
     snprintf(text, sizeof(text), "upgrading: process %d goes on as the new program", (int)getpid());
     requests_upgrade_done(master, true, text);
@@ -83,14 +86,12 @@ static void on_proved(void *data)
     struct handover *handover = pack(master);
     int status = handover_leave(handover);
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
-    char *here = getcwd(NULL, 0);
-    if (status == 0 && fchdir(master->start_dir) == 0)
+    int here = master_enter_start_dir(master);
+    if (status == 0)
         status = upgrade_execute(master->upgrade);
     log_error("the upgrade has failed, the server goes on as it was: %s: %s",
               upgrade_binary(master->upgrade), strerror(-status));
-    if (here != NULL && chdir(here) != 0)
-        log_warn("cannot return to the working directory %s", here);
-    free(here);
+    master_leave_start_dir(here);
     handover_withdraw(handover);
     master_tell_ready(master);
     handover_forget(handover);
@@ -110,17 +111,24 @@ static void on_refused(void *data, const char *reason)
 
 static const struct upgrade_events upgrade_events = {on_proved, on_refused};
 
-void succession_start(struct master *master)
+bool succession_start(struct master *master, struct fault *fault)
 {
-    struct fault fault = {0};
+    struct fault reason = {0};
+    int here = master_enter_start_dir(master); /* where the proof reads what we have read */
     if (master->is_stopping)
-        fault_set(&fault, "the server is stopping");
+        fault_set(&reason, "the server is stopping");
+    else if (master->background != NULL) /* somebody waits to hear whether it starts */
+        fault_set(&reason, "the server has not started yet: try again when it serves");
     else if (master->is_succeeding)
-        fault_set(&fault, "the one before this is not done yet");
-    else if (upgrade_start(master->upgrade, &fault))
+        fault_set(&reason, "the one before this is not done yet: try again when it is");
+    else if (upgrade_start(master->upgrade, &reason))
         log_info("asked to upgrade: %s shows whether it can", upgrade_binary(master->upgrade));
-    if (fault.is_set)
-        on_refused(master, fault.text);
+    master_leave_start_dir(here);
+    if (!reason.is_set)
+        return true;
+    fault_set(fault, "the upgrade was refused: %s", reason.text);
+    log_error("%s", fault->text);
+    return false;
 }
 
 /* ---- in the program that the master has become ---- */
@@ -134,9 +142,6 @@ void succession_begin(struct master *master)
     master->is_succeeding = true;
     master->former_workers = handover->configured;
     slots_adopt(master->slots, handover);
-    /* Sockets of slots that were being scaled away are their workers' alone now. */
-    handover_free(handover);
-    master->handover = NULL;
 }
 
 void succession_end(struct master *master)

@@ -30,13 +30,17 @@ struct upgrade {
     bool is_running;
 };
 
-/* A binary that has been replaced is "/path/moonloop (deleted)" from then on, so this is asked for
- * at the start. */
+/* A binary that has been replaced is "/path/moonloop (deleted)" from then on: asked for at the
+ * start, but that may have been a moment too late. */
 static char *find_binary(void)
 {
+    static const char mark[] = " (deleted)";
     char path[PATH_BYTES];
     ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    ssize_t end = len - (ssize_t)(sizeof(mark) - 1);
     path[len > 0 ? len : 0] = '\0';
+    if (end > 0 && strcmp(path + end, mark) == 0 && access(path, F_OK) != 0)
+        path[end] = '\0';
     return mem_copy_text(path);
 }
 
@@ -168,7 +172,7 @@ bool upgrade_start(struct upgrade *upgrade, struct fault *fault)
 {
     int ends[2];
     if (upgrade->is_running) {
-        fault_set(fault, "an upgrade is under way already");
+        fault_set(fault, "another one is under way already");
         return false;
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {

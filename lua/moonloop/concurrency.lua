@@ -144,8 +144,9 @@ function M.map(list, fn, options)
     check_map(list, fn, options)
     local tasks, results = {}, {}
     local is_settled = options.settle or false
-    local ok, err = task.enclose_tasks(options.deadline, not is_settled, options.limit and spawn_in_turn or spawn_entries,
-        tasks, list, fn, options.limit, is_settled)
+    local spawn = options.limit and spawn_in_turn or spawn_entries
+    local ok, err = task.enclose_tasks(options.deadline, not is_settled, spawn, tasks, list, fn, options.limit,
+        is_settled)
     if is_settled and ok then
         local count = math.max(#tasks, #list)
         for i = 1, count do

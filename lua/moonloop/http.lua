@@ -120,7 +120,7 @@ local function exchange(client, wanted, deadline)
     end
     while ok and status == 100 do
         for _, interim in ipairs(response.parse_interim(body)) do
-            tell(interim.status, interim.headers)
+            tell(interim.status, interim.headers, wanted)
         end
         ok, handle, status, body = core.head(handle)
     end

@@ -17,7 +17,7 @@ local M = {}
 
 ---@class moonloop.ProxyOptions
 ---@field strip? string a prefix that the path loses: "/api"
----@field path? string|fun(path: string, req: moonloop.Request): string the path in place of the request's, percent-encoded
+---@field path? string|fun(path: string, req: moonloop.Request): string in place of the request's, percent-encoded
 ---@field preserve_host? boolean the client's Host goes on; false: that of the upstream's URL
 ---@field headers? table<string, string|string[]|false> for the upstream, in place of the client's; false drops one
 ---@field forwarded? boolean adds Forwarded (RFC 7239) beside the X-Forwarded fields
@@ -26,7 +26,7 @@ local M = {}
 ---@field idle_timeout? number|false seconds without a byte of the answer's body; 60; false: none
 ---@field upgrade? boolean whether upgrades are passed on; true
 ---@field tunnel_timeout? number|false seconds without a byte after an upgrade; 3600; false: none
----@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered in place of a
+---@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered, not a
 ---  502, 503 or 504; its results are those of moonloop.proxy
 
 local OPTIONS = {
@@ -36,7 +36,19 @@ local OPTIONS = {
 }
 local TIMES = { timeout = 25, idle_timeout = 60, tunnel_timeout = 3600 }
 local NONE = {}
-local checked = setmetatable({ [NONE] = true }, { __mode = "k" })
+
+---@class moonloop.proxy.Plan options as they are used
+---@field given moonloop.ProxyOptions a copy
+---@field count integer of what is in it
+---@field strip? string without a slash at the end
+---@field timeout number seconds; as the next two, 0: none
+---@field idle_timeout number
+---@field tunnel_timeout number
+
+-- Handlers mostly write their options out: the tables are new each time, what is in them is not.
+local MAX_PLANS = 16
+---@type moonloop.proxy.Plan[]
+local plans, next_plan = {}, 1
 
 local function check(options, level)
     options_of.check("moonloop.proxy", options, OPTIONS, level + 1)
@@ -49,35 +61,58 @@ local function check(options, level)
     if options.via and not options.via:match("^[%w!#$%%&'*+%-.^_`|~:]+$") then
         error("moonloop.proxy: option via: expected a name without blanks", level + 1)
     end
-    checked[options] = true
 end
 
----Seconds, 0 for none.
-local function seconds_of(options, name)
-    local value = options[name]
-    if value == nil then
-        value = TIMES[name]
+local function make_plan(options)
+    local plan = { given = {}, count = 0, strip = options.strip and options.strip:gsub("/+$", "") }
+    for name, value in pairs(options) do
+        plan.given[name], plan.count = value, plan.count + 1
     end
-    return value or 0
+    for name, default in pairs(TIMES) do
+        local value = options[name]
+        plan[name] = value == nil and default or value or 0
+    end
+    return plan
+end
+
+local function is_plan_of(plan, options)
+    local given, count = plan.given, 0
+    for name, value in pairs(options) do
+        if given[name] ~= value then
+            return false
+        end
+        count = count + 1
+    end
+    return count == plan.count
+end
+
+local function plan_of(options, level)
+    for i = 1, #plans do
+        if is_plan_of(plans[i], options) then
+            return plans[i]
+        end
+    end
+    check(options, level + 1)
+    local plan = make_plan(options)
+    plans[next_plan], next_plan = plan, next_plan % MAX_PLANS + 1
+    return plan
 end
 
 -- ---- the request ----
 
 ---The path to ask for, raw. One that climbs is refused: which route it belongs to would be for the upstream to say.
-local function path_of(req, options)
-    local token = req[1]
-    local path, decoded = core.raw_path(token), req.path
-    if decoded:find("[/\\]%.%.?[/\\]") or decoded:find("[/\\]%.%.?$") then
+local function path_of(req, plan)
+    local path, query = core.forward_path(req[1])
+    if not path then
         error(errors.new("bad_request", "the path holds . or .. as a segment", { status = 400 }), 0)
     end
-    local strip = options.strip
-    if strip then
-        local front = strip:gsub("/+$", "")
-        local rest = path:sub(1, #front) == front and path:sub(#front + 1) or path
+    local strip, given = plan.strip, plan.given.path
+    if strip and path:sub(1, #strip) == strip then
+        local rest = path:sub(#strip + 1)
         path = (rest == "" or rest:sub(1, 1) == "/") and rest or path
     end
-    if options.path then
-        path = type(options.path) == "function" and options.path(path, req) or options.path
+    if given then
+        path = type(given) == "function" and given(path, req) or given
         if type(path) ~= "string" then
             error("moonloop.proxy: option path: the function gave a " .. type(path), 0)
         end
@@ -85,7 +120,6 @@ local function path_of(req, options)
     if path:sub(1, 1) ~= "/" then
         path = "/" .. path
     end
-    local query = core.raw_query(token)
     return query ~= "" and path .. "?" .. query or path
 end
 
@@ -109,6 +143,11 @@ local function offer_of(seen, options)
     end
 end
 
+local function tell(status, headers, wanted)
+    headers.connection, headers["keep-alive"] = nil, nil
+    core.interim(wanted.token, status, setmetatable(headers, nil))
+end
+
 local function wanted_of(req, options)
     local fields, seen = fields_of.of_request(req, options)
     local body, source = body_of(req)
@@ -116,13 +155,9 @@ local function wanted_of(req, options)
     if upgrade then
         fields[#fields + 1], fields[#fields + 2] = "Upgrade", upgrade
     end
-    local tell = function(status, headers)
-        headers.connection, headers["keep-alive"] = nil, nil
-        core.interim(req[1], status, setmetatable(headers, nil))
-    end
     return {
         method = req.method, fields = fields, body = body, source = source, upgrade = upgrade, max_body = 1,
-        on_informational = tell, decode = false,
+        on_informational = tell, token = req[1],
     }
 end
 
@@ -161,7 +196,8 @@ local function fail(status, code, cause, group)
     if status == 503 then
         headers = { ["Retry-After"] = tostring(math.max(1, math.ceil(group:wait_time()))) }
     end
-    error(errors.new(code, ANSWERS[status], { status = status, is_logged = true, cause = cause, answer_headers = headers }), 0)
+    local told = { status = status, is_logged = true, cause = cause, answer_headers = headers }
+    error(errors.new(code, ANSWERS[status], told), 0)
 end
 
 local function status_of(err)
@@ -221,11 +257,10 @@ end
 
 ---Passes the answer on. What goes wrong behind the head cuts the client's connection: it must not take a part for all.
 local function pass_on(req, res, wanted, options, idle)
-    local token, handle = req[1], rawget(res, "handle")
-    local out = rawget(req, 2) or { headers = {} }
-    out.status = res.status
-    local length = fields_of.of_answer(http_core.headers(rawget(res, "head") or handle, true), out.headers, "1.1 " .. (options.via or "moonloop"))
-    local whole = res.whole
+    local token, handle, out = req[1], rawget(res, "handle"), rawget(req, 2) or {}
+    local headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
+    out.status, out.headers = res.status, headers
+    local whole = rawget(res, "whole")
     if whole then
         settle(core.begin(token, out, wanted.method == "HEAD" and length or wanted.method ~= "HEAD" and #whole or nil,
             whole))
@@ -241,12 +276,13 @@ local function pass_on(req, res, wanted, options, idle)
     end
 end
 
-local function run(req, group, options)
-    local path, wanted = path_of(req, options), wanted_of(req, options)
-    local res, server, failure = find_answer(group, req, wanted, path, seconds_of(options, "timeout"))
-    local pass, idle = pass_on, seconds_of(options, "idle_timeout")
+local function run(req, group, plan)
+    local options = plan.given
+    local path, wanted = path_of(req, plan), wanted_of(req, options)
+    local res, server, failure = find_answer(group, req, wanted, path, plan.timeout)
+    local pass, idle = pass_on, plan.idle_timeout
     if res.status == 101 then
-        pass, idle = require("moonloop.proxy.tunnel").pass, seconds_of(options, "tunnel_timeout")
+        pass, idle = require("moonloop.proxy.tunnel").pass, plan.tunnel_timeout
     end
     local ok, err = pcall(pass, req, res, wanted, options, idle)
     if ok then
@@ -273,15 +309,13 @@ function M.proxy(req, upstream, options)
     options = options or NONE
     if type(req) ~= "table" or type(rawget(req, 1)) ~= "number" then
         error("moonloop.proxy: expected the req of a handler that runs on the loop", 2)
-    elseif not checked[options] then
-        check(options, 2)
     end
-    local group = upstreams.of(upstream, 2)
+    local plan, group = plan_of(options, 2), upstreams.of(upstream, 2)
     if not options.on_error then
-        run(req, group, options)
+        run(req, group, plan)
         return
     end
-    local ok, err = pcall(run, req, group, options)
+    local ok, err = pcall(run, req, group, plan)
     if ok then
         return
     elseif not (errors.is(err) and rawget(err, "status") and err.status > 500) or core.is_begun(req[1]) then

@@ -30,6 +30,8 @@ local M = {}
 ---@field down_for? number seconds until it is tried again
 ---@field last_error? string
 
+---@alias moonloop.UpstreamLike string|string[]|moonloop.Upstream
+
 ---@class moonloop.Upstream
 ---@field private servers table[]
 ---@field private choose moonloop.proxy.Choice
@@ -190,9 +192,14 @@ end
 ---@param tried table<table, boolean> those that have failed this request
 ---@return table? server
 function Upstream:take(req, tried)
-    local server = self.choose(function(each)
-        return not tried[each] and not is_out(self, each)
-    end, req)
+    local server
+    if #self.servers == 1 then
+        server = not tried[self.servers[1]] and self.servers[1] or nil
+    else
+        server = self.choose(function(each)
+            return not tried[each] and not is_out(self, each)
+        end, req)
+    end
     if server then
         server.is_probed = server.out_until ~= nil
         server.active = server.active + 1

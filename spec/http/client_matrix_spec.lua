@@ -54,7 +54,8 @@ local function start_nginx(directory)
                 location = /empty { return 204; }
                 location = /away { return 302 /small; }
             }
-        }]]):gsub("DIR", directory):gsub("BROTLI_ON", brotli and "brotli on; brotli_min_length 1; brotli_types *;" or ""))
+        }]]):gsub("DIR", directory)
+            :gsub("BROTLI_ON", brotli and "brotli on; brotli_min_length 1; brotli_types *;" or ""))
     local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory .. " -c "
         .. directory .. "/nginx.conf" })
     assert.equal(0, result.code, result.err)

@@ -295,8 +295,8 @@ end)
 describe("an answer that came whole, on a connection that served before,", function()
     it("can be had in all these ways as well", function()
         local wire = sized("one\ntwo")
-        local url = server:script({ "read", { "send", wire }, "read", { "send", wire }, "read", { "send", wire }, "read",
-            { "send", wire }, "read", { "send", wire }, "wait" })
+        local url = server:script({ "read", { "send", wire }, "read", { "send", wire }, "read", { "send", wire },
+            "read", { "send", wire }, "read", { "send", wire }, "wait" })
         local client, last, of = http.client(), nil, nil
         local path = os.tmpname()
         assert.equal("one\ntwo", client:get(url):body())

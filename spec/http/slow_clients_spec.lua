@@ -46,7 +46,8 @@ end
 ---Sends a byte every 50 ms until there is an answer or an end; it and how long that took.
 local function trickle(connection, seconds)
     connection:set_timeout(0.05)
-    local from, response, reason = socket.gettime(), nil, nil
+    local from = socket.gettime()
+    local response, reason
     repeat
         connection:send("x")
         response, reason = connection:read_response()
@@ -98,7 +99,8 @@ describe("a client that takes its answer slowly", function()
         local site = start("--send-timeout", "0.5", "--min-send-rate", "100M")
         local connection = site:connect()
         connection:send("GET /whole HTTP/1.1\r\nHost: a\r\n\r\n")
-        local from, bytes, reason = socket.gettime(), nil, nil
+        local from = socket.gettime()
+        local bytes, reason
         repeat
             bytes, reason = connection:read_bytes(100000)
             socket.sleep(0.02) -- what is tested: 5 MB a second at most

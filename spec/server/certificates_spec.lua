@@ -166,7 +166,8 @@ describe("a server's certificates", function()
             { { file("good.pem"), file("other.key") },
                 "other.key: the key does not belong to the certificate in " .. file("good.pem") },
             { { file("good.pem") }, "good.pem: holds no private key in PEM form" },
-            { { file("text.pem"), file("good.key") }, 'text.pem: holds no certificate in PEM form ("BEGIN CERTIFICATE")' },
+            { { file("text.pem"), file("good.key") },
+                'text.pem: holds no certificate in PEM form ("BEGIN CERTIFICATE")' },
             { { file("empty") }, "empty: holds no certificate: expected NAME.pem with NAME.key, or directories" },
             { { file("good.pem"), file("good.key"), file("text.pem") }, "text.pem: holds no certificate in PEM form" },
         }) do
@@ -181,7 +182,9 @@ describe("a server's certificates", function()
             local served = command.call({ "serve", file("apps"), "--bind", "127.0.0.1:0", unpack(words) })
             assert.equal(1, served.code)
             assert.is_truthy(served.err:find(case[2], 1, true), served.err)
-            local environment = { MOONLOOP_CERTFILE = words[2], MOONLOOP_KEYFILE = words[4], MOONLOOP_CA_CERTS = words[6] }
+            local environment = {
+                MOONLOOP_CERTFILE = words[2], MOONLOOP_KEYFILE = words[4], MOONLOOP_CA_CERTS = words[6],
+            }
             local checked = command.call({ "check", file("apps") }, { env = environment })
             assert.equal(1, checked.code)
             assert.is_truthy(checked.out:find(case[2], 1, true), checked.out)
@@ -215,7 +218,8 @@ describe("certificates of clients", function()
 
     local function start(...)
         return server.start({ apps = { ["index.lua"] = tls.APP }, options = { "--workers", "1", "--certfile",
-            directory .. "/good.pem", "--keyfile", directory .. "/good.key", "--ca-certs", directory .. "/ca.pem", ... } })
+            directory .. "/good.pem", "--keyfile", directory .. "/good.key",
+            "--ca-certs", directory .. "/ca.pem", ... } })
     end
 
     local function ann()

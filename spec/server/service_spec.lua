@@ -175,7 +175,8 @@ describe("moonloop unit", function()
     end
 
     it("prints a unit that systemd takes, with the options that were given", function()
-        local answer, dir = unit("--workers", "2", "--bind", ":80", "--accesslog", "my logs/100%.log", "--user", "www-data")
+        local answer, dir = unit("--workers", "2", "--bind", ":80", "--accesslog", "my logs/100%.log",
+            "--user", "www-data")
         assert.equal(0, answer.code)
         local start = ("ExecStart=%s serve --control /run/moonloop/control.sock --bind 0.0.0.0:80 --workers 2"
             .. ' --accesslog "%s/my logs/100%%%%.log" %s/apps\n'):format(server.binary, dir, dir)
@@ -212,8 +213,8 @@ describe("moonloop dockerfile", function()
     it("prints a recipe that binds to all addresses unless told otherwise", function()
         local answer = process.run({ server.binary, "dockerfile", "--workers", "3" })
         assert.equal(0, answer.code)
-        assert.matches('\nCMD %["moonloop", "serve", .*"%-%-bind", "0%.0%.0%.0:8080", "%-%-workers", "3", "/srv/apps"%]\n',
-            answer.out)
+        assert.matches('\nCMD %["moonloop", "serve", .*"%-%-bind", "0%.0%.0%.0:8080", "%-%-workers", "3",'
+            .. ' "/srv/apps"%]\n', answer.out)
         assert.matches("\nEXPOSE 8080\n", answer.out)
         answer = process.run({ server.binary, "dockerfile", "--bind", "0.0.0.0:9000", "--bind", "unix:/run/a.sock" })
         assert.matches("\nEXPOSE 9000\n", answer.out)

@@ -21,7 +21,9 @@ describe("a server with certfile", function()
     after_each(server.clean)
 
     local function start(words, options)
-        local given = { "--workers", "1", "--certfile", directory .. "/good.pem", "--keyfile", directory .. "/good.key" }
+        local given = {
+            "--workers", "1", "--certfile", directory .. "/good.pem", "--keyfile", directory .. "/good.key",
+        }
         for _, word in ipairs(words or {}) do
             given[#given + 1] = word
         end
@@ -181,8 +183,8 @@ describe("a server with certfile", function()
         local site = start()
         local response = site:get("/large?x=1")
         assert.equal(400, response.status)
-        assert.equal(("this port speaks https, and the request came in plain http: ask https://localhost:%d/large?x=1\n")
-            :format(site.port), response.body)
+        assert.equal("this port speaks https, and the request came in plain http: ask "
+            .. ("https://localhost:%d/large?x=1\n"):format(site.port), response.body)
         assert.matches("^HTTP/1.1 400 ", site:raw("GET  / HTTP/9\r\n\r\n"))
         assert.matches("^HTTP/1.1 400 .*plain http\n$", site:raw("GET / HTTP/1.0\r\n\r\n"))
         assert.equal("", (site:raw("\1\2\3 this is neither\r\n\r\n"):gsub("^\21.*", "")))

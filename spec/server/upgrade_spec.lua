@@ -20,7 +20,7 @@ end
 
 local function start(given)
     given = given or {}
-    given.dir = process.directory()
+    given.dir = given.dir or process.directory()
     given.binary = given.dir .. "/moonloop"
     given.apps = given.apps or { ["hello.lua"] = APP }
     given.env = { MOONLOOP_LUA_DIR = require("posix.unistd").getcwd() .. "/lua" }
@@ -118,6 +118,91 @@ describe("an upgrade of the binary", function()
         assert.is_nil(require("posix.sys.stat").stat(site.dir .. "/spec.sock"))
     end)
 
+    it("reads its words where the server was started, whatever its working directory is since", function()
+        local dir = process.directory()
+        process.make_directory(dir .. "/inner")
+        process.write(dir .. "/own.conf.lua", "return { workers = 1 }")
+        local site = start({ dir = dir, options = { "--config", "own.conf.lua", "--chdir", "inner" } })
+        for times = 1, 2 do
+            assert.equal(0, site:call("upgrade").code)
+            process.wait_for("upgrade " .. times, function()
+                return select(2, site:log():gsub("the upgrade is done", "")) >= times
+            end, 30)
+        end
+        assert.equal(dir .. "/inner", require("posix.unistd").readlink("/proc/" .. site:pid() .. "/cwd"))
+    end)
+
+    it("lets callers of the control socket wait until the new program can answer", function()
+        local site = start()
+        for _ = 1, 5 do
+            process.wait_for("an upgrade that begins", function()
+                return site:call("upgrade").code == 0
+            end, 10)
+            local answer = site:call("status")
+            assert.equal("", answer.err)
+            assert.equal(0, answer.code)
+        end
+        assert.same({ "exited", 0 }, { site:stop() })
+        assert.is_nil(require("posix.sys.stat").stat(site.dir .. "/.moonloop/control.sock"))
+    end)
+
+    it("is answered for itself when another one is under way", function()
+        -- The proof has to be under way still when the second comes: it waits for a file.
+        local app = [[
+            if io.open("/proc/self/cmdline"):read("*a"):find("--prove-upgrade", 1, true) then
+                while not io.open("go") do
+                    os.execute("sleep 0.05")
+                end
+            end
+        ]] .. APP
+        local site = start({ apps = { ["hello.lua"] = app } })
+        local first = process.spawn({ server.binary, "upgrade", "--apps", site.apps_dir },
+            { cwd = site.dir, env = site.env })
+        site:wait_log("shows whether it can")
+        local second = site:call("upgrade")
+        assert.same({ 1, "the upgrade was refused: another one is under way already\n" }, { second.code, second.err })
+        process.write(site.dir .. "/go", "")
+        local how, code = first:wait(30)
+        assert.same({ "exited", 0 }, { how, code })
+        assert.matches("goes on as the new program", first:out(), 1, true)
+        site:wait_log("the upgrade is done")
+    end)
+
+    it("loads the apps, for the proof, as a worker does: as its user, in its sandbox", function()
+        if require("posix.unistd").getuid() ~= 0 then
+            pending("needs root, to become another user")
+            return
+        end
+        local dir = process.directory()
+        process.write(dir .. "/who", "")
+        assert(require("posix.sys.stat").chmod(dir, 493))
+        assert(require("posix.sys.stat").chmod(dir .. "/who", 438))
+        local app = ([[
+            local status = io.open("/proc/self/status"):read("*a")
+            if io.open("/proc/self/cmdline"):read("*a"):find("--prove-upgrade", 1, true) then
+                local file = io.open("%s/who", "w")
+                file:write(status:match("\nUid:%%s+(%%d+)"), " ", status:match("\nSeccomp:%%s+(%%d)"), " ",
+                    tostring(os.getenv("NOTIFY_SOCKET")))
+                file:close()
+            end
+        ]]):format(dir) .. APP
+        local site = start({
+            dir = dir, apps = { ["hello.lua"] = app }, options = { "--workers", "1", "--user", "nobody" },
+            env = { NOTIFY_SOCKET = "@moonloop-spec-nobody-listens" },
+        })
+        upgrade(site, 1)
+        local nobody = require("posix.pwd").getpwnam("nobody")
+        assert.equal(nobody.pw_uid .. " 2 nil", process.read(dir .. "/who"))
+    end)
+
+    it("needs no room on the disk for the pid file that is there", function()
+        local dir = process.directory()
+        local site = start({ dir = dir, options = { "--workers", "1", "--pidfile", "spec.pid" } })
+        process.make_directory(dir .. "/spec.pid." .. site:pid()) -- where a new one would be written first
+        upgrade(site, 1)
+        assert.equal(site:pid(), tonumber(process.read(dir .. "/spec.pid")))
+    end)
+
     describe("that cannot be", function()
         local function refused(site, pattern)
             local answer = site:call("upgrade")
@@ -140,6 +225,23 @@ describe("an upgrade of the binary", function()
             site:wait_log("the upgrade was refused, the server goes on as it was")
             assert.matches('unknown option "wrokers"', site:log(), 1, true)
             assert.equal("hello\n", site:get("/hello/").body)
+        end)
+
+        it("changes nothing when the new configuration names what the server could not start with", function()
+            local site = start()
+            process.write(site.dir .. "/other.pid", tostring(require("posix.unistd").getpid()))
+            for option, pattern in pairs({
+                ['user = "nobody-of-this-name"'] = "user: there is no user",
+                ['errorlog = "/nowhere/log"'] = "errorlog: cannot open /nowhere/log: No such file",
+                ['accesslog = "/nowhere/log"'] = "accesslog: cannot open /nowhere/log: No such file",
+                ['shared_path = "/nowhere/shared"'] = "shared_path: /nowhere/shared: No such file",
+                ['pidfile = "/nowhere/pid"'] = "pidfile: cannot write /nowhere/pid: No such file",
+                ['pidfile = "other.pid"'] = "pidfile: .*other%.pid belongs to a running process",
+                ['chdir = "/nowhere"'] = "chdir: /nowhere: No such file",
+            }) do
+                process.write(site.dir .. "/moonloop.conf.lua", "return { " .. option .. " }")
+                refused(site, pattern)
+            end
         end)
 
         it("changes nothing when the binary is gone, no program, or another one", function()

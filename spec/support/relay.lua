@@ -66,6 +66,13 @@ local group = app:group("/guarded", function(g)
     end)
 end)
 
+app:post("/small/{port:int}/{path...}", { max_body = 10 }, function(req)
+    return moonloop.proxy(req, local_url(req.params.port), { strip = "/small/" .. req.params.port })
+end)
+app:get("/hasty/{port:int}/{path...}", { timeout = 0.1 }, function(req)
+    return moonloop.proxy(req, local_url(req.params.port))
+end)
+
 app:post("/read/{port:int}", function(req)
     local body = req:body()
     return moonloop.proxy(req, local_url(req.params.port), { path = "/echo", headers = { ["X-Length"] = #body } })

@@ -231,17 +231,17 @@ end
 ---The whole body; waits for the rest of it. Raises `too_large` beyond max_body, and what fetching raises.
 ---@return string
 function Response:body()
-    local whole = rawget(self, "whole")
+    local whole, wanted = rawget(self, "whole"), rawget(self, "wanted")
     if not whole then
         check_unread(self, "body")
-        whole = settle_all(self, core.body, self.max_body)
-        self.whole = whole
-    elseif #whole > self.max_body then
-        M.fail("too_large", rawget(self, "wanted"), "the body is larger than max_body", "while reading the body")
-    elseif not rawget(self, "is_told") and rawget(self, "wanted").on_progress then
+        whole = settle_all(self, core.body, wanted.max_body)
+        self.whole, self.is_told = whole, true
+    elseif #whole > wanted.max_body then
+        M.fail("too_large", wanted, "the body is larger than max_body", "while reading the body")
+    elseif wanted.on_progress and not rawget(self, "is_told") then
         tell_progress(self)
+        self.is_told = true
     end
-    self.is_told = true
     return whole
 end
 
@@ -254,8 +254,9 @@ function Response:json()
         return value
     end
     local wanted = rawget(self, "wanted")
-    error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url, self.status,
-        self.headers["content-type"] or "without a Content-Type", errors.message(value):gsub("^json: ", "")),
+    error(errors.new("json", ("%s %s: the answer (%d, %s) is no JSON: %s"):format(wanted.method, wanted.url,
+        self.status, self.headers["content-type"] or "without a Content-Type",
+        errors.message(value):gsub("^json: ", "")),
         { method = wanted.method, url = wanted.url, status = self.status }), 0)
 end
 
@@ -341,7 +342,8 @@ function Response:save(path, options)
     options = options or {}
     options_of.check(options, SAVE_OPTIONS, "save")
     if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
-        options_of.misuse("save: expected a path, got %s", type(path) == "string" and "an empty one" or "a " .. type(path))
+        options_of.misuse("save: expected a path, got %s",
+            type(path) == "string" and "an empty one" or "a " .. type(path))
     end
     local mode = options.mode or DEFAULT_MODE
     if not (mode >= 0 and mode <= 4095 and mode % 1 == 0) then

@@ -189,6 +189,13 @@ function core.close(fetch) end
 ---@return string[] fields name, value, ...; names in lower case
 function core.headers(fetch, is_raw) end
 
+---What goes on to a client of ours: without the fields for one hop and what a server says itself.
+---@param fetch userdata|string or the head
+---@return table<string, string|string[]> headers names as they came
+---@return integer? length Content-Length
+---@return string? via
+function core.forward(fetch) end
+
 ---The head as it came: status line and fields, in the server's spelling.
 ---@param fetch userdata
 ---@return string

@@ -3,7 +3,6 @@
 local concurrency = require("moonloop.concurrency")
 local errors = require("moonloop.util.errors")
 local fields_of = require("moonloop.proxy.fields")
-local http_core = require("moonloop.core.http")
 local log = require("moonloop.log")
 local now = require("moonloop.clock").now
 local task = require("moonloop.task")
@@ -34,8 +33,7 @@ end
 ---@param options moonloop.ProxyOptions
 ---@param idle number seconds without a byte; 0: no limit
 function M.pass(req, res, wanted, options, idle)
-    local headers = {}
-    fields_of.of_answer(http_core.headers(res.handle, true), headers, "1.1 " .. (options.via or "moonloop"))
+    local headers = fields_of.of_answer(res.handle, options)
     local behind = res.connection
     local client = req:upgrade(wanted.upgrade, headers)
     local last = { at = now() }

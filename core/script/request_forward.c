@@ -1,0 +1,154 @@
+/*
+ * moonloop.core.request, the part that lua/moonloop/proxy.lua alone uses: what of a request goes on
+ * to another server.
+ */
+#include "base/arena.h"
+#include "http/conn.h"
+#include "http/forwarded.h"
+#include "http/hop.h"
+#include "http/query.h"
+#include "http/request.h"
+#include "http/server.h"
+#include "net/stream.h"
+#include "script/exchange.h"
+#include "script/exchange_parts.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+static void push_str(lua_State *L, struct str text)
+{
+    lua_pushlstring(L, text.ptr, text.len);
+}
+
+/* Fields that are dropped or made anew; those with a true are told. */
+static const struct special {
+    struct str name;
+    bool is_told;
+} specials[] = {
+    {{"via", 3}, true},
+    {{"host", 4}, false},
+    {{"expect", 6}, false},
+    {{"upgrade", 7}, true},
+    {{"forwarded", 9}, true},
+    {{"x-real-ip", 9}, true},
+    {{"connection", 10}, true},
+    {{"x-request-id", 12}, true},
+    {{"http2-settings", 14}, false},
+    {{"x-forwarded-for", 15}, true},
+    {{"x-forwarded-host", 16}, true},
+    {{"x-forwarded-proto", 17}, true},
+};
+
+static const struct special *find_special(struct str name)
+{
+    for (size_t i = 0; i < sizeof(specials) / sizeof(*specials); i++)
+        if (specials[i].name.len == name.len && str_equal_nocase(specials[i].name, name))
+            return &specials[i];
+    return NULL;
+}
+
+/* Into the table of what is told, at `index`; several of a name are joined. */
+static void tell(lua_State *L, int index, struct str name, struct str value)
+{
+    push_str(L, name);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, index);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        push_str(L, value);
+    } else {
+        lua_pushliteral(L, ", ");
+        push_str(L, value);
+        lua_concat(L, 3);
+    }
+    lua_rawset(L, index);
+}
+
+/* forward_fields(token): { name, value, ... } that go on as they came; and, by lower-case name,
+ * what is made anew: Via, Upgrade, Connection, Forwarded and the like */
+static int l_forward_fields(lua_State *L)
+{
+    const struct request *request = exchange_check(L, 1)->request;
+    const struct message *message = &request->message;
+    bool has_list = hop_has_list(message, request->base);
+    int count = 0;
+    lua_settop(L, 1);
+    lua_createtable(L, (int)message->nheaders * 2 + 12, 0);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < message->nheaders; i++) {
+        struct str name = request_slice(request, message->headers[i].name);
+        struct str value = request_slice(request, message->headers[i].value);
+        const struct special *special = find_special(name);
+        if (special != NULL && special->is_told)
+            tell(L, 3, special->name, value);
+        if (special != NULL || hop_is_own(name) ||
+            (has_list && hop_is_listed(message, request->base, name)))
+            continue;
+        push_str(L, name);
+        lua_rawseti(L, 2, ++count);
+        push_str(L, value);
+        lua_rawseti(L, 2, ++count);
+    }
+    return 2;
+}
+
+/* Whether a segment of a decoded path is . or .. */
+static bool climbs(struct str path)
+{
+    size_t start = 0;
+    for (size_t i = 0; i <= path.len; i++) {
+        if (i < path.len && path.ptr[i] != '/' && path.ptr[i] != '\\')
+            continue;
+        size_t len = i - start;
+        if ((len == 1 || len == 2) && path.ptr[start] == '.' && path.ptr[i - 1] == '.')
+            return true;
+        start = i + 1;
+    }
+    return false;
+}
+
+/* forward_path(token): the path as it came, and the query; nil when a segment of it, decoded, is .
+ * or .. */
+static int l_forward_path(lua_State *L)
+{
+    struct request *request = exchange_check(L, 1)->request;
+    struct str path = request_path(request), decoded = path;
+    if (memchr(path.ptr, '%', path.len) != NULL) {
+        char *copy = (char *)arena_copy(&request->arena, path).ptr;
+        decoded = (struct str){copy, percent_decode(copy, path, PERCENT_PLAIN)};
+    }
+    if (climbs(decoded))
+        return 0;
+    push_str(L, path);
+    push_str(L, request_query(request));
+    return 2;
+}
+
+/* asker(token): the address of who is connected, a proxy perhaps; whether that is believed; the
+ * host that is asked for or nil; the scheme */
+static int l_asker(lua_State *L)
+{
+    char text[FORWARDED_ADDRESS_BYTES];
+    const struct request *request = exchange_check(L, 1)->request;
+    struct str host;
+    size_t len = stream_peer(request->conn->stream, text);
+    lua_pushlstring(L, text, len);
+    lua_pushboolean(
+        L, forwarded_trusts(http_server_config(request->conn->server), (struct str){text, len}));
+    if (request_host(request, &host))
+        push_str(L, host);
+    else
+        lua_pushnil(L);
+    lua_pushstring(L, stream_has_tls(request->conn->stream) ? "https" : "http");
+    return 4;
+}
+
+void exchange_add_forward_functions(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"forward_fields", l_forward_fields},
+                                         {"forward_path", l_forward_path},
+                                         {"asker", l_asker},
+                                         {NULL, NULL}};
+    vm_add_functions(L, functions);
+}
