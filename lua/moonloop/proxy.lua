@@ -61,6 +61,10 @@ local function check(options, level)
     if options.via and not options.via:match("^[%w!#$%%&'*+%-.^_`|~:]+$") then
         error("moonloop.proxy: option via: expected a name without blanks", level + 1)
     end
+    if options.strip and options.strip:sub(1, 1) ~= "/" then
+        error(("moonloop.proxy: option strip: expected the beginning of a path, such as \"/api\", got %q"):format(
+            options.strip), level + 1)
+    end
 end
 
 local function make_plan(options)
@@ -100,6 +104,27 @@ end
 
 -- ---- the request ----
 
+---What a raw path has behind a prefix, whose characters it may have encoded; nil: it begins otherwise.
+local function behind(path, prefix)
+    if path:sub(1, #prefix) == prefix then
+        local rest = path:sub(#prefix + 1)
+        return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+    end
+    local at = 1
+    for i = 1, #prefix do
+        local char = path:sub(at, at)
+        if char == "%" and path:sub(at, at + 2):lower() ~= "%2f" then
+            char, at = string.char(tonumber(path:sub(at + 1, at + 2), 16)), at + 2
+        end
+        if char ~= prefix:sub(i, i) then
+            return nil
+        end
+        at = at + 1
+    end
+    local rest = path:sub(at)
+    return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+end
+
 ---The path to ask for, raw. One that climbs is refused: which route it belongs to would be for the upstream to say.
 local function path_of(req, plan)
     local path, query = core.forward_path(req[1])
@@ -107,9 +132,8 @@ local function path_of(req, plan)
         error(errors.new("bad_request", "the path holds . or .. as a segment", { status = 400 }), 0)
     end
     local strip, given = plan.strip, plan.given.path
-    if strip and path:sub(1, #strip) == strip then
-        local rest = path:sub(#strip + 1)
-        path = (rest == "" or rest:sub(1, 1) == "/") and rest or path
+    if strip then
+        path = behind(path, strip) or path
     end
     if given then
         path = type(given) == "function" and given(path, req) or given

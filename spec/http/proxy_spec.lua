@@ -36,6 +36,11 @@ describe("moonloop.proxy", function()
             assert.equal("8", relay.fields_of(text)["content-length"])
         end)
 
+        it("loses its prefix however that is encoded, and nothing else", function()
+            assert.matches("^GET /echo%?a=%%20 ", echoed("/echo?a=%20", nil, "with"))
+            assert.matches("^GET /echo%?a=%%20 ", echoed("/echo?a=%20", nil, "wi%74h"))
+        end)
+
         it("loses the fields that are for one hop alone", function()
             local text = echoed("/echo", { headers = {
                 Connection = "close, X-Hop", ["X-Hop"] = "1", ["Keep-Alive"] = "timeout=5", TE = "trailers",
@@ -342,6 +347,7 @@ describe("moonloop.proxy", function()
         assert.matches("moonloop.proxy: unknown option stirp", messages[1])
         assert.matches("are a moonloop.upstream{ … } made once", messages[2], 1, true)
         assert.matches("localhost:80", messages[3], 1, true)
+        assert.matches('strip: expected the beginning of a path, such as "/api", got "api"', messages[4], 1, true)
     end)
 end)
 
