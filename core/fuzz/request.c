@@ -7,9 +7,10 @@
  * whatever body there is and answers with it.
  */
 #include "base/buf.h"
+#include "base/config.h"
 #include "base/mem.h"
 #include "http/conn.h"
-#include "http/method.h"
+#include "http/forwarded.h"
 #include "http/server.h"
 #include "loop/loop.h"
 
@@ -62,9 +63,21 @@ static void settle(struct request *request)
     }
 }
 
+/* The peer is believed, so what it says of others must not be more than an address. */
+static void check_client(const struct request *request)
+{
+    char text[FORWARDED_ADDRESS_BYTES];
+    size_t len = forwarded_client(request, text);
+    ENSURE(len != 0 && len < sizeof(text));
+    for (size_t i = 0; i < len; i++)
+        ENSURE(text[i] > ' ' && text[i] < 0x7f && text[i] != ',');
+    forwarded_is_https(request);
+}
+
 static void on_request(void *data, struct request *request)
 {
     struct str host;
+    check_client(request);
     if (request_host(request, &host))
         ENSURE(host.len <= request->message.head_len);
     ENSURE(request->message.head_len <= INPUT_MAX);
@@ -90,12 +103,14 @@ static const struct http_handler handler = {
 
 static void start(void)
 {
+    static char proxies[] = "127.0.0.1, 10.0.0.1, ::1";
     static struct config config = {
         .limit_request_line = 1024,
         .limit_request_header = 4096,
         .limit_request_fields = 32,
         .max_body = BODY_MAX,
         .max_connections = 16,
+        .forwarded_allow_ips = proxies,
     };
     signal(SIGPIPE, SIG_IGN);
     loop = loop_new();

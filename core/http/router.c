@@ -47,6 +47,7 @@ struct router {
     uint32_t edge_mask; /* places - 1 */
     struct route_names **targets;
     uint32_t cap_targets;
+    bool has_encoded_ascii; /* in a literal: clients may leave that byte as it is ("|") */
 };
 
 struct walk {
@@ -55,7 +56,8 @@ struct walk {
     struct str path;
     const char *end; /* of the path */
     int method;
-    bool is_encoded; /* the path holds '%' or bytes beyond ASCII: segments need canonical form */
+    bool is_encoded; /* segments need canonical form: there are '%', bytes beyond ASCII, or literals
+                      * that have something to be encoded */
 };
 
 static const char *const method_names[ROUTER_METHODS] = {"GET",   "HEAD",   "POST",    "PUT",
@@ -287,6 +289,14 @@ static bool set_names(struct router *router, int32_t target, const struct patter
     return is_same;
 }
 
+/* In canonical form ASCII is encoded that no segment needs to have so. */
+static void note_encoded(struct router *router, struct str literal)
+{
+    for (size_t i = 0; i + 1 < literal.len; i++)
+        if (literal.ptr[i] == '%' && literal.ptr[i + 1] < '8')
+            router->has_encoded_ascii = true;
+}
+
 static uint32_t add_parts(struct router *router, const struct pattern *pattern)
 {
     char text[PATTERN_CANONICAL_BYTES];
@@ -298,6 +308,7 @@ static uint32_t add_parts(struct router *router, const struct pattern *pattern)
             continue;
         }
         int len = pattern_canonical(part->text, text);
+        note_encoded(router, (struct str){text, (size_t)len});
         node = literal_child(router, node, (struct str){text, (size_t)len});
     }
     return node;
@@ -445,7 +456,8 @@ bool router_match(const struct router *router, int method, struct str path,
     match->allowed = 0;
     if (path.len == 0 || path.ptr[0] != '/')
         return false;
-    struct walk walk = {router, match, path, path.ptr + path.len, method, needs_canonical(path)};
+    bool is_encoded = router->has_encoded_ascii || needs_canonical(path);
+    struct walk walk = {router, match, path, path.ptr + path.len, method, is_encoded};
     if (walk_from(&walk, 0, path.ptr + 1, 0)) {
         match->allowed = 0;
         return true;
