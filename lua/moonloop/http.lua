@@ -259,7 +259,8 @@ end
 
 local function with(method, url, options)
     if options ~= nil and type(options) ~= "table" then
-        misuse("http: expected a table of options, got a %s", type(options))
+        misuse("http: expected a table of options, got a %s%s", type(options),
+            url == M and "; call it with a dot: http.get(url), not http:get(url)" or "")
     end
     local all = { method = method, url = url }
     for name, value in pairs(options or {}) do

@@ -22,7 +22,7 @@ local task = require("moonloop.task")
 ---@field progress fun(...: any): boolean
 ---@field process moonloop.process
 ---@field shared fun(name: string, options?: { evict?: boolean }): moonloop.SharedDict
----@field proxy fun(req: moonloop.Request, upstream: string|string[]|moonloop.Upstream, options?: moonloop.ProxyOptions): any
+---@field proxy fun(req: moonloop.Request, upstream: moonloop.UpstreamLike, options?: moonloop.ProxyOptions): any
 ---@field upstream fun(options: moonloop.UpstreamOptions): moonloop.Upstream
 ---@field topic fun(name: string): moonloop.Topic
 ---@field lock fun(name: string, options?: { ttl?: number }): moonloop.Lock

@@ -17,7 +17,7 @@ local M = {}
 
 ---@class moonloop.ProxyOptions
 ---@field strip? string a prefix that the path loses: "/api"
----@field path? string|fun(path: string, req: moonloop.Request): string the path in place of the request's, percent-encoded
+---@field path? string|fun(path: string, req: moonloop.Request): string in place of the request's, percent-encoded
 ---@field preserve_host? boolean the client's Host goes on; false: that of the upstream's URL
 ---@field headers? table<string, string|string[]|false> for the upstream, in place of the client's; false drops one
 ---@field forwarded? boolean adds Forwarded (RFC 7239) beside the X-Forwarded fields
@@ -26,7 +26,7 @@ local M = {}
 ---@field idle_timeout? number|false seconds without a byte of the answer's body; 60; false: none
 ---@field upgrade? boolean whether upgrades are passed on; true
 ---@field tunnel_timeout? number|false seconds without a byte after an upgrade; 3600; false: none
----@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered in place of a
+---@field on_error? fun(err: moonloop.Error, req: moonloop.Request): any, integer?, table? what is answered, not a
 ---  502, 503 or 504; its results are those of moonloop.proxy
 
 local OPTIONS = {
@@ -60,6 +60,10 @@ local function check(options, level)
     end
     if options.via and not options.via:match("^[%w!#$%%&'*+%-.^_`|~:]+$") then
         error("moonloop.proxy: option via: expected a name without blanks", level + 1)
+    end
+    if options.strip and options.strip:sub(1, 1) ~= "/" then
+        error(("moonloop.proxy: option strip: expected the beginning of a path, such as \"/api\", got %q"):format(
+            options.strip), level + 1)
     end
 end
 
@@ -100,6 +104,27 @@ end
 
 -- ---- the request ----
 
+---What a raw path has behind a prefix, whose characters it may have encoded; nil: it begins otherwise.
+local function behind(path, prefix)
+    if path:sub(1, #prefix) == prefix then
+        local rest = path:sub(#prefix + 1)
+        return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+    end
+    local at = 1
+    for i = 1, #prefix do
+        local char = path:sub(at, at)
+        if char == "%" and path:sub(at, at + 2):lower() ~= "%2f" then
+            char, at = string.char(tonumber(path:sub(at + 1, at + 2), 16)), at + 2
+        end
+        if char ~= prefix:sub(i, i) then
+            return nil
+        end
+        at = at + 1
+    end
+    local rest = path:sub(at)
+    return (rest == "" or rest:sub(1, 1) == "/") and rest or nil
+end
+
 ---The path to ask for, raw. One that climbs is refused: which route it belongs to would be for the upstream to say.
 local function path_of(req, plan)
     local path, query = core.forward_path(req[1])
@@ -107,9 +132,8 @@ local function path_of(req, plan)
         error(errors.new("bad_request", "the path holds . or .. as a segment", { status = 400 }), 0)
     end
     local strip, given = plan.strip, plan.given.path
-    if strip and path:sub(1, #strip) == strip then
-        local rest = path:sub(#strip + 1)
-        path = (rest == "" or rest:sub(1, 1) == "/") and rest or path
+    if strip then
+        path = behind(path, strip) or path
     end
     if given then
         path = type(given) == "function" and given(path, req) or given
@@ -196,7 +220,8 @@ local function fail(status, code, cause, group)
     if status == 503 then
         headers = { ["Retry-After"] = tostring(math.max(1, math.ceil(group:wait_time()))) }
     end
-    error(errors.new(code, ANSWERS[status], { status = status, is_logged = true, cause = cause, answer_headers = headers }), 0)
+    local told = { status = status, is_logged = true, cause = cause, answer_headers = headers }
+    error(errors.new(code, ANSWERS[status], told), 0)
 end
 
 local function status_of(err)
@@ -256,9 +281,9 @@ end
 
 ---Passes the answer on. What goes wrong behind the head cuts the client's connection: it must not take a part for all.
 local function pass_on(req, res, wanted, options, idle)
-    local token, handle, out, length = req[1], rawget(res, "handle"), rawget(req, 2) or {}, nil
-    out.status = res.status
-    out.headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
+    local token, handle, out = req[1], rawget(res, "handle"), rawget(req, 2) or {}
+    local headers, length = fields_of.of_answer(rawget(res, "head") or handle, options, rawget(out, "headers"))
+    out.status, out.headers = res.status, headers
     local whole = rawget(res, "whole")
     if whole then
         settle(core.begin(token, out, wanted.method == "HEAD" and length or wanted.method ~= "HEAD" and #whole or nil,

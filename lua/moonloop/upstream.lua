@@ -30,6 +30,8 @@ local M = {}
 ---@field down_for? number seconds until it is tried again
 ---@field last_error? string
 
+---@alias moonloop.UpstreamLike string|string[]|moonloop.Upstream
+
 ---@class moonloop.Upstream
 ---@field private servers table[]
 ---@field private choose moonloop.proxy.Choice

@@ -43,6 +43,16 @@ describe("a request", function()
         assert.matches("\r\nContent%-Length: 5\r\n\r\nhello$", text)
     end)
 
+    it("has an answer that says what is called otherwise elsewhere", function()
+        local res = http.get(server.url .. "/echo")
+        for name, here in pairs({ text = "body()", status_code = "status", iter_lines = "lines()" }) do
+            local ok, message = pcall(function() return res[name] end)
+            assert.is_false(ok)
+            assert.matches("client_spec.lua:%d+: an answer has no " .. name .. "; here it is " .. here:gsub("%%W", "%%%%%%0"), message)
+        end
+        assert.is_nil(res.nothing)
+    end)
+
     it("carries JSON and forms with their types", function()
         assert.matches('application/json\r\n.*\r\n\r\n{"a":%[1,2%]}$',
             http.post(server.url .. "/echo", { json = { a = { 1, 2 } } }):body())

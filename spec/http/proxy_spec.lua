@@ -36,6 +36,11 @@ describe("moonloop.proxy", function()
             assert.equal("8", relay.fields_of(text)["content-length"])
         end)
 
+        it("loses its prefix however that is encoded, and nothing else", function()
+            assert.matches("^GET /echo%?a=%%20 ", echoed("/echo?a=%20", nil, "with"))
+            assert.matches("^GET /echo%?a=%%20 ", echoed("/echo?a=%20", nil, "wi%74h"))
+        end)
+
         it("loses the fields that are for one hop alone", function()
             local text = echoed("/echo", { headers = {
                 Connection = "close, X-Hop", ["X-Hop"] = "1", ["Keep-Alive"] = "timeout=5", TE = "trailers",
@@ -159,7 +164,7 @@ describe("moonloop.proxy", function()
         end)
 
         it("keeps to the max_body of its route", function()
-            local bytes = ("POST %s HTTP/1.1\r\nHost: a\r\n"):format(to(upstream.port, "/echo", "small"))
+            local bytes = ("POST %s HTTP/1.1\r\nHost: a\r\n"):format(to(site.port, "/sink", "small"))
             assert.matches("^HTTP/1.1 413", site:raw(bytes .. "Content-Length: 11\r\n\r\n" .. ("x"):rep(11)))
             local connection = site:connect()
             connection:send(bytes .. "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n")
@@ -241,8 +246,8 @@ describe("moonloop.proxy", function()
 
         it("is not decoded", function()
             local body = "\31\139\8\0\0\0\0\0\0\3\203\200\4\0\172\42\147\216\2\0\0\0"
-            local response = answered(("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s"):format(
-                #body, body))
+            local head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+            local response = answered(head:format(#body) .. body)
             assert.equal(body, response.body)
             assert.equal("gzip", response.headers["content-encoding"])
         end)
@@ -290,7 +295,8 @@ describe("moonloop.proxy", function()
 
         it("ends with the connection for a client of HTTP/1.0, when its length is not known", function()
             local url = upstream:reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
-            local text = site:raw(("GET %s HTTP/1.0\r\n\r\n"):format(to(upstream.port, url:match("^http://[^/]+(.*)$"))))
+            local target = to(upstream.port, url:match("^http://[^/]+(.*)$"))
+            local text = site:raw(("GET %s HTTP/1.0\r\n\r\n"):format(target))
             assert.matches("\r\n\r\nhi$", text)
             assert.is_nil(text:lower():find("transfer-encoding", 1, true))
         end)
@@ -341,6 +347,7 @@ describe("moonloop.proxy", function()
         assert.matches("moonloop.proxy: unknown option stirp", messages[1])
         assert.matches("are a moonloop.upstream{ … } made once", messages[2], 1, true)
         assert.matches("localhost:80", messages[3], 1, true)
+        assert.matches('strip: expected the beginning of a path, such as "/api", got "api"', messages[4], 1, true)
     end)
 end)
 

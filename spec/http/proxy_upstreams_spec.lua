@@ -31,7 +31,8 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
 
         it("is a 502 that says nothing of what is behind; the log does", function()
             for _, steps in ipairs({
-                { "read", "close" }, { "read", "reset" }, { "read", { "send", "HTTP/1.1 200 OK\r\nContent-" }, "close" },
+                { "read", "close" }, { "read", "reset" },
+                { "read", { "send", "HTTP/1.1 200 OK\r\nContent-" }, "close" },
                 { "read", { "send", "garbage\r\n\r\n" } }, { "read", { "send", "SSH-2.0-x\r\n" }, "close" },
                 { "read", { "send", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" } },
             }) do
@@ -64,8 +65,8 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
     describe("an upgrade", function()
         local function ask(path, more)
             local connection = site:connect()
-            connection:send(("GET %s HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n%s\r\n"):format(path,
-                more or ""))
+            connection:send(("GET %s HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n%s\r\n")
+                :format(path, more or ""))
             return connection
         end
 
@@ -89,8 +90,8 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
                 .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" .. frame }, "wait" })
             local connection = site:connect()
             connection:send(("GET %s HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
-                .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\129\133abcdxxxxx"):format(
-                to(port, "/chat")))
+                .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+                .. "\129\133abcdxxxxx"):format(to(port, "/chat")))
             assert.matches("Sec%-WebSocket%-Accept: s3pPLMBiTxaQ9kYGzzhZRbK%+xOo=", connection:read_until("\r\n\r\n"))
             assert.equal(frame, connection:read_bytes(#frame))
             connection:close()
@@ -133,8 +134,7 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
             connection:read_until("\r\n\r\n")
             connection:read_all()
             connection:close()
-            local second, other = nil, nil
-            second, other = upstream:script({ "read", { "send", "HTTP/1.1 101 Switching Protocols\r\n"
+            local second, other = upstream:script({ "read", { "send", "HTTP/1.1 101 Switching Protocols\r\n"
                 .. "Upgrade: echo\r\nConnection: Upgrade\r\n\r\n" }, "wait" })
             assert.is_string(second)
             connection = ask(to(other, "/"))
@@ -198,7 +198,8 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
         end)
 
         it("take over what fail_on counts as a failure, and pass it on when there is no other", function()
-            local sorry = { "read", { "send", "HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 5\r\n\r\nsorry" }, "wait" }
+            local wire = "HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 5\r\n\r\nsorry"
+            local sorry = { "read", { "send", wire }, "wait" }
             local bad, good = script(sorry), script(OK)
             assert.equal("ok", site:get(pair("/", bad, good)).body)
             bad, good = script(sorry), script(sorry)
@@ -208,7 +209,8 @@ describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
         end)
 
         it("are not asked again once a byte of an answer has gone on", function()
-            local bad = script({ "read", { "send", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf" }, "pause", "close" })
+            local wire = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+            local bad = script({ "read", { "send", wire }, "pause", "close" })
             local good = script(OK)
             local connection = site:connect()
             connection:send(("GET %s HTTP/1.1\r\nHost: a\r\n\r\n"):format(pair("/", bad, good)))

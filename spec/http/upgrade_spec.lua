@@ -1,7 +1,6 @@
 --- Connections that leave HTTP: what a handler takes over with req:upgrade, what the client gets for its option
 --- upgrade.
 
-local process = require("spec.support.process")
 local server = require("spec.support.server")
 
 local APP = [[
@@ -122,7 +121,8 @@ describe("a connection that a handler takes over", function()
 
     setup(function()
         site = server.start({
-            apps = { ["index.lua"] = APP }, options = { "--workers", "1", "--body-timeout", "1", "--send-timeout", "1" },
+            apps = { ["index.lua"] = APP },
+            options = { "--workers", "1", "--body-timeout", "1", "--send-timeout", "1" },
         })
     end)
 
@@ -360,7 +360,8 @@ describe("the client's option upgrade", function()
     end)
 
     it("takes a 101 behind interim answers, in pieces", function()
-        local url = upstream:script({ "read", { "send", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" .. SWITCH .. "x", 1 } })
+        local hints = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+        local url = upstream:script({ "read", { "send", hints .. SWITCH .. "x", 1 } })
         local connection = http.get(url, { upgrade = "echo" }).connection
         assert.equal("x", connection:read())
         connection:close()

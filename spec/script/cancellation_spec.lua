@@ -64,7 +64,7 @@ describe("what waits, when it is cancelled,", function()
             local after = core.counts()
             assert.equal(before.tasks, after.tasks)
             if name ~= "offload" then -- a thread that ends is looked after by a timer
-                assert.equal(before.timers, after.timers)
+                assert.is_true(after.timers <= before.timers) -- one of before may have been due
             end
             semaphore:release()
             mutex:unlock()

@@ -5,6 +5,7 @@ local server = require("spec.support.server")
 local APP = [[
 local app = require("moonloop").app()
 app:get("/", function() return "hello\n" end)
+app:get("/print", function() print("printed by a handler") end)
 app:get("/fail/{text...}", function(req) error("failed: " .. req.params.text) end)
 return app
 ]]
@@ -30,6 +31,12 @@ describe("the log of a server", function()
             count = count + 1
         end
         assert.is_true(count >= 3)
+    end)
+
+    it("has beside it what a handler prints, at once", function()
+        local site = start({})
+        site:get("/hello/print")
+        process.wait_for("what it prints", function() return site.process:out():find("printed by a handler\n") end)
     end)
 
     it("cannot be forged by what a client sends", function()

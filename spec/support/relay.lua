@@ -81,7 +81,8 @@ app:get("/wrong", function(req)
     local ok, err = pcall(moonloop.proxy, req, "http://localhost", { stirp = "/a" })
     local _, second = pcall(moonloop.proxy, req, { { url = "http://localhost" } })
     local _, third = pcall(moonloop.proxy, req, "localhost:80")
-    return { err, second, third }
+    local _, fourth = pcall(moonloop.proxy, req, "http://localhost", { strip = "api" })
+    return { err, second, third, fourth }
 end)
 
 -- What stands behind, and is not moonloop's own proxy.

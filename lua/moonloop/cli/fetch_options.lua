@@ -71,6 +71,10 @@ local INSTEAD = {
     ["-0 --http1.0"] = "this client speaks HTTP/1.1",
     ["-c --cookie-jar"] = "-b 'NAME=VALUE' sends a cookie",
     ["-C --continue-at"] = "-H 'Range: bytes=N-' asks for the rest",
+    ["-r --range"] = "-H 'Range: bytes=0-99' asks for a part",
+    ["-4 --ipv4"] = "the first address that answers is taken; fetch an address, with -H 'Host: NAME'",
+    ["-6 --ipv6"] = "the first address that answers is taken; fetch an address, with -H 'Host: NAME'",
+    ["--proto"] = "http and https are all there is",
     ["-D --dump-header"] = "-i shows the head before the body, -v on standard error",
     ["-K --config"] = "a script for `moonloop run` can do that",
     ["-Z --parallel"] = "a script for `moonloop run` can do that, with moonloop.map",
@@ -78,6 +82,13 @@ local INSTEAD = {
     ["--digest"] = "-u sends basic authentication",
     ["-J --remote-header-name"] = "-o FILE names the file",
 }
+
+-- Those of them that no word belongs to: the URL may follow.
+local ALONE = {}
+for _, spellings in ipairs({ "--http2", "--http3", "-0 --http1.0", "-n --netrc", "--digest", "-J --remote-header-name",
+    "-4 --ipv4", "-6 --ipv6", "-Z --parallel" }) do
+    ALONE[spellings] = true
+end
 
 ---@param command table of argparse
 function M.add(command)
@@ -99,7 +110,8 @@ function M.add(command)
     end
     for spellings, advice in pairs(INSTEAD) do
         local name = spellings:match("%S+$")
-        command:option(spellings):hidden(true):args("?"):target("instead"):action(function(result)
+        local made = ALONE[spellings] and command:flag(spellings) or command:option(spellings):args("?")
+        made:hidden(true):target("instead"):action(function(result)
             result.instead = result.instead or { name, advice }
         end)
     end

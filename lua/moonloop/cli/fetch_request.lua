@@ -105,6 +105,11 @@ end
 
 local function headers_of(flags)
     local headers = {}
+    for _, text in ipairs(flags.cookie or {}) do
+        if text ~= "" and not text:find("=", 1, true) then
+            fault.raise(2, "fetch: -b %s: expected 'NAME=VALUE'; a file of cookies is not read", text)
+        end
+    end
     for _, text in ipairs(flags.header or {}) do
         add_header(headers, parse_header(text))
     end

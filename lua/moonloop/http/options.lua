@@ -19,6 +19,18 @@ end
 
 local misuse = M.misuse
 
+local SECONDS_MAX = 1e8 -- three years
+
+---The types that an option may have, in words; of a boolean beside others only false is meant.
+local function kinds_of(expected)
+    local kinds = {}
+    for kind in pairs(type(expected) == "table" and expected or { [expected] = true }) do
+        kinds[#kinds + 1] = kind == "boolean" and type(expected) == "table" and "false" or "a " .. kind
+    end
+    table.sort(kinds)
+    return table.concat(kinds, " or ")
+end
+
 ---Raises for an option that does not exist or has the wrong type.
 ---@param options table
 ---@param known table<string, string|table<string, boolean>>
@@ -33,17 +45,18 @@ function M.check(options, known, what)
         count = count + 1
         local expected = known[name]
         if not expected then
-            misuse("%s", require("moonloop.options").unknown(what, name, known))
+            misuse("%s", require("moonloop.http.familiar").hint(what, name, known)
+                or require("moonloop.options").unknown(what, name, known))
         end
         local kind = type(value)
         local is_good = expected == "any" or expected == kind or type(expected) == "table" and expected[kind]
         if not is_good then
-            misuse("%s: option %s: a %s does not do", what, name, kind)
+            misuse("%s: option %s: a %s does not do: expected %s", what, name, kind, kinds_of(expected))
         end
     end
     local timeout = options.timeout
-    if timeout == true or type(timeout) == "number" and not (timeout > 0) then
-        misuse("%s: option timeout: expected seconds, more than 0, or false", what)
+    if timeout == true or type(timeout) == "number" and not (timeout > 0 and timeout <= SECONDS_MAX) then
+        misuse("%s: option timeout: expected seconds, more than 0 and up to 1e8, or false for none", what)
     end
     return count
 end

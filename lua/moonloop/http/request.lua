@@ -4,6 +4,7 @@ local core = require("moonloop.core.http")
 local auth = require("moonloop.http.auth")
 local bodies = require("moonloop.http.body")
 local cookies = require("moonloop.http.cookies")
+local familiar = require("moonloop.http.familiar")
 local form = require("moonloop.http.form")
 local options_of = require("moonloop.http.options")
 local proxies = require("moonloop.http.proxies")
@@ -41,7 +42,9 @@ local OPTIONS = {
     max_body = "number", on_informational = "function", decode = "boolean", max_ratio = NUMBER_OR_FALSE,
     on_progress = "function", on_upload = "function", upgrade = "string", proxy = { string = true, boolean = true },
 }
+familiar.of_requests = OPTIONS
 local DEFAULT_MAX_BODY = 64 * 1024 * 1024
+local SHOWN_BYTES_MAX = 200
 local DEFAULT_MAX_RATIO, NO_MAX_RATIO = 1000, 1e15
 local CODINGS = "gzip, deflate, br, zstd" -- core/http/decoder.c
 
@@ -96,6 +99,15 @@ local function from_nginx(url)
     return socket and "http+unix://" .. core.encode(socket):gsub("+", "%%20") .. rest
 end
 
+---A URL that is none as a message may have it: nobody's password, no control characters, not all of a long one.
+local function shown(url)
+    local front, rest = url:match("^([^/?#]*//)(.*)$")
+    local authority = (rest or url):match("^[^/?#]*")
+    local text = (front or "") .. authority:gsub("^.*@", "") .. (rest or url):sub(#authority + 1)
+    text = text:gsub("%c", function(char) return ("\\x%02x"):format(char:byte()) end)
+    return #text > SHOWN_BYTES_MAX and text:sub(1, SHOWN_BYTES_MAX) .. "..." or text
+end
+
 local function split_userinfo(url)
     local parts, reason = core.parse(url)
     local rewritten = not parts and from_nginx(url)
@@ -104,7 +116,7 @@ local function split_userinfo(url)
         parts, reason = core.parse(url)
     end
     if not parts then
-        misuse("http: %s: %s", url, reason)
+        misuse("http: %s: %s", shown(url), reason)
     end
     if not parts.userinfo then
         return url, nil

@@ -130,6 +130,14 @@ end
 -- What is made when it is asked for, and then kept.
 local MADE = { headers = make_headers, informational = make_informational, coding = make_coding }
 
+-- By the name that it has in other clients: what to write here.
+local ELSEWHERE = {
+    text = "body()", content = "body()", read = "body()", data = "body(), or json()", status_code = "status",
+    statusCode = "status", iter_content = "chunks()", iter_bytes = "chunks()", iter_lines = "lines()",
+    raise_for_status = "ok, which says whether the status is 200 to 299", elapsed = "timing.total",
+    cookies = "header_all(\"Set-Cookie\"), or a jar as the option cookies", header = "headers",
+}
+
 function Response.__index(self, key)
     local method = Response[key]
     if method ~= nil then
@@ -151,6 +159,8 @@ function Response.__index(self, key)
         local made = duplex and require("moonloop.http.connection").new(duplex, rawget(self, "wanted").upgrade)
         rawset(self, key, made or nil)
         return made or nil
+    elseif ELSEWHERE[key] then
+        error(("an answer has no %s; here it is %s"):format(key, ELSEWHERE[key]), 2)
     end
     return nil
 end
