@@ -193,6 +193,7 @@ void master_stop(struct master *master)
     notify_stopping(master->notify);
     master_timer_start(master->loop, &master->force,
                        master->config->graceful_timeout_ms + FORCE_EXTRA_MS, on_force_due);
+    requests_give_up(master);
     slots_stop(master->slots);
 }
 

@@ -82,5 +82,7 @@ void requests_reload_done(void *data, enum reload_outcome outcome, const char *r
 void requests_upgrade_done(void *data, bool is_proved, const char *text);
 /* Tells who waits for a rolling restart, once it is over. */
 void requests_look_at_restart(struct master *master);
+/* The server stops: tells who waits for a reload, a restart or an upgrade that it will not be. */
+void requests_give_up(struct master *master);
 /* For listing_new. */
 void requests_listing_done(void *data);

@@ -117,6 +117,19 @@ void requests_look_at_restart(struct master *master)
     }
 }
 
+void requests_give_up(struct master *master)
+{
+    struct control_client *next;
+    for (struct control_client *client =
+             master->control != NULL ? control_next(master->control, NULL) : NULL;
+         client != NULL; client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_attempt != 0 || client->waits_for_restart ||
+            client->waits_for_upgrade)
+            answer_text(client, false, "the server is stopping");
+    }
+}
+
 static void on_scale_request(struct master *master, struct control_client *client, const char *text)
 {
     struct fault fault = {0};

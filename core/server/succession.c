@@ -75,10 +75,8 @@ static struct handover *pack(struct master *master)
 static void on_proved(void *data)
 {
     struct master *master = data;
-    if (master->is_stopping) {
-        requests_upgrade_done(master, false, "the upgrade was refused: the server is stopping");
+    if (master->is_stopping)
         return;
-    }
     char text[128];
     snprintf(text, sizeof(text), "upgrading: process %d goes on as the new program", (int)getpid());
     requests_upgrade_done(master, true, text);

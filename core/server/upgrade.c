@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PROOF_MS = 60000, TEXT_MAX = 16 * 1024, PATH_BYTES = 4096 };
+enum { PROOF_MS = 60000, LEAVE_MS = 2000, TEXT_MAX = 16 * 1024, PATH_BYTES = 4096 };
 
 static const char proved[] = "the upgrade is proved\n";
 
@@ -58,10 +58,12 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
     return upgrade;
 }
 
-/* By its descriptor: whoever reaps all children may have reaped it. */
+/* By its descriptor, since whoever reaps all children may have reaped it. If not, its number is its
+ * own still, and that of the group of what its apps have started. */
 static void kill_proof(const struct upgrade *upgrade)
 {
-    syscall(SYS_pidfd_send_signal, upgrade->launched.pidfd, SIGKILL, NULL, 0);
+    if (syscall(SYS_pidfd_send_signal, upgrade->launched.pidfd, SIGKILL, NULL, 0) == 0)
+        launch_signal(&upgrade->launched, SIGKILL);
 }
 
 static void end_proof(struct upgrade *upgrade)
@@ -109,14 +111,19 @@ const char *upgrade_binary(const struct upgrade *upgrade)
 /* ---- the proof ---- */
 
 /* Its last line says whether it could; the ones before why not. */
+static bool has_proved(const struct buf *text)
+{
+    size_t mark = strlen(proved);
+    return text->len >= mark && memcmp(text->ptr + text->len - mark, proved, mark) == 0;
+}
+
 static void judge(struct upgrade *upgrade, const char *problem)
 {
     struct buf text = upgrade->text;
     upgrade->text = (struct buf){0};
+    bool is_proved = problem == NULL && has_proved(&text);
     buf_add_char(&text, '\0');
-    size_t len = text.len - 1, mark = strlen(proved);
-    bool is_proved =
-        problem == NULL && len >= mark && memcmp(text.ptr + len - mark, proved, mark) == 0;
+    size_t len = text.len - 1;
     launch_reap(&upgrade->launched, -1);
     end_proof(upgrade);
     while (len > 0 && text.ptr[len - 1] == '\n')
@@ -134,7 +141,7 @@ static void on_patience(struct master_timer *timer)
 {
     struct upgrade *upgrade = LIST_ENTRY(timer, struct upgrade, patience);
     kill_proof(upgrade);
-    judge(upgrade, "it did not load the apps within 60 s");
+    judge(upgrade, has_proved(&upgrade->text) ? NULL : "it did not load the apps within 60 s");
 }
 
 static void on_output(struct master_watch *watch)
@@ -152,6 +159,8 @@ static void on_output(struct master_watch *watch)
     buf_add(&upgrade->text, bytes, (size_t)len);
     if (upgrade->text.len > TEXT_MAX)
         buf_consume(&upgrade->text, upgrade->text.len - TEXT_MAX);
+    if (has_proved(&upgrade->text)) /* what an app has started may hold the pipe for longer */
+        master_timer_start(upgrade->loop, &upgrade->patience, LEAVE_MS, on_patience);
 }
 
 /* The server's words behind ours. */

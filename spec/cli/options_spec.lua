@@ -108,6 +108,7 @@ describe("an option", function()
         assert.matches("tls: .*/none.pem: No such file or directory", fails({ "--certfile", "none.pem" }))
         assert.matches("keyfile: is for TLS, which needs certfile as well", fails({ "--keyfile", "b" }))
         assert.matches("redirect_bind: is for TLS", fails({ "--redirect-bind", ":0" }))
+        assert.matches("cert_reqs: .* ca_certs .* is missing", fails({ "--cert-reqs", "required" }))
         assert.matches("keyfile: expected as many as certfile names %(2%) in the same order, .* got 1",
             fails({ "--certfile", "a", "--certfile", "b", "--keyfile", "c" }))
     end)

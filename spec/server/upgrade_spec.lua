@@ -168,6 +168,40 @@ describe("an upgrade of the binary", function()
         site:wait_log("the upgrade is done")
     end)
 
+    it("is over when the server stops, with whatever the proof has started", function()
+        local app = [[
+            if io.open("/proc/self/cmdline"):read("*a"):find("--prove-upgrade", 1, true) then
+                os.execute("echo $$ > proof.pid; exec sleep 60")
+            end
+        ]] .. APP
+        local site = start({ apps = { ["hello.lua"] = app } })
+        local caller = process.spawn({ server.binary, "upgrade", "--apps", site.apps_dir },
+            { cwd = site.dir, env = site.env })
+        process.wait_for("the proof to run", function()
+            return (process.read(site.dir .. "/proof.pid") or ""):find("\n")
+        end)
+        assert.same({ "exited", 0 }, { site:stop() })
+        local how, code = caller:wait(10)
+        assert.same({ "exited", 1 }, { how, code })
+        assert.equal("the server is stopping\n", caller:err())
+        local program = tonumber(process.read(site.dir .. "/proof.pid"))
+        process.wait_for("what the proof had started to end", function()
+            local stat = process.read("/proc/" .. program .. "/stat")
+            return not stat or stat:match("%) (%u)") == "Z"
+        end)
+    end)
+
+    it("does not wait for what an app has left running in the proof", function()
+        local app = [[
+            if io.open("/proc/self/cmdline"):read("*a"):find("--prove-upgrade", 1, true) then
+                os.execute("sleep 30 &")
+            end
+        ]] .. APP
+        local site = start({ apps = { ["hello.lua"] = app } })
+        assert.equal(0, site:call("upgrade").code)
+        site:wait_log("the upgrade is done")
+    end)
+
     it("loads the apps, for the proof, as a worker does: as its user, in its sandbox", function()
         if require("posix.unistd").getuid() ~= 0 then
             pending("needs root, to become another user")

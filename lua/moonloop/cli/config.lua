@@ -262,7 +262,12 @@ function M.settle(flags, environment)
     end
     settled.config_file = config_file
     table.sort(notes)
-    return finish(settled, flags, environment), notes
+    finish(settled, flags, environment)
+    -- Who writes that a certificate is required shall not find that none is asked for.
+    if is_given(layers, "cert_reqs") and settled.cert_reqs ~= "none" and not settled.ca_certs then
+        fault.raise(1, "cert_reqs: which certificates clients may have is for ca_certs to say, which is missing")
+    end
+    return settled, notes
 end
 
 ---Every option as it is when nothing is said.
