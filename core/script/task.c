@@ -305,7 +305,7 @@ static void fill_handle(struct task *task, lua_State *L)
     lua_State *co = task->co;
     if (task->end_status == TASK_DONE) {
         int count = lua_gettop(co);
-        if (count != 0) {
+        if (count != 1) { /* as it was made for */
             lua_pushinteger(L, count);
             lua_setfield(L, -2, "n");
         }
