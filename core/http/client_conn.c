@@ -233,6 +233,20 @@ static void switch_protocols(struct client_conn *conn, struct str rest)
     fetch_end(fetch);
 }
 
+/* The head that `bytes` begin with, from where the last read left it. */
+static enum answer_result read_head(struct client_conn *conn, struct str bytes, size_t *used)
+{
+    struct answer_memory *memory = &conn->origin->answers;
+    struct message *message = &conn->fetch->message;
+    bool is_new = conn->parser.scanned == 0;
+    if (is_new && answer_memory_find(memory, bytes, message, used))
+        return ANSWER_DONE;
+    enum answer_result result = answer_parser_feed(&conn->parser, bytes.ptr, bytes.len, used);
+    if (is_new && result == ANSWER_DONE)
+        answer_memory_keep(memory, (struct str){bytes.ptr, *used}, message);
+    return result;
+}
+
 /* Takes heads from the front of `bytes` until that of the answer has come. True: the fetch has been
  * told. */
 static bool consume_heads(struct client_conn *conn, struct str *bytes)
@@ -240,8 +254,7 @@ static bool consume_heads(struct client_conn *conn, struct str *bytes)
     const struct message *message = &conn->fetch->message;
     while (!message->is_head_done) {
         size_t used = 0;
-        enum answer_result result =
-            answer_parser_feed(&conn->parser, bytes->ptr, bytes->len, &used);
+        enum answer_result result = read_head(conn, *bytes, &used);
         if (result == ANSWER_BAD || result == ANSWER_TOO_MANY) {
             fail_head(conn, result, *bytes);
             return true;

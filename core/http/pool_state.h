@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/answer_head.h"
+#include "http/answer_memory.h"
 #include "http/answer_parser.h"
 #include "http/fetch.h"
 #include "http/framing.h"
@@ -45,6 +46,7 @@ struct origin {
     struct link idle;    /* connections, the last used first */
     struct link busy;    /* the others, also those being made */
     struct link queue;   /* exchanges */
+    struct answer_memory answers;
     uint32_t nconns;
     uint32_t nidle;
     uint32_t nqueued;

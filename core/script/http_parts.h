@@ -24,6 +24,8 @@ struct http_pool {
     lua_State *L;   /* the VM's main state */
     uint32_t users; /* exchanges; while there are any, the collector leaves it alone */
     int self_ref;
+    struct fetch_op *spare_ops; /* of waits that are over; freed with the pool */
+    uint32_t nspare_ops;
 };
 
 /* An exchange and what it keeps from the collector. */
@@ -63,6 +65,8 @@ struct scope *http_scope_of(struct task *task);
  * another task reads it. */
 const struct fetch *http_check_answer(lua_State *L);
 
+/* http_wait.c: frees one of the pool's spare_ops, of which there is one. */
+void http_free_spare_op(struct http_pool *pool);
 /* http_wait.c: pushes the handle of an exchange, which takes it over. */
 struct handle *http_push_handle(lua_State *L, const struct held *held, struct task *task);
 /* Waits for the head of what was just started and has no handle. */

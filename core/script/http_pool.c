@@ -15,8 +15,11 @@ static const char pool_meta[] = "moonloop.core.http.pool";
 static int on_pool_gc(lua_State *L)
 {
     struct http_pool *pool = luaL_checkudata(L, 1, pool_meta);
+    vm_forget(L, pool);
     pool_free(pool->pool);
     pool->pool = NULL;
+    while (pool->spare_ops != NULL)
+        http_free_spare_op(pool);
     return 0;
 }
 
@@ -58,7 +61,7 @@ static int l_pool(lua_State *L)
 
 struct http_pool *http_check_pool(lua_State *L, int index)
 {
-    struct http_pool *pool = vm_check_userdata(L, index, VM_UPVALUE(L)->http_pool_meta, pool_meta);
+    struct http_pool *pool = vm_check_known(L, index, VM_UPVALUE(L)->http_pool_meta, pool_meta);
     luaL_argcheck(L, pool->pool != NULL, index, "the client is closed");
     return pool;
 }

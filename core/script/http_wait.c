@@ -27,7 +27,11 @@ struct fetch_op {
     struct held held;
     enum wanted wanted;
     bool is_complete;
+    struct http_pool *pool; /* whose spare op it becomes */
+    struct fetch_op *next_spare;
 };
+
+enum { SPARE_OPS = 256 };
 
 /* ---- handles ---- */
 
@@ -223,6 +227,7 @@ static void release(struct op *op)
 {
     struct fetch_op *wait = (struct fetch_op *)op;
     struct handle *handle = wait->handle;
+    struct http_pool *pool = wait->pool;
     drop(&wait->held);
     if (handle != NULL) {
         handle->op = NULL;
@@ -231,7 +236,28 @@ static void release(struct op *op)
     }
     if (wait->handle_ref != LUA_NOREF)
         luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
-    free(wait);
+    if (pool->nspare_ops == SPARE_OPS) {
+        free(wait);
+        return;
+    }
+    wait->next_spare = pool->spare_ops;
+    pool->spare_ops = wait;
+    pool->nspare_ops++;
+}
+
+static struct fetch_op *take_spare_op(struct http_pool *pool)
+{
+    struct fetch_op *wait = pool->spare_ops;
+    if (wait == NULL)
+        return NULL;
+    pool->spare_ops = wait->next_spare;
+    pool->nspare_ops--;
+    return wait;
+}
+
+void http_free_spare_op(struct http_pool *pool)
+{
+    free(take_spare_op(pool));
 }
 
 static void tell(struct fetch_op *wait, struct fetch *fetch)
@@ -269,10 +295,14 @@ static void on_handle_change(struct fetch *fetch)
     lua_pop(L, 1);
 }
 
-static struct fetch_op *op_new(const struct fetch_op *begun, const struct fetch *fetch)
+static struct fetch_op *op_new(const struct fetch_op *begun, const struct fetch *fetch,
+                               struct http_pool *pool)
 {
-    struct fetch_op *wait = MEM_NEW(struct fetch_op);
+    struct fetch_op *wait = take_spare_op(pool);
+    if (wait == NULL)
+        wait = MEM_NEW(struct fetch_op);
     *wait = *begun;
+    wait->pool = pool;
     wait->op.release = release;
     wait->op.kind = pool_is_local(fetch->pool) ? WAIT_LOCAL : WAIT_REAL;
     return wait;
@@ -283,7 +313,7 @@ int http_wait_for_head(lua_State *L, struct held *held)
     struct fetch_op now = {.wanted = WANTS_HEAD, .handle_ref = LUA_NOREF, .held = *held};
     struct fetch *fetch = held->fetch;
     if (!is_satisfied(fetch, WANTS_HEAD)) {
-        struct fetch_op *wait = op_new(&now, fetch);
+        struct fetch_op *wait = op_new(&now, fetch, held->pool);
         fetch->owner = wait;
         fetch->on_change = on_change;
         return task_wait(L, &wait->op);
@@ -301,7 +331,7 @@ static int wait_for(lua_State *L, struct handle *handle, enum wanted wanted)
     struct fetch_op now = {.handle = handle, .wanted = wanted};
     now.handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (!is_satisfied(fetch, wanted)) {
-        struct fetch_op *wait = handle->op = op_new(&now, fetch);
+        struct fetch_op *wait = handle->op = op_new(&now, fetch, handle->held.pool);
         return task_wait(L, &wait->op);
     }
     if (handle->feeding != NULL && upload_is_unwanted(fetch))

@@ -71,6 +71,7 @@ static struct outgoing *make_request(lua_State *L, int index, int proxy_index)
 static int on_request_gc(lua_State *L)
 {
     struct outgoing **request = luaL_checkudata(L, 1, request_meta);
+    vm_forget(L, request);
     outgoing_unref(*request);
     *request = NULL;
     return 0;
@@ -144,7 +145,7 @@ static int l_fetch_prepared(lua_State *L)
     task_check(L);
     struct http_pool *pool = http_check_pool(L, 1);
     struct outgoing **request =
-        vm_check_userdata(L, 2, VM_UPVALUE(L)->http_request_meta, request_meta);
+        vm_check_known(L, 2, VM_UPVALUE(L)->http_request_meta, request_meta);
     uint64_t timeout_ms = check_timeout_ms(L, 3);
     struct held held = hold_fetch(L, pool, outgoing_ref(*request), 0);
     fetch_start(held.fetch, (struct str){0}, timeout_ms);

@@ -49,7 +49,7 @@ static struct job *make(lua_State *L, int index)
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, index + 4, 0);
     lua_pushvalue(L, index + 4);
-    task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    task_set_handle(task, L);
     lua_pushvalue(L, index + 4);
     job->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, index + 5);

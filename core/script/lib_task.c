@@ -117,7 +117,7 @@ static int l_spawn(lua_State *L)
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
-    task->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    task_set_handle(task, L);
     lua_checkstack(task->co, nargs + 1);
     lua_xmove(L, task->co, nargs + 1);
     if (is_detached)

@@ -31,6 +31,8 @@ static void set_co(struct task *task)
     lua_rawset(L, -3);
     lua_pop(L, 1);
     task->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushboolean(L, false);
+    task->handle_slot = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
@@ -84,7 +86,14 @@ static void task_recycle(struct task *task)
         return;
     }
     luaL_unref(vm->L, LUA_REGISTRYINDEX, task->co_ref);
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, task->handle_slot);
     free(task);
+}
+
+void task_set_handle(struct task *task, lua_State *L)
+{
+    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
+    task->handle_ref = task->handle_slot;
 }
 
 void task_adopt(struct task *task, struct scope *home)
@@ -283,7 +292,7 @@ int task_wait_for_tasks(lua_State *L, struct op *op)
     if (L != task->co || vm->shuffle != 0 || vm->nesting == NESTING_MAX ||
         next_nested(vm) == NULL || vm_slice_ends(vm))
         return task_wait(L, op);
-    op_begin(op, L);
+    op_begin(op, task, L);
     run_nested(vm, task);
     if (task->status != TASK_READY)
         return lua_yield(L, 0);
@@ -305,7 +314,7 @@ static void fill_handle(struct task *task, lua_State *L)
     lua_State *co = task->co;
     if (task->end_status == TASK_DONE) {
         int count = lua_gettop(co);
-        if (count != 0) {
+        if (count != 1) { /* as it was made for */
             lua_pushinteger(L, count);
             lua_setfield(L, -2, "n");
         }
@@ -332,7 +341,8 @@ static void end_handle(struct task *task)
     if (task->handle_ref == LUA_NOREF)
         return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, task->handle_ref);
+    lua_pushboolean(L, false);
+    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
     task->handle_ref = LUA_NOREF;
     fill_handle(task, L);
     /* Before the siblings are cancelled: they see it. */

@@ -75,10 +75,10 @@ struct scope {
 
 /* What Lua holds of a scope. */
 struct scope_box {
-    struct scope *scope;  /* NULL once it was left */
-    uint64_t deadline_us; /* as given */
-    bool is_site_of_all;  /* whoever is spawned in it was spawned where it was entered */
-    int site_line;        /* the place in a user's file where it was entered */
+    struct scope *scope;        /* NULL once it was left */
+    uint64_t deadline_us;       /* as given */
+    bool is_site_of_all;        /* whoever is spawned in it was spawned where it was entered */
+    int site_line;              /* the place in a user's file where it was entered */
     char site[TASK_SITE_BYTES]; /* "" for none */
 };
 
@@ -103,7 +103,8 @@ struct task {
     uint64_t serial; /* never used again in this VM; the struct is */
     lua_State *co;
     int co_ref;
-    int handle_ref; /* the Lua handle, LUA_NOREF for none */
+    int handle_ref;  /* the Lua handle, LUA_NOREF for none */
+    int handle_slot; /* where it is kept in the registry; as co_ref, for good */
     struct task *next_spare;
     struct link alive;       /* in vm->alive */
     struct link ready;       /* in vm->ready */
@@ -136,6 +137,8 @@ struct task {
 struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data);
 /* Runs it now when nothing else runs in this VM, else as soon as that is over. */
 void task_start(struct task *task, int nargs);
+/* The table on top of L, which is popped, is its Lua handle. */
+void task_set_handle(struct task *task, lua_State *L);
 /* Makes it a child of that scope, before task_start. */
 void task_adopt(struct task *task, struct scope *home);
 /* Cancels it with the error value on top of L's stack, which is popped. */

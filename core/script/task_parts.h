@@ -16,8 +16,8 @@ void task_make_ready(struct task *task, int nargs);
 void task_interrupt(struct task *task, lua_State *L);
 /* The error of a wait where none is possible, on top of L. */
 void task_push_unyieldable(lua_State *L);
-/* The running task waits from now on. */
-void op_begin(struct op *op, lua_State *L);
+/* The task, which runs, waits from now on. */
+void op_begin(struct op *op, struct task *task, lua_State *L);
 /* The wait is over, one way or another: releases what it held. */
 void op_end(struct op *op);
 /* Sees to it that the queue runs in the next turn of the loop, unless it runs already. */

@@ -49,9 +49,8 @@ struct vm *task_check(lua_State *L)
     return vm;
 }
 
-void op_begin(struct op *op, lua_State *L)
+void op_begin(struct op *op, struct task *task, lua_State *L)
 {
-    struct task *task = VM_UPVALUE(L)->current;
     ENSURE(task->op == NULL);
     op->task = task;
     task->op = op;
@@ -62,7 +61,7 @@ void op_begin(struct op *op, lua_State *L)
 int task_wait(lua_State *L, struct op *op)
 {
     struct task *task = VM_UPVALUE(L)->current;
-    op_begin(op, L);
+    op_begin(op, task, L);
     if (L == task->co)
         return lua_yield(L, 0);
     /* In a coroutine of the user's own: its resumer passes the wait on (coroutines.lua). */

@@ -52,6 +52,32 @@ void *vm_check_userdata(lua_State *L, int index, const void *meta, const char *n
     return luaL_checkudata(L, index, name); /* raises */
 }
 
+static uint32_t known_place(const void *data)
+{
+    return (uint32_t)((uintptr_t)data >> 4) % VM_KNOWN_USERDATA;
+}
+
+void *vm_check_known(lua_State *L, int index, const void *meta, const char *name)
+{
+    struct vm *vm = VM_UPVALUE(L);
+    void *data = lua_touserdata(L, index);
+    uint32_t at = known_place(data);
+    if (data != NULL && vm->known[at].data == data && vm->known[at].meta == meta)
+        return data;
+    data = vm_check_userdata(L, index, meta, name);
+    vm->known[at].data = data;
+    vm->known[at].meta = meta;
+    return data;
+}
+
+void vm_forget(lua_State *L, const void *data)
+{
+    struct vm *vm = vm_of(L);
+    uint32_t at = known_place(data);
+    if (vm->known[at].data == data)
+        vm->known[at].data = NULL;
+}
+
 void vm_add_functions(lua_State *L, const luaL_Reg *functions)
 {
     struct vm *vm = vm_of(L);

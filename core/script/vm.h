@@ -37,7 +37,7 @@ struct slices {
     struct vm *vm; /* whose it is, while one runs */
 };
 
-enum { VM_SPARE_TASKS = 1024 };
+enum { VM_SPARE_TASKS = 1024, VM_KNOWN_USERDATA = 64 };
 
 struct vm {
     lua_State *L;
@@ -75,10 +75,13 @@ struct vm {
     int message_ref;      /* function(err) -> text for people */
     int coroutines_ref; /* weak set: coroutines that Lua must not resume, those of tasks among them
                          */
-    const void *scope_meta; /* metatables of what is checked often, for vm_check_userdata */
+    struct {
+        const void *data, *meta;
+    } known[VM_KNOWN_USERDATA]; /* by address: found good by vm_check_known */
+    const void *scope_meta;     /* metatables of what is checked often, for vm_check_userdata */
     const void *http_pool_meta;
     const void *http_request_meta;
-    int install_ref;    /* makes coroutine.resume and wrap pass waits through */
+    int install_ref; /* makes coroutine.resume and wrap pass waits through */
 
     struct slices *slices; /* the thread's */
     struct slices own_slices;
@@ -131,6 +134,9 @@ void vm_set_path(lua_State *L, const char *lua_dir);
 const void *vm_new_metatable(lua_State *L, const char *name, lua_CFunction on_gc);
 /* luaL_checkudata for a `meta` that the function above gave: several times cheaper. */
 void *vm_check_userdata(lua_State *L, int index, const void *meta, const char *name);
+/* The same for what lives long: cheaper still. The __gc of such userdata has to call vm_forget. */
+void *vm_check_known(lua_State *L, int index, const void *meta, const char *name);
+void vm_forget(lua_State *L, const void *data);
 /* Makes require(name) call `open`. */
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open);
 

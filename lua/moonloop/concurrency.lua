@@ -4,6 +4,7 @@
 local errors = require("moonloop.util.errors")
 local task = require("moonloop.task")
 
+local new_table = require("table.new")
 local spawn_seen = task.spawn_seen
 
 local M = {}
@@ -37,7 +38,7 @@ end
 ---@return any ... the first value of each, in order; nil where there is none
 function M.gather(...)
     local fns, count = check_functions("gather", ...)
-    local tasks, values = {}, {}
+    local tasks, values = new_table(count, 0), new_table(count, 0)
     local _, err = task.enclose_tasks(nil, true, spawn_functions, tasks, fns, count)
     raise_if(err)
     for i = 1, count do
@@ -103,6 +104,7 @@ local function outcome(entry, reason)
     return { ok = false, err = entry.err }
 end
 
+local NO_OPTIONS = {}
 local MAP_OPTIONS = { limit = true, deadline = true, settle = true }
 
 local function check_map(list, fn, options)
@@ -140,9 +142,9 @@ end
 ---@param options? moonloop.MapOptions
 ---@return any[] results the first value of each, in order; nil where there is none
 function M.map(list, fn, options)
-    options = options or {}
+    options = options or NO_OPTIONS
     check_map(list, fn, options)
-    local tasks, results = {}, {}
+    local tasks, results = new_table(#list, 0), new_table(#list, 0)
     local is_settled = options.settle or false
     local spawn = options.limit and spawn_in_turn or spawn_entries
     local ok, err = task.enclose_tasks(options.deadline, not is_settled, spawn, tasks, list, fn, options.limit,

@@ -22,6 +22,7 @@ local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
 
 local misuse = options_of.misuse
+local fetch_prepared, new_whole = core.fetch_prepared, response.new_whole
 
 ---@class moonloop.http.Options
 ---@field headers? table<string, string|number|(string|number)[]> a list sends several fields
@@ -86,7 +87,8 @@ local clients = setmetatable({}, { __mode = "k" })
 ---@class moonloop.http.Client
 ---@field private pool userdata
 ---@field private options moonloop.http.ClientOptions
----@field private prepared? table requests by URL, false for one seen once, [0] their number; nil: not all are alike
+---@field private prepared? table requests by URL, false for one seen once; nil: not all are alike
+---@field private nprepared? integer their number
 ---@field private given? moonloop.http.ClientOptions
 local Client = { __name = "moonloop.http.Client" }
 Client.__index = Client
@@ -135,17 +137,6 @@ local function exchange(client, wanted, deadline)
         observer.answered(res)
     end
     return res
-end
-
----The same for what was prepared. `left`: seconds, 0 for no deadline.
-local function exchange_prepared(client, wanted, left)
-    local ok, handle, status, body, head, first_byte, total = core.fetch_prepared(client.pool, wanted.prepared, left)
-    if head then
-        return response.new_whole(wanted, status, body, head, first_byte, total)
-    elseif not ok then
-        error(handle, 0)
-    end
-    return response.new(handle, wanted, status, body)
 end
 
 ---The same with what goes around an exchange: cookies, and further attempts.
@@ -216,24 +207,20 @@ function Client:request(options)
     return follow(self, wanted, deadline, res)
 end
 
----What a GET of this URL without options sends, prepared in C the second time that it is asked for.
-local function prepared_get(client, url)
+---Counts a plain GET of this URL. What the second and every further one sends is prepared in C.
+local function prepare_get(client, url)
     local prepared = client.prepared
-    local wanted = prepared[url]
-    if wanted then
-        return wanted
-    elseif #url > PREPARED_BYTES_MAX then
+    if type(url) ~= "string" or #url > PREPARED_BYTES_MAX then
         return nil
-    elseif prepared[0] >= PREPARED_MAX then
-        prepared = { [0] = 0 }
-        client.prepared = prepared
+    elseif client.nprepared >= PREPARED_MAX then
+        prepared = {}
+        client.prepared, client.nprepared = prepared, 0
     end
-    if wanted == nil then
-        prepared[0] = prepared[0] + 1
-        prepared[url] = false
+    if prepared[url] == nil then
+        prepared[url], client.nprepared = false, client.nprepared + 1
         return nil
     end
-    wanted = request.new({ url = url }, client.options)
+    local wanted = request.new({ url = url }, client.options)
     local proxy = wanted.proxies and proxies.choose(wanted.proxies, wanted)
     wanted.prepared = core.prepare(wanted.method, wanted.url, wanted.fields, proxy)
     if wanted.prepared then
@@ -243,17 +230,18 @@ local function prepared_get(client, url)
     return nil
 end
 
----A GET without options, of a client all of whose requests are alike.
-local function plain_get(client, url)
-    local wanted, timeout = type(url) == "string" and prepared_get(client, url), client.options.timeout
-    if not wanted then
-        return client:request({ url = url })
+---What came for a prepared request, if not all at once.
+local function answer_of(wanted, ok, handle, status, body)
+    if not ok then
+        error(handle, 0)
     end
-    local res = exchange_prepared(client, wanted, timeout or 0)
-    local status = res.status
-    if status < 301 or status > 308 or wanted.redirects == 0 then
-        return res
-    end
+    local res = response.new(handle, wanted, status, body)
+    return res
+end
+
+---Follows the redirects of the answer to a prepared request.
+local function follow_prepared(client, wanted, res)
+    local timeout = client.options.timeout
     return follow(client, wanted, timeout and now() - res.timing.first_byte + timeout, res)
 end
 
@@ -276,11 +264,24 @@ end
 ---@param options? moonloop.http.Options
 ---@return moonloop.http.Response
 function Client:get(url, options)
-    if options == nil and self.prepared then
-        local res = plain_get(self, url)
+    local prepared = options == nil and self.prepared
+    local wanted = prepared and (prepared[url] or prepare_get(self, url))
+    if not wanted then
+        return self:request(with("GET", url, options))
+    end
+    -- No call of ours around the wait, and no tail call behind it: that is what the compiler takes.
+    local ok, handle, status, body, head, first_byte, total =
+        fetch_prepared(self.pool, wanted.prepared, self.options.timeout or 0)
+    local res
+    if head then
+        res = new_whole(wanted, status, body, head, first_byte, total)
+    else
+        res = answer_of(wanted, ok, handle, status, body)
+    end
+    if status < 301 or status > 308 or wanted.redirects == 0 then
         return res
     end
-    return self:request(with("GET", url, options))
+    return follow_prepared(self, wanted, res)
 end
 
 ---@param url string
@@ -406,7 +407,7 @@ function M.client(options)
         errors.raise("tls", "http.client: %s", reason)
     end
     local client = setmetatable({ pool = pool, options = own, given = options }, Client)
-    client.prepared = not (own.headers or own.jar or own.retries) and { [0] = 0 } or nil
+    client.prepared, client.nprepared = not (own.headers or own.jar or own.retries) and {} or nil, 0
     clients[client] = true
     return client
 end

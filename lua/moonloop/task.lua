@@ -82,9 +82,9 @@ handles.finish(Task, "task", function(self)
 end)
 
 ---A handle as C fills it: [0] is what is behind it, false when it has ended; then [1..n] are its results, or `state`
----is "failed" or "cancelled" and `err` says why.
+---is "failed" or "cancelled" and `err` says why. There is room for one result from the beginning.
 local function new_handle()
-    return setmetatable({ [0] = false, n = 0 }, Task)
+    return setmetatable({ [0] = false, nil, n = 1 }, Task)
 end
 
 local function spawn_named(what, scope, name, fn, ...)
@@ -266,7 +266,7 @@ end
 ---@param fn function
 ---@return moonloop.Task
 function M.spawn_seen(handle, fn, ...)
-    local task = setmetatable({ [0] = false, n = 0, is_seen = true }, Task)
+    local task = setmetatable({ [0] = false, nil, n = 1, is_seen = true }, Task)
     core.spawn(task, handle, fn, ...)
     return task
 end

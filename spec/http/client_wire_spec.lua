@@ -370,6 +370,38 @@ describe("an origin that", function()
     end)
 end)
 
+describe("the head of an answer", function()
+    it("that is like the last one but for a byte, or an end, is read anew", function()
+        local begin = OK .. "X-A: 1\r\nContent-Length: 5"
+        local steps = {}
+        for _, wire in ipairs({ begin .. "\r\n\r\nhello", begin .. "\r\n\r\nagain", begin
+            .. "0\r\n\r\n" .. ("x"):rep(50), begin .. "\r\nX-B: 2\r\n\r\nhello", begin .. "\r\n\r\nhello" }) do
+            steps[#steps + 1] = "read"
+            steps[#steps + 1] = { "send", wire }
+        end
+        steps[#steps + 1] = "wait"
+        local client, all = http.client(), {}
+        local url = server:script(steps)
+        for i = 1, 5 do
+            local res, body = get(client, url)
+            local headers = res.headers
+            all[i] = ("%s %s %s %d"):format(headers["x-a"], headers["x-b"], headers["content-length"], #body)
+        end
+        assert.same({ "1 nil 5 5", "1 nil 5 5", "1 nil 50 50", "1 2 5 5", "1 nil 5 5" }, all)
+        assert.equal(4, client:stats().reused)
+    end)
+
+    it("is that of the request's own method, however alike", function()
+        local wire = OK .. "Content-Length: 5\r\n\r\n"
+        local client = http.client()
+        local url = server:script({ "read", { "send", wire .. "hello" }, "read", { "send", wire }, "read",
+            { "send", wire .. "hello" }, "wait" })
+        for _, method in ipairs({ "GET", "HEAD", "GET" }) do
+            assert.equal(method == "HEAD" and "" or "hello", client:request({ method = method, url = url }):body())
+        end
+    end)
+end)
+
 describe("an interim answer", function()
     local WIRE = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"
         .. "HTTP/1.1 103 Early Hints\r\nX-Last:  1 \r\n\r\n"

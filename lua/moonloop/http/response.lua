@@ -9,6 +9,7 @@ local now = require("moonloop.clock").now
 local options_of = require("moonloop.http.options")
 
 local settle = errors.settle
+local rawget, setmetatable = rawget, setmetatable
 
 local M = {}
 
@@ -185,10 +186,11 @@ end
 ---@param total number seconds
 ---@return moonloop.http.Response
 function M.new_whole(wanted, status, whole, head, first_byte, total)
-    return setmetatable({
+    local res = setmetatable({
         status = status, ok = status >= 200 and status < 300, wanted = wanted, whole = whole, head = head,
         first_byte = first_byte, total = total,
     }, Response)
+    return res
 end
 
 ---Every value of a field that may come several times, such as Set-Cookie.
