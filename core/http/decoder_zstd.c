@@ -11,7 +11,8 @@ enum { WINDOW_LOG_MAX = 23 };
 
 struct zstd {
     ZSTD_DStream *stream;
-    size_t hint; /* 0: a frame is whole */
+    size_t hint;  /* 0: a frame is whole */
+    bool is_full; /* the last step filled its room: there may be more without more input */
 };
 
 static void *open_zstd(void)
@@ -28,7 +29,7 @@ static void *open_zstd(void)
 static const char *run(void *state, struct str *in, char *out, size_t room, size_t *made)
 {
     struct zstd *zstd = state;
-    if (zstd->hint == 0 && in->len == 0) /* it would begin the next frame */
+    if (in->len == 0 && !zstd->is_full) /* the library refuses to be asked for nothing again */
         return NULL;
     ZSTD_inBuffer input = {in->ptr, in->len, 0};
     ZSTD_outBuffer output = {out, room, 0};
@@ -36,6 +37,7 @@ static const char *run(void *state, struct str *in, char *out, size_t room, size
     in->ptr += input.pos;
     in->len -= input.pos;
     *made = output.pos;
+    zstd->is_full = output.pos == room && hint != 0;
     if (ZSTD_isError(hint))
         return ZSTD_getErrorName(hint);
     zstd->hint = hint;
