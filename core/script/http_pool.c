@@ -15,7 +15,7 @@ static const char pool_meta[] = "moonloop.core.http.pool";
 static int on_pool_gc(lua_State *L)
 {
     struct http_pool *pool = luaL_checkudata(L, 1, pool_meta);
-    vm_forget(L, pool);
+    vm_forget(vm_of(L), pool);
     pool_free(pool->pool);
     pool->pool = NULL;
     while (pool->spare_ops != NULL)

@@ -71,7 +71,7 @@ static struct outgoing *make_request(lua_State *L, int index, int proxy_index)
 static int on_request_gc(lua_State *L)
 {
     struct outgoing **request = luaL_checkudata(L, 1, request_meta);
-    vm_forget(L, request);
+    vm_forget(vm_of(L), request);
     outgoing_unref(*request);
     *request = NULL;
     return 0;

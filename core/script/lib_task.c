@@ -71,7 +71,11 @@ static int l_sleep(lua_State *L)
 
 static struct scope_box *check_box(lua_State *L, int index)
 {
-    return vm_check_userdata(L, index, VM_UPVALUE(L)->scope_meta, SCOPE_NAME);
+    struct vm *vm = VM_UPVALUE(L);
+    struct scope_box *box = vm_check_known(L, index, vm->scope_meta, SCOPE_NAME);
+    if (box->scope == NULL) /* nothing keeps it from the collector any more */
+        vm_forget(vm, box);
+    return box;
 }
 
 static int raise_left(lua_State *L)

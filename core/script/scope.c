@@ -45,6 +45,7 @@ void scope_deinit(struct scope *scope)
     link_remove(&scope->link);
     if (scope->box == NULL)
         return;
+    vm_forget(vm, scope->box);
     scope->box->scope = NULL;
     scope->box = NULL;
     luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->box_ref);

@@ -70,9 +70,8 @@ void *vm_check_known(lua_State *L, int index, const void *meta, const char *name
     return data;
 }
 
-void vm_forget(lua_State *L, const void *data)
+void vm_forget(struct vm *vm, const void *data)
 {
-    struct vm *vm = vm_of(L);
     uint32_t at = known_place(data);
     if (vm->known[at].data == data)
         vm->known[at].data = NULL;
