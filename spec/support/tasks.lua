@@ -32,8 +32,9 @@ function M.leak_check()
     local before = core.counts()
     return function()
         local now = core.counts()
-        assert.equal(before.tasks, now.tasks, "tasks")
-        assert.equal(before.timers, now.timers, "timers")
+        -- Fewer is well: something of before was due, such as a timer that looks after a thread.
+        assert.is_true(now.tasks <= before.tasks, now.tasks .. " tasks, were " .. before.tasks)
+        assert.is_true(now.timers <= before.timers, now.timers .. " timers, were " .. before.timers)
     end
 end
 

@@ -92,7 +92,8 @@ end)
 describe("what a client is given", function()
     it("is looked at when it is made", function()
         for url, reason in pairs({
-            [""] = "not an absolute URL", ["example.com"] = "not an absolute URL", ["ftp://a"] = "the scheme is none of",
+            [""] = "not an absolute URL", ["example.com"] = "not an absolute URL",
+            ["ftp://a"] = "the scheme is none of",
             ["http://a/?b=1"] = "a query or a fragment cannot stand in front of a path",
         }) do
             assert.matches("http.client: option base_url: " .. url .. ": " .. reason, of_client({ base_url = url }), 1,
