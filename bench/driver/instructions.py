@@ -57,8 +57,9 @@ def count_instructions(options):
 class Kept:
     """The file that keeps the figures of works, one line each."""
 
-    def __init__(self, path):
+    def __init__(self, path, tolerance=TOLERANCE):
         self.path = path
+        self.tolerance = tolerance
         text = path.read_text() if path.exists() else ""
         self.figures = {name: int(figure) for name, figure in re.findall(r"^(\w+): (\d+)$", text, re.MULTILINE)}
 
@@ -67,11 +68,11 @@ class Kept:
         kept = self.figures[work]
         change = instructions / kept - 1
         print(f"kept: {kept}, change {change:+.1%}")
-        if change > TOLERANCE:
-            print(f"GROWN by more than {TOLERANCE:.0%}: find out why, or keep the new figure with --update")
-        elif change < -TOLERANCE:
+        if change > self.tolerance:
+            print(f"GROWN by more than {self.tolerance:.0%}: find out why, or keep the new figure with --update")
+        elif change < -self.tolerance:
             print("fewer than before: keep the new figure with --update")
-        return change > TOLERANCE
+        return change > self.tolerance
 
     def settle(self, work, instructions, is_update):
         """Keeps the figure when it is new or wanted, else compares. True when it has grown too much."""
