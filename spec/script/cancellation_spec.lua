@@ -5,7 +5,7 @@ local errors = require("moonloop.util.errors")
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
-local tasks = require("spec.support.tasks")
+local leaks = require("spec.support.tasks")
 local testing = require("moonloop.testing")
 
 local HERE = "cancellation_spec%.lua:"
@@ -48,7 +48,7 @@ describe("what waits, when it is cancelled,", function()
             collectgarbage()
             semaphore:acquire()
             mutex:lock()
-            local before = tasks.counts_at_rest()
+            local before = leaks.counts_at_rest()
             local began = debug.getinfo(fn, "S").linedefined
             local t = moonloop.spawn(fn)
             moonloop.sleep(0)
