@@ -146,7 +146,10 @@ end
 ---Servers that stand for each other. Make it once, at the top of the file: what is known of them is kept in it.
 ---@param options moonloop.UpstreamOptions
 ---@return moonloop.Upstream
-function M.upstream(options)
+function M.upstream(options, ...)
+    if select("#", ...) > 0 then
+        error("moonloop.upstream: expected one table, servers and options together: { url, …, balance = … }", 2)
+    end
     local made = make(options, 2) -- no tail call: errors count this frame
     return made
 end

@@ -201,6 +201,7 @@ describe("retries", function()
         misuse("retries.on: item 2: expected statuses from 300 to 599 and codes of errors, got 200",
             { on = { 503, 200 } })
         misuse("retries.on: item 1: expected statuses", { on = { "cancelled" } })
+        misuse("retries.on: item 2: expected statuses", { on = { "timeout", "timout" } })
         misuse("retries.on: expected a list", { on = {} })
         misuse("retries.methods: item 1: expected methods in capitals, got get", { methods = { "get" } })
     end)

@@ -191,6 +191,13 @@ describe("an answer that is saved", function()
 end)
 
 describe("progress", function()
+    it("cannot read the answer that it tells of", function()
+        local res
+        res = http.get(url_of(sized("hello")), { on_progress = function() res:body() end })
+        local err = failure(res.body, res)
+        assert.matches("on_progress: the answer that it tells of cannot be read in it", tostring(err))
+    end)
+
     it("is told while the body is read, and at the end", function()
         local text = ("x"):rep(4 * MIB)
         for name, read in pairs({

@@ -209,10 +209,19 @@ end
 ---Tells whoever wants to know how far the body has come.
 local function tell_progress(self)
     local tell = rawget(self, "wanted").on_progress
+    if rawget(self, "is_telling") then
+        error("on_progress: the answer that it tells of cannot be read in it", 0)
+    end
+    self.is_telling = true
+    local ok, err
     if rawget(self, "head") then
-        tell(#rawget(self, "whole"), #rawget(self, "whole"))
+        ok, err = pcall(tell, #rawget(self, "whole"), #rawget(self, "whole"))
     else
-        tell(core.progress(self.handle))
+        ok, err = pcall(tell, core.progress(self.handle))
+    end
+    self.is_telling = false
+    if not ok then
+        error(err, 0)
     end
 end
 

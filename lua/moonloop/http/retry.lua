@@ -52,9 +52,14 @@ local function set_of(name, list, is_good, expected)
     return set
 end
 
+--- What a request may fail with and be sent again for; a misspelt one would never match.
+local CODES = {
+    full = true, dns = true, refused = true, tls = true, closed = true, protocol = true, too_large = true,
+    timeout = true, body = true, file = true,
+}
+
 local function is_reason(value)
-    return type(value) == "number" and value >= 300 and value <= 599 and value % 1 == 0
-        or type(value) == "string" and value ~= "cancelled" and value ~= ""
+    return type(value) == "number" and value >= 300 and value <= 599 and value % 1 == 0 or CODES[value] or false
 end
 
 local function is_method(value)
