@@ -1,6 +1,7 @@
 #include "server/handover.h"
 
 #include "base/mem.h"
+#include "base/payload.h"
 #include "server/protocol.h"
 
 #include <errno.h>

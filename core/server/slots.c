@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -103,6 +104,21 @@ static void on_leaving(struct child *child)
         slot_fork(slots, child->slot);
 }
 
+static void on_recycle(struct child *child, uint32_t reason)
+{
+    static const char *const texts[] = {
+        [RECYCLE_REQUESTS] = "has reached max_requests",
+        [RECYCLE_MEMORY] = "has reached max_memory",
+        [RECYCLE_HELPER] = "can start no programs any more",
+    };
+    bool is_known = reason < sizeof(texts) / sizeof(*texts) && texts[reason] != NULL;
+    log_info("worker %u (pid %d) %s: replacing it", child_number(child), (int)child->pid,
+             is_known ? texts[reason] : "asks for a successor");
+    child->is_recycling = true;
+    if (child->slots->slot[child->slot].current == child)
+        replace(child->slots, child->slot);
+}
+
 static void on_prepared(struct child *child, const struct note *note)
 {
     const struct slots_options *options = &child->slots->options;
@@ -132,11 +148,7 @@ void slots_on_note(struct child *child, const struct note *note)
         on_leaving(child);
         break;
     case NOTE_RECYCLE:
-        log_info("worker %u (pid %d) has reached %s: replacing it", child_number(child),
-                 (int)child->pid, note->detail == RECYCLE_MEMORY ? "max_memory" : "max_requests");
-        child->is_recycling = true;
-        if (slots->slot[child->slot].current == child)
-            replace(slots, child->slot);
+        on_recycle(child, note->detail);
         break;
     default:
         break;

@@ -62,7 +62,7 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
  * own still, and that of the group of what its apps have started. */
 static void kill_proof(const struct upgrade *upgrade)
 {
-    if (syscall(SYS_pidfd_send_signal, upgrade->launched.pidfd, SIGKILL, NULL, 0) == 0)
+    if (syscall(SYS_pidfd_send_signal, upgrade->launched.end_fd, SIGKILL, NULL, 0) == 0)
         launch_signal(&upgrade->launched, SIGKILL);
 }
 
@@ -94,7 +94,7 @@ void upgrade_leave(struct upgrade *upgrade)
 {
     if (upgrade == NULL || !upgrade->is_running)
         return;
-    close(upgrade->launched.pidfd);
+    close(upgrade->launched.end_fd);
     end_proof(upgrade);
 }
 
