@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -285,6 +286,7 @@ void helper_process_run(int request_fd, int worker_fd, int worker_pid)
     prctl(PR_SET_NAME, "moonloop-helper");
     prctl(PR_SET_DUMPABLE, 0); /* its memory is not the worker's to write */
     keep_own_descriptors(request_fd, worker_fd);
+    malloc_trim(0); /* what the worker has freed, and goes on to use alone */
     for (;;)
         serve();
 }
