@@ -68,6 +68,11 @@ static void on_crash(void *data, const struct child *child, const char *why)
         reload_on_crash(master->reload, child, why);
 }
 
+static void on_roll_failed(void *data, const struct child *child, const char *why)
+{
+    requests_roll_failed(data, child, why);
+}
+
 static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
@@ -152,6 +157,7 @@ static const struct slots_events slots_events = {
     .on_prepared = on_prepared,
     .on_listed = on_listed,
     .on_crash = on_crash,
+    .on_roll_failed = on_roll_failed,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,

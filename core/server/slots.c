@@ -265,19 +265,39 @@ void slots_use_config(struct slots *slots, const struct config *config)
     slots->config = config;
 }
 
-void slots_roll(struct slots *slots)
+void slots_roll(struct slots *slots, enum slots_roll how)
 {
+    slots->is_insisting = how == SLOTS_INSIST || (slots->is_insisting && slots_is_rolling(slots));
     for (uint32_t i = 0; i < slots->wanted; i++)
         slots->slot[i].is_rolling = true;
     continue_roll(slots);
 }
 
+uint32_t slots_left_to_roll(const struct slots *slots)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->wanted; i++)
+        count += slots->slot[i].is_rolling;
+    return count;
+}
+
 bool slots_is_rolling(const struct slots *slots)
 {
-    for (uint32_t i = 0; i < slots->wanted; i++)
-        if (slots->slot[i].is_rolling)
-            return true;
-    return false;
+    return slots_left_to_roll(slots) != 0;
+}
+
+bool slots_is_insisting(const struct slots *slots)
+{
+    return slots->is_insisting;
+}
+
+void slots_on_boot_failed(struct slots *slots, const struct child *child, const char *why)
+{
+    if (!slots->slot[child->slot].is_rolling || slots->is_stopping)
+        return;
+    slots->options.events->on_roll_failed(slots->options.data, child, why);
+    for (uint32_t i = 0; i < slots->wanted && !slots->is_insisting; i++)
+        slots->slot[i].is_rolling = false;
 }
 
 void slots_forgive(struct slots *slots)
