@@ -11,6 +11,7 @@
 #include "script/one_shot.h"
 #include "script/process_child.h"
 #include "server/config_load.h"
+#include "server/handover.h"
 #include "server/sandbox.h"
 #include "server/serve.h"
 #include "server/upgrade.h"
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
         fprintf(stderr,
                 "moonloop: cannot find moonloop's own Lua files; is this a complete install? "
                 "MOONLOOP_LUA_DIR can name their directory.\n");
+        handover_return(argv);
         return 1;
     }
     if ((line = command_line_new(lua_dir, argc, argv, &fault)) == NULL)
@@ -133,5 +135,7 @@ int main(int argc, char **argv)
     else
         exit_code = dispatch(line, lua_dir, argc, argv, is_proof);
     free(lua_dir);
+    if (exit_code != 0)
+        handover_return(argv);
     return exit_code;
 }

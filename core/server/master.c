@@ -411,6 +411,7 @@ static bool boot(struct master *master, struct fault *fault)
     handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
                                         alone now */
     master->handover = NULL;
+    handover_settle();
     return true;
 }
 
@@ -460,6 +461,9 @@ int master_run(struct config *config, const struct config_source *source)
         slots_start(master->slots);
         master_loop_run(master->loop);
         log_info("stopped");
+    } else if (handover_can_return()) { /* nothing of the server ends: no clean-up */
+        log_error("cannot start after the upgrade: %s", fault.text);
+        return 1;
     } else {
         master->problem = mem_copy_text(fault.text);
         master->exit_code = 1;

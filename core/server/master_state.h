@@ -42,6 +42,7 @@ struct master {
     struct upgrade *upgrade;
     struct handover *handover; /* from the program that this process was before; while it boots */
     uint32_t former_workers;   /* that its configuration asked for */
+    bool has_returned;         /* that one was to be the last, but the next could not start */
     bool is_succeeding;        /* not all of its workers have a successor that serves */
     uint64_t started_ms;
     int start_dir; /* relative paths of the command line start there */
