@@ -35,6 +35,8 @@ static void on_fork(void *data)
     background_leave(master->background);
     upgrade_leave(master->upgrade);
     notify_leave(master->notify);
+    if (master->mailbox != NULL)
+        mailbox_close_fd(master->mailbox);
     close(master->start_dir);
 }
 
@@ -375,8 +377,9 @@ static bool boot(struct master *master, struct fault *fault)
         return false;
     }
     master->notify = notify_new(master->loop);
-    master->mailbox = mailbox_new(SEATS);
-    if (master->mailbox == NULL)
+    master->mailbox = succession_take_mailbox(master->handover, SEATS);
+    bool has_former_mailbox = master->mailbox != NULL;
+    if (master->mailbox == NULL && (master->mailbox = mailbox_new(SEATS)) == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
     master->addresses = address_table_new(SEATS, config->max_connections);
     if (master->addresses == NULL && config->limit_connections_per_ip != 0)
@@ -390,6 +393,7 @@ static bool boot(struct master *master, struct fault *fault)
         .loop = master->loop,
         .board = master->board,
         .mailbox = master->mailbox,
+        .has_former_mailbox = has_former_mailbox,
         .addresses = master->addresses,
         .sockets = master->sockets,
         .privileges = &master->privileges,
