@@ -343,7 +343,8 @@ struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t
     return sockets;
 
 fail:
-    listen_sockets_unlink(sockets);
+    if (handover == NULL) /* else they are served */
+        listen_sockets_unlink(sockets);
     listen_sockets_close(sockets);
     return NULL;
 }

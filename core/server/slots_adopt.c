@@ -54,6 +54,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
 void slots_adopt(struct slots *slots, struct handover *handover)
 {
     slots->is_steered = true; /* perhaps: the sockets know */
+    slots->is_insisting = true;
     for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
         struct handover_worker *worker = handover_worker(handover, i);
         if (worker->slot >= CONFIG_MAX_WORKERS)

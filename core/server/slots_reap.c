@@ -129,6 +129,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     bool is_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !child->is_doomed;
     if (is_crash && !is_killed && !child->is_former)
         slots->options.events->on_crash(slots->options.data, child, why);
+    if (child->state == CHILD_BOOTING)
+        slots_on_boot_failed(slots, child, why);
     if (slot->current == child) {
         slot->current = slot->successor;
         slot->successor = NULL;

@@ -1,9 +1,12 @@
 #include "server/worker.h"
 
+#include "base/exit_status.h"
 #include "base/fault.h"
+#include "base/helper.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "base/snapshot.h"
 #include "http/server.h"
 #include "loop/loop.h"
@@ -43,6 +46,7 @@ struct worker {
     struct tls_ticket_source tickets;
     struct fd_watch *master_watch;
     struct fd_watch *signal_watch;
+    struct fd_watch *helper_watch; /* NULL: it has none, or it has ended */
     int signal_fd;
     struct timer beat;
     struct timer grace; /* runs while draining */
@@ -50,6 +54,7 @@ struct worker {
     uint64_t max_requests; /* with its jitter; 0: none */
     bool is_serving;
     bool is_draining;
+    bool has_lost_helper;
     bool has_asked;  /* for a successor */
     bool is_leaving; /* out of the loop */
     int exit_code;
@@ -320,8 +325,22 @@ static void on_beat(struct timer *timer)
         return;
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker->has_lost_helper) /* once a second at most, whatever ends it */
+        ask_for_successor(worker, RECYCLE_HELPER);
     else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)
         ask_for_successor(worker, RECYCLE_REQUESTS);
+}
+
+/* Nobody but the helper may start programs for us, and it is gone. */
+static void on_helper_ended(void *data)
+{
+    struct worker *worker = data;
+    char how[EXIT_TEXT_BYTES];
+    fd_watch_stop(worker->helper_watch);
+    worker->helper_watch = NULL;
+    worker->has_lost_helper = true;
+    helper_describe_end(how, sizeof(how));
+    log_error("the process that starts programs for this worker has ended: %s", how);
 }
 
 /* Beginning and end */
@@ -378,6 +397,9 @@ static void open_worker(struct worker *worker)
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
     worker->master_watch =
         fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
+    if (helper_end_fd() >= 0)
+        worker->helper_watch =
+            fd_watch_start(worker->loop, helper_end_fd(), on_helper_ended, worker);
     pick_max_requests(worker);
     timer_start(worker->loop, &worker->beat, 0, on_beat);
 }
@@ -389,6 +411,7 @@ static void close_worker(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     fd_watch_stop(worker->master_watch);
     fd_watch_stop(worker->signal_watch);
+    fd_watch_stop(worker->helper_watch);
     forget_prepared(worker);
     worker->is_leaving = true;
     http_server_free(worker->server);
