@@ -23,6 +23,13 @@
 enum { COUNTERS = 1 << 14 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+const char *__asan_default_options(void);
+
+/* What Lua's memory points at is no leak, and not to be seen there. */
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0:quarantine_size_mb=64";
+}
 
 /* libFuzzer looks for this section, reads it after each input and clears it. */
 static uint8_t counters[COUNTERS] __attribute__((section("__libfuzzer_extra_counters"), used));
