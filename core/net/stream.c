@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -33,7 +34,7 @@ static _Thread_local char shared_read[SHARED_READ_BYTES];
 
 static int family_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return -errno;
@@ -352,7 +353,7 @@ void stream_reset(struct stream *stream)
 bool stream_peer_network(const struct stream *stream, uint8_t address[16])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
     int fd;
     if (uv_fileno(&stream->uv.handle, &fd) != 0 ||
@@ -371,11 +372,11 @@ bool stream_peer_network(const struct stream *stream, uint8_t address[16])
 
 size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     const void *raw = NULL;
     int fd;
-    strcpy(text, "unix");
+    snprintf(text, STREAM_ADDRESS_BYTES, "unix");
     if (uv_fileno(&stream->uv.handle, &fd) == 0 &&
         getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
         if (address.ss_family == AF_INET)

@@ -46,7 +46,7 @@ struct slots_events {
 struct slots_options {
     struct master_loop *loop;
     struct scoreboard *board;
-    struct mailbox *mailbox; /* NULL: none */
+    struct mailbox *mailbox;         /* NULL: none */
     struct address_table *addresses; /* NULL: none */
     struct listen_sockets *sockets;
     const struct privileges *privileges;

@@ -460,7 +460,7 @@ static void export_names(const struct config *config)
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once, not at the end */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once */
     export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);
