@@ -332,7 +332,8 @@ void conn_finish(struct conn *conn)
 }
 
 /* An idle client may have sent its next request already, and closing now would fail it. So it has
- * half a second more: what comes is answered with Connection: close. A handshake has its own time. */
+ * half a second more: what comes is answered with Connection: close. A handshake has its own time.
+ */
 void conn_drain(struct conn *conn)
 {
     if (conn->is_closing || conn->is_securing)
