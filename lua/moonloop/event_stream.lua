@@ -3,6 +3,7 @@
 local activity = require("moonloop.activity")
 local errors = require("moonloop.util.errors")
 local handles = require("moonloop.util.handle")
+local log = require("moonloop.log")
 local mutex = require("moonloop.sync.mutex").mutex
 local now = require("moonloop.clock").now
 local options_of = require("moonloop.options")
@@ -160,9 +161,12 @@ local function serve(stream, req, handler, heartbeat)
         end
     end)
     streams.remove(stream)
-    if err ~= nil and not stream.is_ended then
+    if err == nil or stream.is_ended then
+        return
+    elseif errors.is(err, "cancelled") or errors.is(err, "closed") then
         error(err, 0)
     end
+    log.error(errors.message(err), { traceback = errors.trace(err) }) -- ended, not cut: what was sent arrives
 end
 
 local function run(req, res, handler, settings)

@@ -11,6 +11,7 @@ local M = {}
 ---@class moonloop.Stream what is kept here
 ---@field draining boolean
 ---@field drain_callbacks? function[]
+---@field drain_tasks? moonloop.Task[]
 ---@field is_drained? boolean it was told to go for good
 ---@field drain_timeout number seconds
 ---@field finish_draining fun(self: moonloop.Stream, code: integer)
@@ -41,10 +42,16 @@ local function call(callback, stream)
     end
 end
 
+---They belong to the stream, and end with it.
+local function start(callback, stream)
+    stream.drain_tasks = stream.drain_tasks or {}
+    table.insert(stream.drain_tasks, task.spawn_detached(call, callback, stream))
+end
+
 local function begin(stream)
     stream.draining = true
     for _, callback in ipairs(stream.drain_callbacks or {}) do
-        task.spawn(call, callback, stream)
+        start(callback, stream)
     end
 end
 
@@ -78,6 +85,9 @@ function M.remove(stream)
     if open[stream] then
         open[stream] = nil
         count = count - 1
+        for _, each in ipairs(stream.drain_tasks or {}) do
+            each:cancel("its stream has ended")
+        end
         if count == 0 then
             wake()
         end
@@ -91,7 +101,7 @@ function M.on_draining(stream, callback)
     if type(callback) ~= "function" then
         error("on_draining: expected a function, got a " .. type(callback), 3)
     elseif stream.draining then
-        task.spawn(call, callback, stream)
+        start(callback, stream)
         return
     end
     stream.drain_callbacks = stream.drain_callbacks or {}
@@ -132,14 +142,16 @@ function M.drain(code, most)
             begin(stream)
         end
     end
+    task.sleep(0) -- what they say comes before the end, however short the grace
     while count > 0 and drain == mine do
         local soonest = finish_due()
         if not soonest then
             break
         end
-        sleeper = task.spawn(task.sleep, soonest - now() > 0 and soonest - now() or 0)
-        errors.try(sleeper.wait, sleeper)
-        sleeper = nil
+        local own = task.spawn(task.sleep, math.max(0, soonest - now()))
+        sleeper = own
+        errors.try(own.wait, own)
+        sleeper = sleeper ~= own and sleeper or nil -- a later call has its own
     end
 end
 
