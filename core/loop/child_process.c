@@ -299,6 +299,6 @@ void children_free(struct loop *loop)
         child->is_owned = false;
         child_stop(child);
     }
-    while (!link_is_alone(head))
-        end_with_loop(LIST_ENTRY(head->next, struct child_process, link), due_ns);
+    for (struct link *first; (first = link_take_first(head)) != NULL;)
+        end_with_loop(LIST_ENTRY(first, struct child_process, link), due_ns);
 }
