@@ -20,9 +20,9 @@ enum note_type {
     NOTE_PREPARE = 1, /* master: build this generation beside the current one; fd: its snapshot */
     NOTE_COMMIT,      /* master */
     NOTE_ABORT,       /* master: forget what was prepared */
-    NOTE_DRAIN,       /* master: stop accepting, finish what runs, exit */
-    NOTE_RETIRE,      /* master: the same for good: first accept what still queues on the sockets */
-    NOTE_REOPEN_LOGS, /* master */
+    NOTE_DRAIN,  /* master: stop accepting, finish what runs, exit; number: 1: others serve on */
+    NOTE_RETIRE, /* master: the same for good: first accept what still queues on the sockets */
+    NOTE_REOPEN_LOGS,  /* master */
     NOTE_CERTIFICATES, /* master: serve TLS with these from now on; fd: tls_material.h */
     NOTE_LIST,         /* master: what is under way? */
     NOTE_PREPARED,     /* worker; fd: a report (report.h) */
@@ -36,7 +36,7 @@ enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY, RECYCLE_HELPER };
 struct note {
     uint32_t type; /* enum note_type */
     uint32_t detail;
-    uint64_t number; /* of a generation */
+    uint64_t number; /* of a generation, where nothing else is said */
     int fd;          /* -1: none */
 };
 

@@ -69,11 +69,11 @@ void slots_await_end(struct child *child)
                        child->slots->config->graceful_timeout_ms + KILL_EXTRA_MS, on_kill_due);
 }
 
-static void drain(struct child *child, enum note_type how)
+static void drain(struct child *child, enum note_type how, bool is_restart)
 {
     if (child->state == CHILD_DRAINING)
         return;
-    child_tell(child, how, 0, -1);
+    child_tell(child, how, is_restart, -1);
     slots_await_end(child);
 }
 
@@ -196,7 +196,7 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number)
         struct child *old = slot->current;
         slot->current = child;
         slot->successor = NULL;
-        drain(old, NOTE_DRAIN);
+        drain(old, NOTE_DRAIN, true);
     }
     slot->is_rolling = false;
     slots->options.events->on_serving(slots->options.data, child);
@@ -212,9 +212,9 @@ static void retire(struct slots *slots, uint32_t index)
     slot->deaths = 0;
     master_timer_stop(&slot->respawn);
     if (slot->successor != NULL)
-        drain(slot->successor, NOTE_DRAIN);
+        drain(slot->successor, NOTE_DRAIN, true);
     if (slot->current != NULL)
-        drain(slot->current, NOTE_RETIRE);
+        drain(slot->current, NOTE_RETIRE, true);
     slot->current = slot->successor = NULL;
 }
 
@@ -330,7 +330,7 @@ void slots_stop(struct slots *slots)
         if (child->state == CHILD_DRAINING)
             child_tell(child, NOTE_DRAIN, 0, -1); /* one that is being retired: at once now */
         else
-            drain(child, NOTE_DRAIN);
+            drain(child, NOTE_DRAIN, false);
     if (link_is_alone(&slots->children))
         slots->options.events->on_empty(slots->options.data);
 }

@@ -46,7 +46,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
         slot->current = child;
         slot->is_rolling = true;
     } else { /* was to succeed it, as ours will */
-        child_tell(child, NOTE_DRAIN, 0, -1);
+        child_tell(child, NOTE_DRAIN, true, -1);
         slots_await_end(child);
     }
 }

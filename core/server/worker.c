@@ -108,7 +108,8 @@ static void close_listen_fds(const struct worker *worker)
         close(worker->boot->listen_fds[i]);
 }
 
-static void drain(struct worker *worker)
+/* `is_restart`: another serves in its place. */
+static void drain(struct worker *worker, bool is_restart)
 {
     if (worker->is_draining)
         return;
@@ -116,14 +117,14 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
-    generations_quiesce(worker->generations);
+    generations_quiesce(worker->generations, is_restart);
     http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
     close_listen_fds(worker);
 }
 
 static void on_retire_due(struct timer *timer)
 {
-    drain(LIST_ENTRY(timer, struct worker, retire));
+    drain(LIST_ENTRY(timer, struct worker, retire), true);
 }
 
 /* Building and switching */
@@ -228,7 +229,7 @@ static void on_note(struct worker *worker, const struct note *note)
             forget_prepared(worker);
         break;
     case NOTE_DRAIN:
-        drain(worker);
+        drain(worker, note->number != 0);
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
@@ -260,7 +261,7 @@ static void on_master_readable(void *data)
         worker->master_watch = NULL;
         if (!worker->is_draining)
             log_warn("the master is gone: leaving");
-        drain(worker);
+        drain(worker, false);
     } else if (status == 1) {
         on_note(worker, &note);
         if (note.fd >= 0)
@@ -284,7 +285,7 @@ static void on_signal(void *data)
     if (worker->is_draining || info.ssi_signo == SIGQUIT)
         loop_stop(worker->loop);
     else
-        drain(worker);
+        drain(worker, true);
 }
 
 /* The beat */

@@ -28,8 +28,7 @@ M.LIBRARIES = {
     ["luajit.h"] = { "^script/", "^fuzz/lua/" },
     ["lmdb.h"] = { "^shared/" },
     ["seccomp.h"] = { "^server/sandbox%.c$" },
-    ["wslay/"] = { "^http/websocket" },
-    ["zlib.h"] = { "^http/decoder_zlib%.c$" },
+    ["zlib.h"] = { "^http/decoder_zlib%.c$", "^http/websocket_coder%.c$" },
     ["brotli/"] = { "^http/decoder_brotli%.c$" },
     ["zstd.h"] = { "^http/decoder_zstd%.c$" },
 }
