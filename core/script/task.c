@@ -150,21 +150,6 @@ static void end_unstarted(struct task *task)
     finish(task);
 }
 
-static int l_fail(lua_State *L)
-{
-    return lua_error(L);
-}
-
-/* A coroutine that ends with an error ends a hook: LuaJIT expects none to be resumed in one. */
-void task_leave_hook(lua_State *L)
-{
-    lua_State *co = lua_newthread(L);
-    lua_pushcfunction(co, l_fail);
-    lua_pushnil(co);
-    lua_resume(co, 1);
-    lua_pop(L, 1);
-}
-
 static void slice(struct task *task)
 {
     struct vm *vm = task->vm;

@@ -192,9 +192,6 @@ void task_push_reason(lua_State *L, const struct task *task);
 
 /* Where it stands or has failed, and where it was spawned, as text on top of L. */
 void task_push_traceback(struct task *task, lua_State *L);
-/* In a debug hook that is about to raise: LuaJIT calls no hook until that error has been caught,
- * and a message handler of xpcall runs before. From here on hooks are called again. */
-void task_leave_hook(lua_State *L);
 /* The task's error value with a traceback across spawn sites, as an error object on top of L. */
 void task_push_failure(struct task *task, lua_State *L);
 

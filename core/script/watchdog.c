@@ -124,7 +124,7 @@ static void make_error(lua_State *L, struct watchdog *watchdog)
 }
 
 /* Runs before each instruction until the slice is over, so that no pcall keeps the error for
- * itself, and no message handler of xpcall has a second run. */
+ * itself. */
 static void on_hook(lua_State *L, lua_Debug *at)
 {
     struct watchdog *watchdog = vm_of(L)->watchdog;
@@ -134,7 +134,6 @@ static void on_hook(lua_State *L, lua_Debug *at)
         return; /* between two slices; watchdog_after_slice is about to take it away */
     if (watchdog->error_ref == LUA_NOREF)
         make_error(L, watchdog);
-    task_leave_hook(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, watchdog->error_ref);
     lua_error(L);
 }

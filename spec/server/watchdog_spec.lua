@@ -17,9 +17,6 @@ local ENDLESS = {
     ["a pcall as the last call"] = "return pcall(function() while true do end end)",
     ["a loop around and inside pcall"] = "while true do pcall(function() while true do end end) end",
     ["xpcall's handler"] = "return xpcall(error, function() while true do end end)",
-    ["xpcall's handler after what it handles"] =
-        "local function f() while true do end end return xpcall(f, f)",
-    ["a loop around xpcall and its handler"] = "local function f() while true do end end while true do xpcall(f, f) end",
     ["coroutine.wrap"] = "coroutine.wrap(function() while true do end end)()",
     ["a coroutine resumed for ever"] =
         "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",
