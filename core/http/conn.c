@@ -266,7 +266,8 @@ static void on_secured(void *owner, int status)
         return;
     }
     conn->is_misplaced = status != 0;
-    conn_wait_for(conn, CONN_WAITS_HEAD);
+    conn->is_securing = false;
+    conn_wait_for(conn, conn->server->is_draining ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }
 
@@ -306,7 +307,8 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
         return;
     }
     conn_wait_for(conn, CONN_WAITS_HEAD);
-    if (service == HTTP_SERVES_TLS)
+    conn->is_securing = service == HTTP_SERVES_TLS;
+    if (conn->is_securing)
         stream_accept_tls(conn->stream, server->tls);
     else
         stream_read_start(conn->stream);
@@ -330,10 +332,11 @@ void conn_finish(struct conn *conn)
 }
 
 /* An idle client may have sent its next request already, and closing now would fail it. So it has
- * half a second more: what comes is answered with Connection: close. */
+ * half a second more: what comes is answered with Connection: close. A handshake has its own time.
+ */
 void conn_drain(struct conn *conn)
 {
-    if (conn->is_closing)
+    if (conn->is_closing || conn->is_securing)
         return;
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;

@@ -305,8 +305,7 @@ static int l_peer(lua_State *L)
 static int l_scheme(lua_State *L)
 {
     struct request *request = exchange_check(L, 1)->request;
-    bool is_https =
-        stream_has_tls(request->conn->stream) || forwarded_is_https(request);
+    bool is_https = stream_has_tls(request->conn->stream) || forwarded_is_https(request);
     lua_pushstring(L, is_https ? "https" : "http");
     return 1;
 }

@@ -68,6 +68,11 @@ static void on_crash(void *data, const struct child *child, const char *why)
         reload_on_crash(master->reload, child, why);
 }
 
+static void on_roll_failed(void *data, const struct child *child, const char *why)
+{
+    requests_roll_failed(data, child, why);
+}
+
 static void on_gone(void *data, const struct child *child, const char *why)
 {
     reload_on_gone(((struct master *)data)->reload, child, why);
@@ -152,6 +157,7 @@ static const struct slots_events slots_events = {
     .on_prepared = on_prepared,
     .on_listed = on_listed,
     .on_crash = on_crash,
+    .on_roll_failed = on_roll_failed,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,
@@ -405,6 +411,7 @@ static bool boot(struct master *master, struct fault *fault)
     handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
                                         alone now */
     master->handover = NULL;
+    handover_settle();
     return true;
 }
 
@@ -454,6 +461,9 @@ int master_run(struct config *config, const struct config_source *source)
         slots_start(master->slots);
         master_loop_run(master->loop);
         log_info("stopped");
+    } else if (handover_can_return()) { /* nothing of the server ends: no clean-up */
+        log_error("cannot start after the upgrade: %s", fault.text);
+        return 1;
     } else {
         master->problem = mem_copy_text(fault.text);
         master->exit_code = 1;

@@ -46,7 +46,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
         slot->current = child;
         slot->is_rolling = true;
     } else { /* was to succeed it, as ours will */
-        child_tell(child, NOTE_DRAIN, 0, -1);
+        child_tell(child, NOTE_DRAIN, true, -1);
         slots_await_end(child);
     }
 }
@@ -54,6 +54,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
 void slots_adopt(struct slots *slots, struct handover *handover)
 {
     slots->is_steered = true; /* perhaps: the sockets know */
+    slots->is_insisting = true;
     for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
         struct handover_worker *worker = handover_worker(handover, i);
         if (worker->slot >= CONFIG_MAX_WORKERS)

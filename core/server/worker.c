@@ -1,9 +1,12 @@
 #include "server/worker.h"
 
+#include "base/exit_status.h"
 #include "base/fault.h"
+#include "base/helper.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "base/snapshot.h"
 #include "http/server.h"
 #include "loop/loop.h"
@@ -43,6 +46,7 @@ struct worker {
     struct tls_ticket_source tickets;
     struct fd_watch *master_watch;
     struct fd_watch *signal_watch;
+    struct fd_watch *helper_watch; /* NULL: it has none, or it has ended */
     int signal_fd;
     struct timer beat;
     struct timer grace; /* runs while draining */
@@ -50,6 +54,7 @@ struct worker {
     uint64_t max_requests; /* with its jitter; 0: none */
     bool is_serving;
     bool is_draining;
+    bool has_lost_helper;
     bool has_asked;  /* for a successor */
     bool is_leaving; /* out of the loop */
     int exit_code;
@@ -103,7 +108,8 @@ static void close_listen_fds(const struct worker *worker)
         close(worker->boot->listen_fds[i]);
 }
 
-static void drain(struct worker *worker)
+/* `is_restart`: another serves in its place. */
+static void drain(struct worker *worker, bool is_restart)
 {
     if (worker->is_draining)
         return;
@@ -111,14 +117,14 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
-    generations_quiesce(worker->generations);
+    generations_quiesce(worker->generations, is_restart);
     http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
     close_listen_fds(worker);
 }
 
 static void on_retire_due(struct timer *timer)
 {
-    drain(LIST_ENTRY(timer, struct worker, retire));
+    drain(LIST_ENTRY(timer, struct worker, retire), true);
 }
 
 /* Building and switching */
@@ -223,7 +229,7 @@ static void on_note(struct worker *worker, const struct note *note)
             forget_prepared(worker);
         break;
     case NOTE_DRAIN:
-        drain(worker);
+        drain(worker, note->number != 0);
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
@@ -255,7 +261,7 @@ static void on_master_readable(void *data)
         worker->master_watch = NULL;
         if (!worker->is_draining)
             log_warn("the master is gone: leaving");
-        drain(worker);
+        drain(worker, false);
     } else if (status == 1) {
         on_note(worker, &note);
         if (note.fd >= 0)
@@ -279,7 +285,7 @@ static void on_signal(void *data)
     if (worker->is_draining || info.ssi_signo == SIGQUIT)
         loop_stop(worker->loop);
     else
-        drain(worker);
+        drain(worker, true);
 }
 
 /* The beat */
@@ -320,8 +326,22 @@ static void on_beat(struct timer *timer)
         return;
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker->has_lost_helper) /* once a second at most, whatever ends it */
+        ask_for_successor(worker, RECYCLE_HELPER);
     else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)
         ask_for_successor(worker, RECYCLE_REQUESTS);
+}
+
+/* Nobody but the helper may start programs for us, and it is gone. */
+static void on_helper_ended(void *data)
+{
+    struct worker *worker = data;
+    char how[EXIT_TEXT_BYTES];
+    fd_watch_stop(worker->helper_watch);
+    worker->helper_watch = NULL;
+    worker->has_lost_helper = true;
+    helper_describe_end(how, sizeof(how));
+    log_error("the process that starts programs for this worker has ended: %s", how);
 }
 
 /* Beginning and end */
@@ -378,6 +398,9 @@ static void open_worker(struct worker *worker)
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
     worker->master_watch =
         fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
+    if (helper_end_fd() >= 0)
+        worker->helper_watch =
+            fd_watch_start(worker->loop, helper_end_fd(), on_helper_ended, worker);
     pick_max_requests(worker);
     timer_start(worker->loop, &worker->beat, 0, on_beat);
 }
@@ -389,6 +412,7 @@ static void close_worker(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     fd_watch_stop(worker->master_watch);
     fd_watch_stop(worker->signal_watch);
+    fd_watch_stop(worker->helper_watch);
     forget_prepared(worker);
     worker->is_leaving = true;
     http_server_free(worker->server);
@@ -437,7 +461,7 @@ static void export_names(const struct config *config)
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once, not at the end */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once */
     export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);

@@ -39,7 +39,7 @@ struct mailbox_post;
 struct mailbox *mailbox_new(uint32_t nseats);
 void mailbox_free(struct mailbox *mailbox); /* NULL is fine */
 /* By the master, when nobody has the seat: after its worker has ended, before the next begins. */
-void mailbox_clear_seat(struct mailbox *mailbox, uint32_t seat);
+void mailbox_clear_seat(struct mailbox *mailbox, uint32_t index);
 
 /* Takes the seat for this process. The mailbox outlives the post. NULL with errno set. */
 struct mailbox_post *mailbox_open(struct mailbox *mailbox, uint32_t seat);

@@ -73,4 +73,4 @@ struct mailbox_post {
 /* The messages of a ring, in the post's process. */
 char *mailbox_ring(const struct mailbox *mailbox, uint32_t seat);
 /* Wakes the reader of a seat, unless it is awake. */
-void mailbox_ring_bell(struct mailbox_post *post, uint32_t seat);
+void mailbox_ring_bell(struct mailbox_post *post, uint32_t index);

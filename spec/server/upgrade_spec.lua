@@ -1,6 +1,7 @@
 local probes = require("spec.support.probe")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local upgrades = require("spec.support.upgrades")
 
 local APP = [[
 local moonloop = require("moonloop")
@@ -11,45 +12,16 @@ app:get("/count", function() return tostring(moonloop.shared("spec"):incr("count
 return app
 ]]
 
---- A copy of the binary that can be replaced, as a package manager does: by renaming.
-local function install(path, text)
-    process.write(path .. ".new", text or process.read(server.binary))
-    assert(require("posix.sys.stat").chmod(path .. ".new", 493))
-    assert(os.rename(path .. ".new", path))
-end
-
-local function start(given)
-    given = given or {}
-    given.dir = given.dir or process.directory()
-    given.binary = given.dir .. "/moonloop"
-    given.apps = given.apps or { ["hello.lua"] = APP }
-    given.env = { MOONLOOP_LUA_DIR = require("posix.unistd").getcwd() .. "/lua" }
-    install(given.binary)
-    return server.start(given)
-end
-
 local function count_fds(pid)
     return #require("posix.dirent").dir("/proc/" .. pid .. "/fd")
 end
 
---- Asks for an upgrade and waits until none but the new workers are left.
-local function upgrade(site, times)
-    local before = {}
-    for _, worker in ipairs(site:status().workers) do
-        before[worker.pid] = true
-    end
-    site:signal("USR2")
-    process.wait_for("upgrade " .. times, function()
-        return select(2, site:log():gsub("the upgrade is done", "")) >= times
-    end, 30)
-    process.wait_for("the former workers to leave", function()
-        for pid in pairs(before) do
-            if process.exists(pid) then
-                return false
-            end
-        end
-        return true
-    end, 30)
+local install, upgrade = upgrades.install, upgrades.run
+
+local function start(given)
+    given = given or {}
+    given.apps = given.apps or { ["hello.lua"] = APP }
+    return upgrades.start(given)
 end
 
 describe("an upgrade of the binary", function()
