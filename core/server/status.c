@@ -2,6 +2,7 @@
 
 #include "base/escape.h"
 #include "base/log.h"
+#include "http/server.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,11 @@ static void apps_to_json(const struct report *report, struct buf *out)
         buf_printf(out, ",\"ok\":%s}", report->apps[i].is_ok ? "true" : "false");
     }
     buf_add_char(out, ']');
+}
+
+static bool expects_proxy(const struct status_source *source, uint32_t index)
+{
+    return (listen_sockets_services(source->sockets)[index] & HTTP_EXPECTS_PROXY) != 0;
 }
 
 static void status_to_json(const struct status_source *source, struct buf *out)
@@ -127,7 +133,8 @@ static void status_to_text(const struct status_source *source, struct buf *out)
                (int)getpid(), age, (unsigned long long)reload_generation(reload),
                source->config->apps_dir);
     for (uint32_t i = 0; i < listen_sockets_count(source->sockets); i++)
-        buf_printf(out, "listens   %s\n", listen_sockets_url(source->sockets, i));
+        buf_printf(out, "listens   %s%s\n", listen_sockets_url(source->sockets, i),
+                   expects_proxy(source, i) ? " (expects a PROXY header)" : "");
     if (log_dropped() > 0)
         buf_printf(out, "log       %llu lines of the master's log could not be written\n",
                    (unsigned long long)log_dropped());

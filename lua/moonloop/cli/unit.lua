@@ -42,7 +42,7 @@ local function written_directories(settled)
     end
     add(settled.shared_path)
     for _, address in ipairs(settled.bind) do
-        add(address:match("^unix:(/.*)/[^/]*$"))
+        add(address:gsub("^proxy%+", ""):match("^unix:(/.*)/[^/]*$"))
     end
     return list
 end

@@ -38,7 +38,8 @@ end
 function M.ports(addresses)
     local ports = {}
     for _, address in ipairs(addresses) do
-        local port = not address:match("^unix:") and not address:match("^fd:") and address:match(":(%d+)$")
+        local bare = address:gsub("^proxy%+", "")
+        local port = not bare:match("^unix:") and not bare:match("^fd:") and bare:match(":(%d+)$")
         ports[#ports + 1] = tonumber(port)
     end
     return ports
