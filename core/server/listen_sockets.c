@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "http/server.h"
 #include "net/host_address.h"
+#include "net/loopback.h"
 #include "server/handover.h"
 
 #include <arpa/inet.h>
@@ -136,6 +137,7 @@ static int open_tcp(const struct bind_address *bind_address, bool is_reuseport)
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
+    loopback_forgo_pacing(fd, addr);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (!is_reuseport || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
         bind(fd, addr, bind_address->addr_len) == 0 && (!is_reuseport || listen(fd, BACKLOG) == 0))
