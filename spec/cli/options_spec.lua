@@ -55,7 +55,7 @@ describe("an option", function()
     it("takes dashes and underscores, gunicorn's short flags and Flask's port", function()
         assert.equal("2097152\n4\n9\n0.0.0.0:8000 [::1]:8001", settle({ "--max_body", "2M", "-w4", "-t", "9",
             "-b", "0.0.0.0:8000", "--bind=[::1]:8001" }, { cwd = dir }, "max_body workers timeout bind"))
-        assert.equal("proxy+127.0.0.1:80,proxy+unix:/s", settle({ "--bind", "proxy+80,unix:/s", "--proxy-protocol" },
+        assert.equal("proxy+127.0.0.1:80 proxy+unix:/s", settle({ "--bind", "proxy+80,unix:/s", "--proxy-protocol" },
             { cwd = dir }, "bind"))
         assert.equal("0.0.0.0:5000", settle({ "--host", "0.0.0.0", "-p", "5000" }, { cwd = dir }, "bind"))
         assert.equal("false\ntrue", settle({ "--no-reload", "-D" }, { cwd = dir }, "reload daemon"))
