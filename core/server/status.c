@@ -3,9 +3,11 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "http/server.h"
+#include "server/certificate_list.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DOING_BYTES = 1024 };
@@ -83,6 +85,8 @@ static void status_to_json(const struct status_source *source, struct buf *out)
         out, ",\"generation\":%llu,\"workers_wanted\":%u,\"crashes\":%llu,\"log_lines_lost\":%llu",
         (unsigned long long)reload_generation(reload), slots_wanted(source->slots),
         (unsigned long long)slots_crashes(source->slots), (unsigned long long)log_dropped());
+    buf_add_text(out, ",\"certificates\":");
+    certificate_list_to_json(source->certificates, (int64_t)time(NULL), out);
     buf_add_text(out, ",\"workers\":");
     workers_to_json(source->slots, out);
     buf_add_text(out, ",\"apps\":");
@@ -135,6 +139,7 @@ static void status_to_text(const struct status_source *source, struct buf *out)
     for (uint32_t i = 0; i < listen_sockets_count(source->sockets); i++)
         buf_printf(out, "listens   %s%s\n", listen_sockets_url(source->sockets, i),
                    expects_proxy(source, i) ? " (expects a PROXY header)" : "");
+    certificate_list_to_text(source->certificates, (int64_t)time(NULL), out);
     if (log_dropped() > 0)
         buf_printf(out, "log       %llu lines of the master's log could not be written\n",
                    (unsigned long long)log_dropped());
