@@ -144,7 +144,7 @@ M.list = {
     },
     {
         name = "user", type = "text", flags = { "-u" },
-        doc = "Run the workers as this user, a name or a number.",
+        doc = "Run the workers as this user, a name or a number; a number that is no user's is the group's as well.",
     },
     {
         name = "group", type = "text", flags = { "-g" },
