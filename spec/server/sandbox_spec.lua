@@ -169,6 +169,20 @@ describe("the sandbox of a worker", function()
         return tonumber(process.read(("/proc/%d/task/%d/children"):format(worker, worker)):match("%d+")), worker
     end
 
+    it("has the helper of a worker that is somebody else be nobody more", function()
+        if require("posix.unistd").getuid() ~= 0 then
+            pending("needs root, to become another user")
+            return
+        end
+        local site = start("--user", "nobody")
+        local status = process.read("/proc/" .. helper_of(site) .. "/status")
+        assert.equal(tostring(require("posix.pwd").getpwnam("nobody").pw_uid), status:match("\nUid:%s+(%d+)"))
+        assert.equal("0000000000000000", status:match("\nCapPrm:%s+(%x+)"))
+        assert.same({ "1", "2" }, { status:match("\nNoNewPrivs:%s+(%d)"), status:match("\nSeccomp:%s+(%d)") })
+        assert.equal("moonloop-helper", status:match("^Name:%s+([^\n]+)"))
+        assert.equal("ran\n", site:get("/app/run").body)
+    end)
+
     it("ends the helper, and the group of what it has started, with a worker that is killed", function()
         local site = start()
         local helper, worker = helper_of(site)
