@@ -132,8 +132,13 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
-        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+        uint8_t service = listen_sockets_services(master->sockets)[i];
+        if ((service & ~HTTP_EXPECTS_PROXY) == HTTP_REDIRECTS)
             printf("  leads to https\n");
+        if ((service & HTTP_EXPECTS_PROXY) != 0)
+            printf("  expects a PROXY header from %s\n",
+                   master->config->forwarded_allow_ips != NULL ? master->config->forwarded_allow_ips
+                                                               : "nobody");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
