@@ -94,6 +94,7 @@ static bool read_control(struct msghdr *message, struct asked *asked)
             continue;
         if (item->cmsg_type == SCM_RIGHTS) {
             size_t bytes = item->cmsg_len - CMSG_LEN(0);
+            ENSURE(bytes <= sizeof(asked->fds));
             memcpy(asked->fds, CMSG_DATA(item), bytes);
             asked->nfds = bytes / sizeof(int);
         } else if (item->cmsg_type == SCM_CREDENTIALS) {
@@ -204,8 +205,8 @@ static void on_request(void)
                              .msg_control = control,
                              .msg_controllen = sizeof(control)};
     ssize_t count = recvmsg(REQUEST_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (count == 0)
-        leave(); /* nobody is left who could ask */
+    if (count == 0 && message.msg_controllen == 0)
+        leave(); /* nobody is left who could ask; an empty packet says who sent it */
     if (count < 0)
         return;
     bool is_good = read_control(&message, &asked) && count == (ssize_t)sizeof(asked.request) &&
