@@ -214,7 +214,7 @@ function M.connect(host, port, from)
         made:setoption("tcp-nodelay", true)
     end
     local self = setmetatable({ socket = made, left = "" }, Connection)
-    self:set_timeout(10)
+    self:set_timeout(30)
     return self
 end
 
