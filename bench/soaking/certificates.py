@@ -12,7 +12,7 @@ def make_certificates(folder, names):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=soak", "-days", "3")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=soak", "-days", "30")
     (folder / "names.ext").write_text("subjectAltName = DNS:localhost, IP:127.0.0.1\n")
     for name in names:
         directory = folder / f"tls-{name}"
@@ -20,5 +20,5 @@ def make_certificates(folder, names):
         for other in ("", ".other"):
             openssl("req", *key, "-keyout", f"{directory}/server.key{other}", "-out", "one.csr", "-subj", "/CN=localhost")
             openssl("x509", "-req", "-in", "one.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                    "-days", "3", "-extfile", "names.ext", "-out", f"{directory}/server.pem{other}")
+                    "-days", "30", "-extfile", "names.ext", "-out", f"{directory}/server.pem{other}")
     return ssl.create_default_context(cafile=folder / "ca.pem")

@@ -2,14 +2,14 @@
 
 An answer may be lost for two reasons alone, and both are looked at closely. Its worker was killed (SIGKILL):
 then its connection must have stood before that worker was gone, and an earlier answer on it, if there was one,
-must have come from that worker. Or a kept connection was closed after half a second without a request by a
-worker that leaves: then the request is sent once more, on a new connection. Everything else is a failure.
+must have come from that worker. Or a connection was closed after half a second without a request by a worker that
+leaves: then the request is sent once more, on a new connection. Everything else is a failure.
 """
 
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 
 from soaking.wire import Lost, Wrong, connect, request_bytes
 
@@ -19,8 +19,9 @@ KEPT = 12
 DRAIN_SECONDS = 0.4  # a worker that leaves gives an idle connection half a second
 AT_ONCE = 96
 TICK_SECONDS = 0.02
+HOLD_UP_SECONDS = 3  # how long it counts that this program was held up
 LOST_WITH_WORKER = "lost with a killed worker"
-CLOSED_IDLE = "closed while idle, asked again"
+CLOSED_IDLE = "closed while quiet"
 
 
 class Kill:
@@ -51,6 +52,8 @@ class Load:
         self.marks = Counter()  # what the server must have counted as well
         self.answers = 0
         self.late = 0
+        self.hold_ups = deque(maxlen=int(HOLD_UP_SECONDS / TICK_SECONDS))
+        self.held_up = 0.0  # the longest that this program could not do what was due, in seconds
 
     def fail(self, what):
         if len(self.failures) < MOST_FAILURES:
@@ -59,10 +62,12 @@ class Load:
 
     async def run(self, seconds):
         """Asks for that long, then waits until everything is answered and no connection is left."""
-        begin = time.monotonic()
-        due, started = 0.0, 0
-        while time.monotonic() - begin < seconds:
-            due = (time.monotonic() - begin) * self.rate
+        begin = last = time.monotonic()
+        started = 0
+        while last - begin < seconds:
+            now = time.monotonic()
+            self.note_hold_up(now - last - TICK_SECONDS)
+            last, due = now, (now - begin) * self.rate
             while started < due:
                 started += 1
                 if len(self.running) >= AT_ONCE:
@@ -76,6 +81,11 @@ class Load:
             connection.close()
         self.kept.clear()
 
+    def note_hold_up(self, seconds):
+        """This program, or all of the machine, stood still for that long."""
+        self.held_up = max(self.held_up, seconds)
+        self.hold_ups.append(max(0, seconds))
+
     def begin_act(self):
         act = self.random.choices(self.acts, self.weights)[0]
         task = asyncio.ensure_future(self.run_act(act))
@@ -88,8 +98,8 @@ class Load:
         try:
             await asyncio.wait_for(act(client), ACT_SECONDS)
         except Lost as loss:
-            if client.is_excused:
-                self.counts[LOST_WITH_WORKER] += 1
+            if client.excuses:
+                self.counts.update(client.excuses)
             else:
                 self.fail(f"{act.__name__}: {client.asked}: {loss} ({client.describe()})")
         except Wrong as wrong:
@@ -118,8 +128,7 @@ class Client:
         self.marks = load.marks
         self.mine = []
         self.asked = "nothing asked"
-        self.is_excused = False
-        self.retries = 0
+        self.excuses = set()
 
     def describe(self):
         """The connection that was used last, for a report."""
@@ -128,7 +137,8 @@ class Client:
         last = self.mine[-1]
         now = time.monotonic()
         return (f"connection {'TLS' if last.is_tls else 'plain'}, {now - last.opened:.2f} s old, request"
-                f" {last.requests + 1}, idle {now - last.used:.2f} s, worker {last.worker}")
+                f" {last.requests + 1}, quiet {last.quiet:.2f} s before it, {now - last.used:.2f} s since the last"
+                f" answer, worker {last.worker}")
 
     def close(self):
         for connection in self.mine:
@@ -147,7 +157,8 @@ class Client:
             connection = await connect(address, tls, **how)
         except Lost as loss:  # in the middle of a handshake; refused is never right
             killed = any(kill.end is None or begin <= kill.end for kill in self.load.kills)
-            self.is_excused = self.is_excused or killed and "Refused" not in str(loss)
+            if killed and "Refused" not in str(loss):
+                self.excuses.add(LOST_WITH_WORKER)
             raise
         self.load.counts["connections"] += 1
         self.mine.append(connection)
@@ -174,16 +185,26 @@ class Client:
 
     def excuse(self, connection):
         """Looks at whose fault a lost connection is."""
-        self.is_excused = self.is_excused or self.load.is_lost_with_worker(connection)
+        if self.load.is_lost_with_worker(connection):
+            self.excuses.add(LOST_WITH_WORKER)
+        elif connection.quiet >= DRAIN_SECONDS and not connection.has_begun:
+            self.excuses.add(CLOSED_IDLE)
 
     async def exchange(self, connection, data, method="GET"):
         """Sends bytes, reads an answer. Raises Lost, having looked at whose fault it is."""
+        connection.has_begun = False
+        connection.quiet = self.quiet_seconds(connection)
         try:
             await connection.send(data)
             return await self.read(connection, method)
         except Lost:
             self.excuse(connection)
             raise
+
+    def quiet_seconds(self, connection):
+        """For how long the server may have seen nothing on it: what this program was held up counts."""
+        since = connection.used if connection.requests else connection.opened
+        return time.monotonic() - since + max(self.load.hold_ups, default=0)
 
     async def read(self, connection, method="GET"):
         try:
@@ -201,12 +222,12 @@ class Client:
         if is_fresh is None:
             is_fresh = self.random.random() < 0.15
         connection = await (self.connect() if is_fresh else self.take())
-        idle = time.monotonic() - connection.used
         try:
             answer = await self.exchange(connection, data, method)
         except Lost:
-            if connection.requests == 0 or idle < DRAIN_SECONDS or connection.has_begun or self.is_excused:
+            if CLOSED_IDLE not in self.excuses:
                 raise
+            self.excuses.discard(CLOSED_IDLE)
             self.load.counts[CLOSED_IDLE] += 1
             answer = await self.exchange(await self.connect(), data, method)
             connection = self.mine[-1]

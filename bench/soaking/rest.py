@@ -13,23 +13,25 @@ import json
 import statistics
 import time
 
-from soaking.site import SiteError, descriptors_of, threads_of
+from soaking.site import SiteError, descriptors_of, memory_of, threads_of
 from soaking.wire import Lost, connect, request_bytes
 
 REST_SECONDS = 30
 TELL_SECONDS = 20
-STILL_SECONDS = 0.5
+STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
 COUNTED = ("waits", "tasks", "timers", "handles")
 
 
 class Rest:
-    """One moment at rest. `counts` has numbers by name, of all processes together and of the largest."""
+    """One moment at rest."""
 
-    def __init__(self, at, memory, counts, lua):
-        self.at = at  # monotonic
+    def __init__(self, memory, counts, lua, counters, each):
+        self.each = each  # what each process holds: {pid: {name: bytes}}
+        self.at = time.monotonic()
         self.memory = memory  # bytes, see above
-        self.counts = counts
+        self.counts = counts  # {name: number}
         self.lua = lua  # bytes, live in the VMs of the workers' loops
+        self.counters = counters  # what the app has counted: {name: number}
 
 
 async def ask(site, method, target):
@@ -89,17 +91,19 @@ async def tell(site, status, number):
 async def look(site, origin, number):
     """Brings the server to rest and looks at it. `number` is another one each time. Raises SiteError."""
     try:
+        await tell(site, await settle(site), 0)
+        origin.close_idle()  # what the workers' clients have kept
         told = await tell(site, await settle(site), number)
+        counters = json.loads((await ask(site, "GET", "/counters")).body)["counters"]
     except Lost as loss:
         raise SiteError(f"{site.name}: at rest, but asked for what it holds: {loss}") from None
-    origin.close_idle()  # what the workers' clients have kept
     status = await settle(site)
     await asyncio.sleep(STILL_SECONDS)
-    memory = site.memory()
+    memory, each = site.memory(), {pid: memory_of(pid) for pid in site.tree()}
     if memory is None or {worker["pid"] for worker in status["workers"]} != set(told):
-        raise SiteError(f"{site.name}: a process ended at rest: {site.log_tail()}")
-    return Rest(time.monotonic(), memory["Pss_Anon"] + memory["Pss_Shmem"], count(site, status, told),
-                sum(counts["lua"] for counts in told.values()))
+        raise SiteError(f"{site.name}: a process ended at rest: {site.journal.tail()}")
+    lua = sum(counts["lua"] for counts in told.values())
+    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], count(site, status, told), lua, counters, each)
 
 
 def largest(counters, owner):

@@ -1,6 +1,7 @@
 """The run: servers, their loads and upsets, in equal stretches with a rest after each."""
 
 import asyncio
+import json
 import ssl
 import sys
 import time
@@ -19,16 +20,17 @@ SHORTEST_SECONDS = 15
 UPSET_PART = 0.7  # of a stretch; the rest of it is calm, so that all workers have done everything
 SAMPLE_SECONDS = 5
 OPTIONS = (
-    "--threads 2 --processes 1 --header-timeout 2 --body-timeout 2 --send-timeout 2 --keepalive 5 --timeout 20"
-    " --graceful-timeout 20"
+    "--threads 2 --processes 1 --header-timeout 8 --body-timeout 8 --send-timeout 4 --keepalive 15 --timeout 30"
+    " --graceful-timeout 30"
 ).split()
 SITES = {  # workers, over TLS, options, seconds between two upsets, upsets with weights, the last of each stretch
     "lasting": (2, True, [], 6,
                 {"reload": 8, "reload_broken": 2, "configuration": 1, "rotate": 1, "certificate": 1},
-                "reload"),
+                ["reload"]),
     "replaced": (3, False, ["--max-requests", "1600", "--max-requests-jitter", "200"], 8,
-                 {"reload": 2, "kill": 3, "retire": 2, "restart": 1, "scale": 1, "signals": 1}, "restart"),
-    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, "restart"),
+                 {"reload": 2, "kill": 3, "retire": 2, "restart": 1, "scale": 1, "signals": 1},
+                 ["restart", "reload"]),
+    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, ["restart", "reload"]),
 }
 
 
@@ -42,6 +44,7 @@ class Soak:
         self.sites, self.loads, self.upsets = {}, {}, {}
         self.rests = {name: [] for name in SITES}
         self.samples = {name: [] for name in SITES}
+        self.ticks = dict.fromkeys(SITES, 0)
         self.problems = []
         self.stretch = 0
         self.stretches, self.stretch_seconds = plan(options.minutes * 60)
@@ -70,6 +73,8 @@ class Soak:
         watching = asyncio.ensure_future(self.watch())
         try:
             for self.stretch in range(self.stretches):
+                due = self.begin + (self.stretch + 1) * self.stretch_seconds
+                self.busy_seconds = max(SHORTEST_SECONDS / 3, due - time.monotonic() - tail_seconds(self.stretch_seconds))
                 await asyncio.gather(*(self.run_stretch(name) for name in SITES))
                 for name in SITES:
                     await self.look(name)
@@ -82,7 +87,7 @@ class Soak:
         return any(len(load.failures) >= MOST_FAILURES for load in self.loads.values())
 
     async def run_stretch(self, name):
-        load = asyncio.ensure_future(self.loads[name].run(self.stretch_seconds))
+        load = asyncio.ensure_future(self.loads[name].run(self.busy_seconds))
         try:
             await self.run_upsets(name)
         except (SiteError, OSError) as error:
@@ -92,13 +97,13 @@ class Soak:
     async def run_upsets(self, name):
         *_, pause, weights, last = SITES[name]
         upsets = self.upsets[name]
-        end = time.monotonic() + self.stretch_seconds * UPSET_PART
-        pause = min(pause, self.stretch_seconds / 5)
+        end = time.monotonic() + self.busy_seconds * UPSET_PART
+        pause = min(pause, self.busy_seconds / 5)
         while time.monotonic() + pause < end:
             await asyncio.sleep(pause)
             await upsets.do(upsets.random.choices(list(weights), list(weights.values()))[0])
-        if last:
-            await upsets.do(last)
+        for name in last:
+            await upsets.do(name)
 
     async def look(self, name):
         try:
@@ -107,11 +112,24 @@ class Soak:
             self.problems.append(f"{clock()} {error}")
             return
         self.rests[name].append(found)
+        with open(self.folder / "rests.jsonl", "a") as file:
+            print(json.dumps({"site": name, "stretch": self.stretch, **vars(found)}), file=file)
         self.samples[name].append((found.at, found.memory))
-        self.check_marks(name)
+        self.problems += [f"{clock()} {name}: {wrong}" for wrong in self.miscounted(name, found.counters)]
+        self.problems += [f"{name}: unexpected in the log: {line}" for line in self.sites[name].journal.read()]
 
-    def check_marks(self, name):
-        pass
+    def miscounted(self, name, counters):
+        """What the server counted otherwise than its clients: an increment lost, or one too many. Only what a killed
+        worker took with it may be there without having been answered."""
+        marks = self.loads[name].marks
+        for key in sorted(mark.removeprefix("asked ") for mark in marks if mark.startswith("asked ")):
+            asked, answered, value = marks["asked " + key], marks["answered " + key], counters.get(key, 0)
+            least = 0 if key == "after" and self.loads[name].kills else answered
+            if not least <= value <= asked:
+                yield f"{key} is {value}; {answered} of {asked} requests to count it were answered"
+        if counters["ticks"] <= self.ticks[name]:
+            yield f"the timer has not run: {counters['ticks']} ticks"
+        self.ticks[name] = counters["ticks"]
 
     async def watch(self):
         """Samples memory for the picture and says how it goes."""
@@ -149,6 +167,11 @@ def clock():
 
 
 def plan(seconds):
-    """How many stretches, and how long each is."""
+    """How many stretches, and how long each is with its rest."""
     count = max(4, min(STRETCHES, int(seconds / SHORTEST_SECONDS)))
-    return count, max(2, seconds / count - 4)  # about four seconds at rest
+    return count, seconds / count
+
+
+def tail_seconds(stretch_seconds):
+    """For what is slow to end, and for the rest."""
+    return min(24, stretch_seconds / 2)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from driver.process import process_tree
 
+from soaking.journal import Journal
+
 APPS = Path(__file__).resolve().parent / "apps"
 START_SECONDS = 60
 STOP_SECONDS = 60
@@ -58,7 +60,7 @@ class Site:
         self.binary = str(binary)
         self.folder = folder
         self.apps = folder / "apps"
-        self.log_path = folder / "server.log"
+        self.journal = Journal(folder / "server.log")
         self.workers = workers
         self.tls = tls
         self.options = list(options)
@@ -75,7 +77,7 @@ class Site:
 
     def words(self):
         words = [self.binary, "serve", str(self.apps), "--bind", "127.0.0.1:0", "--bind", f"unix:{self.unix_path}"]
-        words += ["--workers", str(self.workers), "--errorlog", str(self.log_path)]
+        words += ["--workers", str(self.workers), "--errorlog", str(self.journal.path)]
         if self.tls:
             words += ["--certfile", str(self.tls / "server.pem"), "--keyfile", str(self.tls / "server.key")]
             words += ["--redirect-bind", "127.0.0.1:0"]
@@ -98,6 +100,7 @@ class Site:
         found = await self.wait_for("the server to serve", urls, START_SECONDS)
         scheme = "https" if self.tls else "http"
         self.address = next(("127.0.0.1", int(port)) for given, port in found if given == scheme)
+        self.journal.open()
         self.redirect = next((("127.0.0.1", int(port)) for given, port in found if given != scheme), None)
 
     async def wait_for(self, what, probe, seconds=CALL_SECONDS):
@@ -110,13 +113,8 @@ class Site:
             if value:
                 return value
             if asyncio.get_running_loop().time() > deadline:
-                raise SiteError(f"{self.name}: waited {seconds} s for {what}; the log ends: {self.log_tail()}")
+                raise SiteError(f"{self.name}: waited {seconds} s for {what}; the log ends: {self.journal.tail()}")
             await asyncio.sleep(POLL_SECONDS)
-
-    def log_tail(self, lines=5):
-        if not self.log_path.exists():
-            return "(no log)"
-        return " | ".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
     async def call(self, *words):
         """A command about this server; its exit code and all that it wrote."""
@@ -175,4 +173,4 @@ class Site:
             self.process.wait()
             raise
         if self.process.returncode != 0:
-            raise SiteError(f"{self.name}: ended with {self.process.returncode}: {self.log_tail()}")
+            raise SiteError(f"{self.name}: ended with {self.process.returncode}: {self.journal.tail()}")

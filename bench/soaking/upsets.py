@@ -67,10 +67,11 @@ class Upsets:
 
     async def rotate(self):
         """Moves the logs away and has them opened anew."""
-        before = self.site.folder / "server.log.1"
-        os.replace(self.site.log_path, before)
+        journal = self.site.journal
+        journal.move()
         self.site.signal("SIGUSR1")
-        await self.site.wait_for("a new log", self.site.log_path.exists)
+        await self.site.wait_for("a new log", journal.path.exists)
+        journal.open()
 
     async def certificate(self):
         """Another certificate takes the place of the one before."""

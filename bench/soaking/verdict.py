@@ -49,7 +49,8 @@ def judge_site(run, name, verdict):
     acts = sum(count for act, count in load.counts.items() if act not in NOT_ACTS)
     verdict.say(f"{name}: {acts} acts, {load.answers} answers, {load.counts['connections']} connections;"
                 f" {load.counts[LOST_WITH_WORKER]} lost with a killed worker, {load.counts[CLOSED_IDLE]} closed while"
-                f" idle and asked again, {load.late} not asked in time")
+                f" quiet and asked again, {load.late} not asked in time (this program was held up"
+                f" for {load.held_up:.1f} s at most)")
     verdict.say(f"{name}: upsets: " + ", ".join(f"{count} {upset}" for upset, count in sorted(done.items())))
     for failure in load.failures:
         verdict.fail(failure)

@@ -36,14 +36,16 @@ class Answer:
 
 
 class Connection:
-    """One connection. `opened` is when it stood, `used` when its last answer came (monotonic)."""
+    """One connection. `opened` is before it stood, `used` when its last answer came (monotonic)."""
 
-    def __init__(self, reader, writer, is_tls):
+    def __init__(self, reader, writer, is_tls, opened):
         self.reader = reader
         self.writer = writer
         self.is_tls = is_tls
-        self.opened = self.used = time.monotonic()
+        self.opened = opened
+        self.used = time.monotonic()
         self.requests = 0
+        self.quiet = 0.0  # seconds before its last request, see Client
         self.worker = None  # its process id, once an answer has told
         self.has_begun = False  # bytes of the answer that is awaited have come
 
@@ -141,6 +143,7 @@ class Connection:
 
 async def connect(address, tls=None, session=None, receive_bytes=None):
     """To (host, port) or the path of a Unix socket. `tls` is an ssl context. Raises Lost."""
+    opened = time.monotonic()
     try:
         if isinstance(address, str):
             reader, writer = await asyncio.open_unix_connection(address)
@@ -160,7 +163,7 @@ async def connect(address, tls=None, session=None, receive_bytes=None):
                 raise
     except OSError as error:
         raise Lost(f"no connection: {error!r}") from None
-    return Connection(reader, writer, tls is not None)
+    return Connection(reader, writer, tls is not None, opened)
 
 
 def request_bytes(method, target, fields=(), body=None):

@@ -51,7 +51,9 @@ struct worker {
     struct timer beat;
     struct timer grace; /* runs while draining */
     struct timer retire;
-    uint64_t max_requests; /* with its jitter; 0: none */
+    uint64_t max_requests;  /* with its jitter; 0: none */
+    uint64_t beat_requests; /* answered up to the last beat */
+    bool has_given_back;    /* memory, since the last request */
     bool is_serving;
     bool is_draining;
     bool has_lost_helper;
@@ -307,6 +309,20 @@ static void ask_for_successor(struct worker *worker, enum recycle_reason reason)
     say(worker, NOTE_RECYCLE, reason, 0, -1);
 }
 
+/* After a busy time what was freed lies between what is in use. A second in which nothing was asked
+ * or answered is a good one to give the pages back. */
+static void give_back_memory(struct worker *worker)
+{
+    struct scoreboard_slot *slot = worker->boot->slot;
+    uint64_t requests = atomic_load_explicit(&slot->requests, memory_order_relaxed);
+    bool is_quiet = requests == worker->beat_requests &&
+                    atomic_load_explicit(&slot->in_flight, memory_order_relaxed) == 0;
+    worker->beat_requests = requests;
+    if (is_quiet && !worker->has_given_back)
+        mem_give_back();
+    worker->has_given_back = is_quiet;
+}
+
 static void on_beat(struct timer *timer)
 {
     struct worker *worker = LIST_ENTRY(timer, struct worker, beat);
@@ -321,6 +337,7 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->tasks, generations_tasks(worker->generations),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
+    give_back_memory(worker);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
     if (worker->has_asked || worker->is_draining)
         return;

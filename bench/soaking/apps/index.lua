@@ -186,7 +186,9 @@ end
 app:background("teller", function()
     local told = moonloop.shared("told")
     for round in moonloop.topic("tell"):subscribe() do
-        use_all()
+        if round == 0 then
+            use_all()
+        end
         collectgarbage()
         collectgarbage()
         local counts = require("moonloop.core.task").counts()
