@@ -12,6 +12,7 @@
 #include "http/address_limit.h"
 #include "http/conn_parts.h"
 #include "http/duplex.h"
+#include "http/introduction.h"
 #include "http/request.h"
 #include "http/server_state.h"
 #include "loop/loop.h"
@@ -247,6 +248,7 @@ void conn_closed(struct conn *conn)
     address_limit_leave(conn);
     link_remove(&conn->link);
     buf_deinit(&conn->pending);
+    free(conn->announcement);
     free(conn);
     server_conn_closed(server);
 }
@@ -278,6 +280,11 @@ static const struct stream_events stream_events = {
     .on_close = on_closed,
 };
 
+void conn_use_stream(struct conn *conn)
+{
+    stream_set_owner(conn->stream, &stream_events, conn);
+}
+
 /* ---- life ---- */
 
 void conn_open(struct http_server *server, int fd, uint8_t service)
@@ -295,21 +302,30 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
     conn->parser.on_chunk = conn_on_chunk;
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
-    conn->service = service;
+    conn->service = service & (uint8_t)~HTTP_EXPECTS_PROXY;
+    if (conn->service != service)
+        introduction_begin(conn);
+    else
+        conn_admit(conn);
+}
+
+void conn_admit(struct conn *conn)
+{
+    bool has_tls = conn->service == HTTP_SERVES_TLS;
     enum address_verdict verdict = address_limit_enter(conn);
-    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && service == HTTP_SERVES_TLS)) {
+    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && has_tls)) {
         stream_reset(conn->stream);
         conn_close(conn);
         return;
     }
     if (verdict == ADDRESS_SURPLUS) {
-        conn_turn_away(conn, str_of("too many connections from this address"));
+        conn_turn_away(conn, 503, str_of("too many connections from this address"));
         return;
     }
     conn_wait_for(conn, CONN_WAITS_HEAD);
-    conn->is_securing = service == HTTP_SERVES_TLS;
-    if (conn->is_securing)
-        stream_accept_tls(conn->stream, server->tls);
+    conn->is_securing = has_tls;
+    if (has_tls)
+        stream_accept_tls(conn->stream, conn->server->tls);
     else
         stream_read_start(conn->stream);
 }

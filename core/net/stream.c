@@ -1,5 +1,6 @@
 #include "net/stream.h"
 
+#include "base/ip_address.h"
 #include "base/mem.h"
 #include "loop/uv_loop.h"
 #include "net/loopback.h"
@@ -170,6 +171,16 @@ static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
         return;
     }
     stream->events->on_read(stream->owner, buf->base, nread);
+}
+
+void stream_feed(struct stream *stream, char *bytes, size_t len)
+{
+    if (stream->is_closing || len == 0)
+        return;
+    if (stream->tls != NULL)
+        stream_tls_read(stream, bytes, (ssize_t)len);
+    else
+        stream->events->on_read(stream->owner, bytes, (ssize_t)len);
 }
 
 void stream_read_raw(struct stream *stream, bool is_on)
@@ -350,43 +361,14 @@ void stream_reset(struct stream *stream)
     stream_close(stream);
 }
 
-bool stream_peer_network(const struct stream *stream, uint8_t address[16])
+bool stream_peer(const struct stream *stream, struct ip_address *address)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
     int fd;
-    if (uv_fileno(&stream->uv.handle, &fd) != 0 ||
-        getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
-        return false;
-    memset(address, 0, 16);
-    if (peer.ss_family == AF_INET) {
-        memcpy(address, mapped, sizeof(mapped));
-        memcpy(address + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
-    } else if (peer.ss_family == AF_INET6) {
-        const uint8_t *own = ((struct sockaddr_in6 *)&peer)->sin6_addr.s6_addr;
-        memcpy(address, own, memcmp(own, mapped, sizeof(mapped)) == 0 ? 16 : 8);
-    }
-    return peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
-}
-
-size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
-{
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    socklen_t len = sizeof(address);
-    const void *raw = NULL;
-    int fd;
-    snprintf(text, STREAM_ADDRESS_BYTES, "unix");
-    if (uv_fileno(&stream->uv.handle, &fd) == 0 &&
-        getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
-        if (address.ss_family == AF_INET)
-            raw = &((struct sockaddr_in *)&address)->sin_addr;
-        else if (address.ss_family == AF_INET6)
-            raw = &((struct sockaddr_in6 *)&address)->sin6_addr;
-    }
-    if (raw != NULL)
-        inet_ntop(address.ss_family, raw, text, STREAM_ADDRESS_BYTES);
-    return strlen(text);
+    return uv_fileno(&stream->uv.handle, &fd) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+           ip_address_of_socket(address, (struct sockaddr *)&peer);
 }
 
 size_t stream_unsent_bytes(const struct stream *stream)

@@ -13,6 +13,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 static const char websocket_meta[] = "moonloop.core.websocket";
 static const char coder_meta[] = "moonloop.core.websocket_coder";
@@ -392,12 +393,22 @@ static int l_digest(lua_State *L)
     return 1;
 }
 
+/* random(): the 16 bytes of a key */
+static int l_random(lua_State *L)
+{
+    char bytes[16];
+    ENSURE(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
+    lua_pushlstring(L, bytes, sizeof(bytes));
+    return 1;
+}
+
 int luaopen_moonloop_core_websocket(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"open", l_open},   {"receive", l_receive}, {"send", l_send},
-        {"close", l_close}, {"release", l_release}, {"wait_over", l_wait_over},
-        {"state", l_state}, {"digest", l_digest},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", l_open},       {"receive", l_receive},
+                                         {"send", l_send},       {"close", l_close},
+                                         {"release", l_release}, {"wait_over", l_wait_over},
+                                         {"state", l_state},     {"digest", l_digest},
+                                         {"random", l_random},   {NULL, NULL}};
     vm_new_metatable(L, websocket_meta, on_gc);
     vm_new_metatable(L, coder_meta, on_coder_gc);
     vm_library(L, functions);

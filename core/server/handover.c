@@ -40,7 +40,7 @@ const char *handover_bind_text(const char *label, bool *is_redirect)
 struct handover *handover_new(void)
 {
     struct handover *handover = MEM_NEW(struct handover);
-    handover->control_fd = -1;
+    handover->control_fd = handover->mailbox_fd = -1;
     return handover;
 }
 
@@ -98,6 +98,8 @@ void handover_free(struct handover *handover)
             close(handover_worker(handover, i)->fd);
     if (handover->control_fd >= 0)
         close(handover->control_fd);
+    if (handover->mailbox_fd >= 0)
+        close(handover->mailbox_fd);
     handover_forget(handover);
 }
 
@@ -112,14 +114,16 @@ static void write_text(const struct handover *handover, struct buf *text)
         buf_printf(text, "shared %s\n", handover->shared_path);
     if (handover->control_path != NULL)
         buf_printf(text, "control %d %s\n", handover->control_fd, handover->control_path);
+    if (handover->mailbox_fd >= 0)
+        buf_printf(text, "mailbox %d\n", handover->mailbox_fd);
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
         const struct handover_socket *socket = handover_socket(handover, i);
         buf_printf(text, "socket %d %d %s\n", socket->slot, socket->fd, socket->bind);
     }
     for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
         const struct handover_worker *worker = handover_worker(handover, i);
-        buf_printf(text, "worker %u %d %d %llu %d\n", worker->slot, (int)worker->pid, worker->fd,
-                   (unsigned long long)worker->started_ms, worker->is_draining);
+        buf_printf(text, "worker %u %d %d %llu %d %d\n", worker->slot, (int)worker->pid, worker->fd,
+                   (unsigned long long)worker->started_ms, worker->is_draining, worker->seat);
     }
 }
 
@@ -127,7 +131,7 @@ static void write_text(const struct handover *handover, struct buf *text)
 static bool read_line(struct handover *handover, const char *line)
 {
     unsigned long long started_ms, generation;
-    struct handover_worker worker;
+    struct handover_worker worker = {.seat = -1};
     int slot, fd, pid, is_draining, at = 0;
     if (sscanf(line, "server %llu %llu %u %u", &started_ms, &generation, &handover->configured,
                &handover->wanted) == 4) {
@@ -140,10 +144,12 @@ static bool read_line(struct handover *handover, const char *line)
         free(handover->control_path);
         handover->control_path = mem_copy_text(line + at);
         handover->control_fd = fd;
+    } else if (sscanf(line, "mailbox %d", &fd) == 1) {
+        handover->mailbox_fd = fd;
     } else if (sscanf(line, "socket %d %d %n", &slot, &fd, &at) == 2 && at != 0) {
         handover_add_socket(handover, slot, fd, line + at);
-    } else if (sscanf(line, "worker %u %d %d %llu %d", &worker.slot, &pid, &fd, &started_ms,
-                      &is_draining) == 5) {
+    } else if (sscanf(line, "worker %u %d %d %llu %d %d", &worker.slot, &pid, &fd, &started_ms,
+                      &is_draining, &worker.seat) >= 5) {
         worker.pid = pid;
         worker.fd = fd;
         worker.started_ms = started_ms;
@@ -192,6 +198,8 @@ static void keep(const struct handover *handover, bool is_kept)
         fcntl(handover_worker(handover, i)->fd, F_SETFD, flags);
     if (handover->control_fd >= 0)
         fcntl(handover->control_fd, F_SETFD, flags);
+    if (handover->mailbox_fd >= 0)
+        fcntl(handover->mailbox_fd, F_SETFD, flags);
 }
 
 static void keep_mark(const struct mark *mark, bool is_kept)
@@ -275,6 +283,7 @@ static bool copy_descriptors(struct handover *handover, struct fault *fault)
 {
     bool has_control = handover->control_fd >= 0;
     bool is_good = replace_by_copy(&handover->control_fd) || !has_control;
+    replace_by_copy(&handover->mailbox_fd);
     for (uint32_t i = 0; i < handover_nsockets(handover); i++)
         is_good &= replace_by_copy(&handover_socket(handover, i)->fd);
     for (uint32_t i = 0; i < handover_nworkers(handover); i++)

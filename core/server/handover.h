@@ -1,7 +1,7 @@
 /*
  * handover.h - what a master leaves to the program that it becomes when it executes its binary anew
- * (SIGUSR2): its listening sockets, that of the control socket, its workers, and where the shared
- * dictionary lies.
+ * (SIGUSR2): its listening sockets, that of the control socket, its workers, the memory of their
+ * topics, and where the shared dictionary lies.
  *
  * The process stays the same, so its children stay its children and its descriptors can stay open.
  * Their numbers travel as lines of text in a memfd; the environment says which.
@@ -29,6 +29,7 @@ struct handover_worker {
     int fd; /* the master's end of its pair; see protocol.h */
     uint64_t started_ms;
     bool is_draining; /* it has been told to leave */
+    int seat;         /* in the mailbox and the like; -1: not told */
 };
 
 struct handover {
@@ -39,6 +40,7 @@ struct handover {
     char *shared_path;  /* a directory that the master made; NULL: none */
     char *control_path; /* NULL: there is no control socket */
     int control_fd;     /* callers who come meanwhile wait in its queue; -1: none, or taken over */
+    int mailbox_fd;     /* -1: there is none that can be handed over, or it was taken over */
     uint32_t failures;  /* of programs to start from this, in a row */
     struct buf sockets; /* of struct handover_socket; see below */
     struct buf workers; /* of struct handover_worker */

@@ -24,11 +24,11 @@
 enum { BACKLOG = 4096, URL_BYTES = 192, MAX_SOCKETS = 2 * CONFIG_MAX_BINDS };
 
 struct bind_address {
-    const char *text; /* as configured; borrowed from the config */
-    char *label;      /* for a handover: the text, and whether it only redirects */
+    const char *text; /* as configured, without "proxy+"; borrowed from the config */
+    char *label;      /* for a handover: as configured, and whether it only redirects */
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    uint8_t service; /* enum http_service */
+    uint8_t service; /* enum http_service, perhaps with HTTP_EXPECTS_PROXY */
     int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
@@ -165,7 +165,8 @@ static void make_tcp_urls(struct bind_address *bind_address)
     char host[INET6_ADDRSTRLEN], reachable[HOST_ADDRESS_BYTES];
     int family = bind_address->addr.ss_family;
     const char *format = family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u";
-    const char *scheme = bind_address->service == HTTP_SERVES_TLS ? "https" : "http";
+    bool has_tls = (bind_address->service & ~HTTP_EXPECTS_PROXY) == HTTP_SERVES_TLS;
+    const char *scheme = has_tls ? "https" : "http";
     unsigned port = ntohs(*port_of(&bind_address->addr));
     getnameinfo((struct sockaddr *)&bind_address->addr, bind_address->addr_len, host, sizeof(host),
                 NULL, 0, NI_NUMERICHOST);
@@ -311,15 +312,26 @@ static int claim(struct bind_address *bind_address, struct fault *fault)
     return claim_tcp(bind_address, fault);
 }
 
+/* "proxy+" before an address: connections to it begin with a PROXY header. */
+static const char *without_mark(const char *text, uint8_t *mark)
+{
+    static const char start[] = "proxy+";
+    bool is_marked = strncmp(text, start, sizeof(start) - 1) == 0;
+    *mark = is_marked ? HTTP_EXPECTS_PROXY : 0;
+    return is_marked ? text + sizeof(start) - 1 : text;
+}
+
 static bool claim_all(struct listen_sockets *sockets, char *const *texts, uint32_t count,
                       enum http_service service, struct fault *fault)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct bind_address *each = &sockets->binds[sockets->nbinds];
-        each->text = texts[i];
+        uint8_t mark;
+        each->text = without_mark(texts[i], &mark);
         /* Who connects to a Unix socket is on this machine. */
         bool is_unix = strncmp(each->text, "unix:", 5) == 0;
         each->service = is_unix && service == HTTP_SERVES_TLS ? HTTP_SERVES_PLAIN : service;
+        each->service |= mark;
         sockets->services[sockets->nbinds++] = each->service;
         each->label = handover_label(texts[i], service == HTTP_REDIRECTS);
         if (!is_handed_over(each, sockets->handover) && claim(each, fault) < 0)

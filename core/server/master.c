@@ -35,6 +35,8 @@ static void on_fork(void *data)
     background_leave(master->background);
     upgrade_leave(master->upgrade);
     notify_leave(master->notify);
+    if (master->mailbox != NULL)
+        mailbox_close_fd(master->mailbox);
     close(master->start_dir);
 }
 
@@ -130,8 +132,13 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
-        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+        uint8_t service = listen_sockets_services(master->sockets)[i];
+        if ((service & ~HTTP_EXPECTS_PROXY) == HTTP_REDIRECTS)
             printf("  leads to https\n");
+        if ((service & HTTP_EXPECTS_PROXY) != 0)
+            printf("  expects a PROXY header from %s\n",
+                   master->config->forwarded_allow_ips != NULL ? master->config->forwarded_allow_ips
+                                                               : "nobody");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
@@ -375,8 +382,9 @@ static bool boot(struct master *master, struct fault *fault)
         return false;
     }
     master->notify = notify_new(master->loop);
-    master->mailbox = mailbox_new(SEATS);
-    if (master->mailbox == NULL)
+    master->mailbox = succession_take_mailbox(master->handover, SEATS);
+    bool has_former_mailbox = master->mailbox != NULL;
+    if (master->mailbox == NULL && (master->mailbox = mailbox_new(SEATS)) == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
     master->addresses = address_table_new(SEATS, config->max_connections);
     if (master->addresses == NULL && config->limit_connections_per_ip != 0)
@@ -390,6 +398,7 @@ static bool boot(struct master *master, struct fault *fault)
         .loop = master->loop,
         .board = master->board,
         .mailbox = master->mailbox,
+        .has_former_mailbox = has_former_mailbox,
         .addresses = master->addresses,
         .sockets = master->sockets,
         .privileges = &master->privileges,

@@ -61,6 +61,8 @@ void master_set_watching(struct master *master);
 
 /* succession.c: what a handover brings into a master that starts, and SIGUSR2. */
 void succession_use_binds(const struct handover *handover, struct config *config);
+/* The mailbox that the former workers go on with; NULL: there is none, or none of our kind. */
+struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats);
 void succession_begin(struct master *master);
 /* False with the reason, which has been logged, when it cannot begin; how one that has begun goes
  * out is told to requests_upgrade_done. */

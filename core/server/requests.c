@@ -172,7 +172,8 @@ static void answer_status(struct master *master, struct control_client *client, 
 {
     struct buf text = {0};
     struct status_source source = {master->config, master->sockets, master->slots, master->reload,
-                                   master->started_ms};
+                                   master->started_ms,
+                                   certificates_list(master->certificates)};
     if (strcmp(what, "ps") == 0)
         status_write_ps(&source, &text);
     else if (strcmp(what, "routes") == 0)

@@ -47,6 +47,7 @@ struct slots_options {
     struct master_loop *loop;
     struct scoreboard *board;
     struct mailbox *mailbox;         /* NULL: none */
+    bool has_former_mailbox;         /* former workers use it as well, each in its seat */
     struct address_table *addresses; /* NULL: none */
     struct listen_sockets *sockets;
     const struct privileges *privileges;

@@ -140,7 +140,7 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
-    if (slots->options.mailbox != NULL && !child->is_former)
+    if (slots->options.mailbox != NULL && child->keeps_seat)
         mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     if (slots->options.addresses != NULL && !child->is_former)
         address_table_clear_seat(slots->options.addresses, child->seat_number);

@@ -55,6 +55,20 @@ void succession_use_binds(const struct handover *handover, struct config *config
         log_warn("bind and redirect_bind change only with a restart of the server");
 }
 
+struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats)
+{
+    struct mailbox *mailbox = NULL;
+    if (handover == NULL)
+        return NULL;
+    if (handover->mailbox_fd >= 0)
+        mailbox = mailbox_adopt(handover->mailbox_fd, nseats);
+    handover->mailbox_fd = -1;
+    if (mailbox == NULL)
+        log_warn("topics do not pass between the former workers and the new ones: the two programs "
+                 "keep them differently");
+    return mailbox;
+}
+
 /* ---- what is left ---- */
 
 static struct handover *pack(struct master *master)
@@ -66,6 +80,7 @@ static struct handover *pack(struct master *master)
     handover->configured = master->config->workers;
     handover->wanted = slots_wanted(master->slots);
     handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
+    handover->mailbox_fd = master->mailbox != NULL ? mailbox_fd(master->mailbox) : -1;
     control_hand_over(master->control, handover);
     listen_sockets_hand_over(master->sockets, handover);
     slots_hand_over(master->slots, handover);

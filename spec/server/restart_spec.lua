@@ -18,6 +18,10 @@ end
 local moonloop = require("moonloop")
 local app = moonloop.app()
 app:get("/", function() return "hello\n" end)
+app:get("/hear", function()
+    for message in moonloop.topic("news"):subscribe() do return message end
+end)
+app:get("/say", function() moonloop.topic("news"):publish("news") return "said" end)
 return app
 ]]
 
@@ -35,6 +39,18 @@ describe("a rolling restart", function()
         for _, pid in ipairs(site:worker_pids()) do
             assert.is_false(pid == before[1] or pid == before[2])
         end
+    end)
+
+    it("lets topics reach the former workers, which finish requests", function()
+        local site = start()
+        local ear = site:connect()
+        ear:send("GET /hello/hear HTTP/1.1\r\nHost: a\r\n\r\n")
+        site:wait_status("the ear", function(status)
+            return status.workers[1].in_flight + status.workers[2].in_flight == 1
+        end)
+        assert.equal(0, site:call("restart", "--wait").code)
+        assert.equal("said", site:get("/hello/say").body)
+        assert.equal("news", ear:read_response().body)
     end)
 
     it("that fails says so and why, and the former workers go on", function()

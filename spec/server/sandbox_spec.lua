@@ -12,7 +12,6 @@ ffi.cdef[[
     long syscall(long number, ...);
     int execve(const char *path, char *const *argv, char *const *env);
     int posix_spawn(int *pid, const char *path, const void *actions, const void *attr, char *const *argv, char *const *env);
-    int setuid(unsigned user);
 ]]
 local moonloop = require("moonloop")
 local app = moonloop.app()
@@ -50,7 +49,7 @@ end
 
 -- What native code in this process can do: name -> what the kernel says. Each pid is of a process that was made.
 local function attempts()
-    local EPERM, SIGCHLD, SYS_clone, SYS_clone3, SYS_execveat = 1, 17, 56, 435, 322
+    local SIGCHLD, SYS_clone, SYS_setuid, SYS_clone3, SYS_execveat = 17, 56, 105, 435, 322
     local argv, keep, more = words("true")
     local pid = ffi.new("int[1]")
     local number = function(value) return ffi.cast("long", value) end
@@ -61,8 +60,8 @@ local function attempts()
     try("fork", ffi.C.fork())
     try("vfork", ffi.C.vfork())
     try("execve", ffi.C.execve("/bin/true", argv, argv))
-    try("setuid", ffi.C.setuid(0))
     if ffi.arch == "x64" then
+        try("setuid", ffi.C.syscall(SYS_setuid, number(0))) -- setuid(3) would have all threads do it
         try("clone", ffi.C.syscall(SYS_clone, number(SIGCHLD), number(0), number(0), number(0), number(0)))
         try("execveat", ffi.C.syscall(SYS_execveat, number(-100), "/bin/true", argv, argv, number(0)))
         found.clone3 = { result = tonumber(ffi.C.syscall(SYS_clone3, number(0), number(0))), errno = ffi.errno() }

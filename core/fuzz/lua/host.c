@@ -3,8 +3,8 @@
  * what must hold does not), in a VM as moonloop run has it. One of these for each; FUZZ_NAME says
  * which.
  *
- * libFuzzer sees no coverage of Lua, so a hook tells it: each step from one line to another is a
- * counter. Traces would not call the hook, so the compiler is off. Without libFuzzer
+ * libFuzzer sees no coverage of Lua, so a hook tells it: each step from one line to another
+ * counts. Traces would not call the hook, so the compiler is off. Without libFuzzer
  * core/fuzz/replay.lua runs the same files.
  */
 #include "base/fault.h"
@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { COUNTERS = 1 << 14 };
 
@@ -37,15 +38,17 @@ static uint8_t counters[COUNTERS] __attribute__((section("__libfuzzer_extra_coun
 static struct vm *vm;
 static int property_ref;
 
-static uint32_t hash_of(const char *text)
+/* The same in each process, or else what several of them found could not be merged. 0 for what is
+ * no file of ours: an input that is code itself. */
+static uint32_t hash_of(const char *source)
 {
     uint32_t hash = 2166136261u;
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return hash;
+    const char *at = source;
+    for (; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * 16777619u;
+    return at - source > 4 && strcmp(at - 4, ".lua") == 0 ? hash : 0;
 }
 
-/* Of the same in each process, or else what several of them found could not be merged. */
 static void on_line(lua_State *L, lua_Debug *where)
 {
     static const char *last_source;
@@ -55,10 +58,11 @@ static void on_line(lua_State *L, lua_Debug *where)
         last_source = where->source;
         source_hash = hash_of(where->source);
     }
+    if (source_hash == 0)
+        return;
     uint32_t here = (source_hash ^ (uint32_t)where->currentline) * 2654435761u;
-    uint8_t *counter = &counters[(here ^ before) >> 18];
-    *counter += *counter != UINT8_MAX;
-    before = here >> 1; /* there and back are two */
+    counters[(here ^ before) >> 18] = 1; /* how often says little, and makes everything new */
+    before = here >> 1;                  /* there and back are two */
 }
 
 /* For check.lua, which measures time. */

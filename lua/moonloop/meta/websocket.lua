@@ -52,4 +52,7 @@ function core.state(websocket) end
 ---@return string bytes 20
 function core.digest(key) end
 
+---@return string bytes 16 that nobody can guess
+function core.random() end
+
 return core

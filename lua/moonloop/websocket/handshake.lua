@@ -61,15 +61,27 @@ end
 
 -- ---- extensions ----
 
-local PARAMETERS = {
-    server_no_context_takeover = function(value) return value == nil end,
-    client_no_context_takeover = function(value) return value == nil end,
-    client_max_window_bits = function(value) return value == nil or value:match("^[89]$") or value:match("^1[0-5]$") end,
+local function is_bare(value)
+    return value == nil
+end
+
+local function is_window(value)
+    return value ~= nil and (value:match("^[89]$") or value:match("^1[0-5]$"))
+end
+
+local OFFERED = {
+    server_no_context_takeover = is_bare, client_no_context_takeover = is_bare,
+    client_max_window_bits = function(value) return value == nil or is_window(value) end,
     server_max_window_bits = function(value) return value == "15" end, -- a smaller window is not for us
 }
+local CHOSEN = {
+    server_no_context_takeover = is_bare, client_no_context_takeover = is_bare, server_max_window_bits = is_window,
+}
 
----Whether an offer is one of permessage-deflate that can be taken.
-local function is_good_offer(offer)
+---Whether an offer of permessage-deflate, or its answer, is one that can be taken.
+---@param offer string
+---@param parameters table<string, fun(value?: string): any>
+local function is_good(offer, parameters)
     local name, rest = offer:match("^([^;%s]+)%s*(.*)$")
     if name ~= "permessage-deflate" then
         return false
@@ -78,7 +90,7 @@ local function is_good_offer(offer)
     for parameter in rest:gmatch("[^;]+") do
         local key, value = parameter:match("^%s*([%w_]+)%s*=%s*\"?(%w+)\"?%s*$")
         key = key or parameter:match("^%s*([%w_]+)%s*$")
-        local check = key and PARAMETERS[key]
+        local check = key and parameters[key]
         if not check or seen[key] or not check(value) then
             return false
         end
@@ -89,7 +101,7 @@ end
 
 local function takes_compression(extensions)
     for _, offer in ipairs(items(extensions)) do
-        if is_good_offer(offer) then
+        if is_good(offer, OFFERED) then
             return true
         end
     end
@@ -149,6 +161,52 @@ function M.answer(req, rules, may_compress)
         ["Sec-WebSocket-Protocol"] = protocol,
         ["Sec-WebSocket-Extensions"] = compresses and TAKEOVER or nil,
     }, protocol, compresses
+end
+
+-- ---- the client's side ----
+
+---@param options { protocols: string[], compress: boolean }
+---@return table<string, string> headers of the request
+---@return string key
+function M.ask_for(options)
+    local key = base64.encode(core.random())
+    return {
+        ["Sec-WebSocket-Version"] = "13",
+        ["Sec-WebSocket-Key"] = key,
+        ["Sec-WebSocket-Protocol"] = options.protocols[1] and table.concat(options.protocols, ", ") or nil,
+        ["Sec-WebSocket-Extensions"] = options.compress and TAKEOVER or nil,
+    }, key
+end
+
+local function lists(list, name)
+    for _, each in ipairs(list) do
+        if each == name then
+            return true
+        end
+    end
+    return false
+end
+
+---What is wrong with a 101 (RFC 6455, 4.1); nil: nothing.
+---@param headers table<string, string>
+---@param key string
+---@param options { protocols: string[], compress: boolean }
+---@return string? fault
+---@return boolean? compresses
+function M.check_answer(headers, key, options)
+    local extensions = headers["Sec-WebSocket-Extensions"]
+    local protocol = headers["Sec-WebSocket-Protocol"]
+    if headers["Sec-WebSocket-Accept"] ~= M.accept_of(key) then
+        return "its Sec-WebSocket-Accept is not the answer to the key"
+    elseif protocol and not lists(options.protocols, protocol) then
+        return ("it chose the subprotocol %s, which was not offered"):format(protocol)
+    elseif not extensions or extensions == "" then
+        return nil, false
+    elseif not options.compress or extensions:find(",") or not is_good(extensions, CHOSEN)
+        or not extensions:find("server_no_context_takeover", 1, true) then
+        return ("it chose the extension %s, which was not offered"):format(extensions)
+    end
+    return nil, true
 end
 
 return M
