@@ -268,7 +268,8 @@ static void on_secured(void *owner, int status)
         return;
     }
     conn->is_misplaced = status != 0;
-    conn_wait_for(conn, CONN_WAITS_HEAD);
+    conn->is_securing = false;
+    conn_wait_for(conn, conn->server->is_draining ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }
 
@@ -321,7 +322,9 @@ void conn_admit(struct conn *conn)
         conn_turn_away(conn, 503, str_of("too many connections from this address"));
         return;
     }
-    conn_wait_for(conn, CONN_WAITS_HEAD);
+    bool is_late = conn->server->is_draining && !has_tls; /* a handshake has its own time */
+    conn_wait_for(conn, is_late ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
+    conn->is_securing = has_tls;
     if (has_tls)
         stream_accept_tls(conn->stream, conn->server->tls);
     else
@@ -346,10 +349,11 @@ void conn_finish(struct conn *conn)
 }
 
 /* An idle client may have sent its next request already, and closing now would fail it. So it has
- * half a second more: what comes is answered with Connection: close. */
+ * half a second more: what comes is answered with Connection: close. A handshake has its own time.
+ */
 void conn_drain(struct conn *conn)
 {
-    if (conn->is_closing)
+    if (conn->is_closing || conn->is_securing)
         return;
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;

@@ -59,9 +59,10 @@ struct conn {
         CONN_WAITS_DRAIN, /* idle, while the server drains */
         CONN_WAITS_COUNT,
     } waits;
-    uint8_t service;      /* enum http_service */
-    bool is_misplaced;    /* speaks plainly where TLS is spoken */
-    bool is_idle;         /* between two requests: empty lines do not start its time anew */
+    uint8_t service;       /* enum http_service */
+    bool is_misplaced;     /* speaks plainly where TLS is spoken */
+    bool is_securing;      /* in the middle of its handshake */
+    bool is_idle;          /* between two requests: empty lines do not start its time anew */
     bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
     bool is_parsing;       /* the message of `request` is not complete */
     bool is_with_handler;  /* on_request was called and the answer is not whole */

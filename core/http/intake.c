@@ -181,7 +181,8 @@ static void dispatch(struct conn *conn)
     if (!conn->is_with_handler)
         return;
     request_detach(request);
-    if (conn->waits == CONN_WAITS_HEAD || conn->waits == CONN_WAITS_NEXT)
+    if (conn->waits == CONN_WAITS_HEAD || conn->waits == CONN_WAITS_NEXT ||
+        conn->waits == CONN_WAITS_DRAIN)
         conn_wait_for(conn, CONN_WAITS_NOT);
 }
 

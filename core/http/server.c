@@ -44,8 +44,8 @@ static uint32_t max_connections(const struct config *config)
     uint32_t max = config->max_connections != 0 ? config->max_connections : UINT32_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return max;
-    uint64_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                                           : limit.rlim_cur / 2;
+    uint64_t room = limit.rlim_cur > 2ull * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                              : limit.rlim_cur / 2;
     return room < max ? (uint32_t)room : max;
 }
 

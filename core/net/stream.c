@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -34,7 +35,7 @@ static _Thread_local char shared_read[SHARED_READ_BYTES];
 
 static int family_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return -errno;
@@ -362,7 +363,7 @@ void stream_reset(struct stream *stream)
 
 bool stream_peer(const struct stream *stream, struct ip_address *address)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
     int fd;
     return uv_fileno(&stream->uv.handle, &fd) == 0 &&

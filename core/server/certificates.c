@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "net/tls.h"
 #include "net/tls_file.h"
 #include "net/tls_material.h"

@@ -120,7 +120,7 @@ static bool resolve(struct bind_address *bind_address, struct fault *fault)
         return false;
     }
     struct addrinfo *best = found; /* of "localhost", the IPv4 address: what most clients try */
-    for (struct addrinfo *each = found; each != NULL; each = each->ai_next)
+    for (struct addrinfo *each = best->ai_next; each != NULL; each = each->ai_next)
         if (each->ai_family == AF_INET && best->ai_family != AF_INET)
             best = each;
     memcpy(&bind_address->addr, best->ai_addr, best->ai_addrlen);
@@ -215,17 +215,18 @@ static bool is_stale(const struct sockaddr_un *addr)
 static int claim_unix(struct bind_address *bind_address, const char *path, struct fault *fault)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (*path == '\0' || strlen(path) >= sizeof(addr.sun_path)) {
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof(addr.sun_path)) {
         fault_set(fault, "bind: %s: the path of a Unix socket has 1 to %zu bytes",
                   bind_address->text, sizeof(addr.sun_path) - 1);
         return -EINVAL;
     }
     bool is_abstract = *path == '@'; /* has no place in the file system (unix(7)) */
     socklen_t addr_len = sizeof(addr);
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, len);
     if (is_abstract) {
         addr.sun_path[0] = '\0';
-        addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+        addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     } else if (is_stale(&addr)) {
         unlink(path);
     }
@@ -355,7 +356,8 @@ struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t
     return sockets;
 
 fail:
-    listen_sockets_unlink(sockets);
+    if (handover == NULL) /* else they are served */
+        listen_sockets_unlink(sockets);
     listen_sockets_close(sockets);
     return NULL;
 }
