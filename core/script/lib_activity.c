@@ -84,8 +84,8 @@ static void push_task(lua_State *L, const struct task *task, double now_s, uint6
 }
 
 /* tasks(limit): a list of { kind = "request", "after", "job", "helper" or "task", name =, app =,
- * of =, state =, since =, where =, from = }, and how many there are beyond it. `since`: Unix time.
- */
+ * of =, state =, since =, where =, from = }, and how many there are beyond the limit.
+ * `since`: Unix time. */
 static int l_tasks(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
