@@ -23,7 +23,8 @@ static void keep_fixed_options(const struct config *old, const struct config *co
         is_same = strcmp(old->redirect_binds[i], config->redirect_binds[i]) == 0;
     if (!is_same)
         log_warn(
-            "bind, redirect_bind and the apps directory change only with a restart of the server");
+            "bind, redirect_bind, proxy_protocol and the apps directory change only with a restart "
+            "of the server");
     if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
         strcmp(old->shared_path != NULL ? old->shared_path : "",
                config->shared_path != NULL ? config->shared_path : "") != 0)

@@ -52,7 +52,7 @@ void succession_use_binds(const struct handover *handover, struct config *config
     bool is_same = use_open(handover, false, config->binds, &config->nbinds);
     is_same &= use_open(handover, true, config->redirect_binds, &config->nredirect_binds);
     if (!is_same)
-        log_warn("bind and redirect_bind change only with a restart of the server");
+        log_warn("bind, redirect_bind and proxy_protocol change only with a restart of the server");
 }
 
 struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats)
