@@ -233,7 +233,7 @@ static void try_next(struct dial *dial)
 static bool is_known(const struct dial *dial, const struct address *address)
 {
     for (uint32_t i = 0; i < dial->naddresses; i++)
-        if (memcmp(&dial->addresses[i], address, sizeof(*address)) == 0)
+        if (address_is_equal(&dial->addresses[i], address))
             return true;
     return false;
 }

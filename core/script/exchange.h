@@ -51,16 +51,14 @@ struct exchange {
     } params[ROUTER_MAX_PARAMS];
 };
 
-/* Parts of req whose use a route remembers: what its handler asked for once it will ask for again.
- */
+/* Parts of req whose use a route remembers: what its handler asked for it will ask for again. */
 enum request_part { REQUEST_PARAMS = 1, REQUEST_QUERY = 2, REQUEST_HEADERS = 4 };
 
 /* A handler of one generation, by number. */
 struct route {
     int handler_ref;
     uint32_t number;
-    uint8_t
-        used; /* parts of req that its handler has asked for so far, as bits of enum request_part */
+    uint8_t used;  /* bits of enum request_part: what its handler has asked for so far */
     uint8_t wants; /* 0: no argument, 1: req, 2: req and res */
     bool runs_in_thread;
     uint32_t app; /* index in the generation's apps */

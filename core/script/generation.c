@@ -391,9 +391,8 @@ void generations_free(struct generations *all)
         cut(all->current);
         generation_free(all->current);
     }
-    while (!link_is_alone(&all->retired)) {
-        struct generation *generation = LIST_ENTRY(all->retired.next, struct generation, link);
-        link_remove(&generation->link);
+    for (struct link *first; (first = link_take_first(&all->retired)) != NULL;) {
+        struct generation *generation = LIST_ENTRY(first, struct generation, link);
         cut(generation);
         generation_free(generation);
     }

@@ -37,8 +37,8 @@ void child_kill(struct child *child, const char *why)
         return;
     scoreboard_slot_describe(child->seat, routes, sizeof(routes));
     struct log_field fields[] = {{"routes", str_of(routes)}};
-    log_with(LOG_ERROR, fields, !child->is_former, "worker %u (pid %d) %s: killed", child_number(child),
-             (int)child->pid, why);
+    log_with(LOG_ERROR, fields, !child->is_former, "worker %u (pid %d) %s: killed",
+             child_number(child), (int)child->pid, why);
     child->is_doomed = true;
     kill(child->pid, SIGKILL);
 }

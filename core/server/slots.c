@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -103,6 +104,21 @@ static void on_leaving(struct child *child)
         slot_fork(slots, child->slot);
 }
 
+static void on_recycle(struct child *child, uint32_t reason)
+{
+    static const char *const texts[] = {
+        [RECYCLE_REQUESTS] = "has reached max_requests",
+        [RECYCLE_MEMORY] = "has reached max_memory",
+        [RECYCLE_HELPER] = "can start no programs any more",
+    };
+    bool is_known = reason < sizeof(texts) / sizeof(*texts) && texts[reason] != NULL;
+    log_info("worker %u (pid %d) %s: replacing it", child_number(child), (int)child->pid,
+             is_known ? texts[reason] : "asks for a successor");
+    child->is_recycling = true;
+    if (child->slots->slot[child->slot].current == child)
+        replace(child->slots, child->slot);
+}
+
 static void on_prepared(struct child *child, const struct note *note)
 {
     const struct slots_options *options = &child->slots->options;
@@ -132,11 +148,7 @@ void slots_on_note(struct child *child, const struct note *note)
         on_leaving(child);
         break;
     case NOTE_RECYCLE:
-        log_info("worker %u (pid %d) has reached %s: replacing it", child_number(child),
-                 (int)child->pid, note->detail == RECYCLE_MEMORY ? "max_memory" : "max_requests");
-        child->is_recycling = true;
-        if (slots->slot[child->slot].current == child)
-            replace(slots, child->slot);
+        on_recycle(child, note->detail);
         break;
     default:
         break;
@@ -253,19 +265,39 @@ void slots_use_config(struct slots *slots, const struct config *config)
     slots->config = config;
 }
 
-void slots_roll(struct slots *slots)
+void slots_roll(struct slots *slots, enum slots_roll how)
 {
+    slots->is_insisting = how == SLOTS_INSIST || (slots->is_insisting && slots_is_rolling(slots));
     for (uint32_t i = 0; i < slots->wanted; i++)
         slots->slot[i].is_rolling = true;
     continue_roll(slots);
 }
 
+uint32_t slots_left_to_roll(const struct slots *slots)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->wanted; i++)
+        count += slots->slot[i].is_rolling;
+    return count;
+}
+
 bool slots_is_rolling(const struct slots *slots)
 {
-    for (uint32_t i = 0; i < slots->wanted; i++)
-        if (slots->slot[i].is_rolling)
-            return true;
-    return false;
+    return slots_left_to_roll(slots) != 0;
+}
+
+bool slots_is_insisting(const struct slots *slots)
+{
+    return slots->is_insisting;
+}
+
+void slots_on_boot_failed(struct slots *slots, const struct child *child, const char *why)
+{
+    if (!slots->slot[child->slot].is_rolling || slots->is_stopping)
+        return;
+    slots->options.events->on_roll_failed(slots->options.data, child, why);
+    for (uint32_t i = 0; i < slots->wanted && !slots->is_insisting; i++)
+        slots->slot[i].is_rolling = false;
 }
 
 void slots_forgive(struct slots *slots)
