@@ -150,13 +150,13 @@ function M.run(options)
         io.stderr:write("moonloop: test: busted cannot be loaded (Debian: lua-busted): ", reason, "\n")
         return 1
     end
-    local lint = require("moonloop.cli.lint")
+    local luacheck = require("moonloop.cli.lint_lua")
     local is_everything = #options.paths == 0
     options.paths = is_everything and { "spec" } or options.paths
     local counts = M.run_specs(options)
     local is_without_tests = counts.passed + counts.failed + counts.skipped == 0
-    if is_everything and not options.no_lint and lint.is_wanted() then
-        local column = lint.run() and "passed" or "failed"
+    if is_everything and not options.no_lint and luacheck.is_wanted() then
+        local column = require("moonloop.cli.lint").run_one(luacheck) and "passed" or "failed"
         counts[column] = counts[column] + 1
     end
     if is_without_tests then
