@@ -12,6 +12,8 @@
 
 enum { CONFIG_MAX_BINDS = 16, CONFIG_MAX_WORKERS = 256 };
 
+enum forwarded_header { FORWARDED_HEADER_X, FORWARDED_HEADER_STANDARD /* RFC 7239 */ };
+
 struct config {
     char *apps_dir;                /* absolute */
     char *config_file;             /* absolute; NULL: none */
@@ -72,7 +74,8 @@ struct config {
     uint32_t dns_max_ttl; /* seconds that one is remembered at most */
     bool sandbox;         /* workers may not gain privileges, nor call all of the kernel */
     bool core_dumps;
-    char *forwarded_allow_ips; /* comma separated addresses, or "*" */
+    char *forwarded_allow_ips; /* networks with commas between, or "*"; see ip_address.h */
+    int forwarded_header;      /* enum forwarded_header: the one that those write */
 };
 
 void config_deinit(struct config *config);

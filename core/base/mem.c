@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 static void die_out_of_memory(size_t bytes) __attribute__((noreturn, cold));
 
 static void die_out_of_memory(size_t bytes)
@@ -38,4 +42,11 @@ void mem_ensure_failed(const char *condition, const char *file, int line)
 {
     fprintf(stderr, "moonloop: %s:%d: broken invariant: %s\n", file, line, condition);
     abort();
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { KEPT_BYTES = 256 };
+
 struct duplex {
     struct stream *stream; /* NULL: gone */
     const struct duplex_host *host;
@@ -196,6 +198,12 @@ void duplex_own(struct duplex *duplex, void (*on_change)(void *owner), void *own
     duplex->owner = owner;
 }
 
+void duplex_give_up(struct duplex *duplex)
+{
+    if (!duplex->is_released && duplex->stream != NULL)
+        lose(duplex);
+}
+
 void duplex_cut(struct duplex *duplex)
 {
     close_stream(duplex, duplex->is_released);
@@ -245,26 +253,36 @@ struct str duplex_bytes(const struct duplex *duplex)
 void duplex_take(struct duplex *duplex, size_t count)
 {
     buf_consume(&duplex->ahead, count);
+    if (duplex->ahead.len == 0 && duplex->ahead.cap > KEPT_BYTES)
+        buf_deinit(&duplex->ahead); /* many are idle for long */
     if (duplex->state == DUPLEX_OPEN && duplex->stream != NULL &&
         duplex->ahead.len <= DUPLEX_AHEAD_MAX)
         stream_read_start(duplex->stream);
 }
 
-int duplex_write(struct duplex *duplex, struct str bytes)
+int duplex_write_pieces(struct duplex *duplex, const struct str *pieces, uint32_t npieces)
 {
+    size_t len = 0;
+    for (uint32_t i = 0; i < npieces; i++)
+        len += pieces[i].len;
     if (duplex->state == DUPLEX_LOST || duplex->is_lost || duplex->is_ended)
         return -EPIPE;
-    if (bytes.len == 0)
+    if (len == 0)
         return 0;
-    duplex->is_lost = stream_write(duplex->stream, &bytes, 1) != 0;
+    duplex->is_lost = stream_write(duplex->stream, pieces, npieces) != 0;
     if (duplex->is_lost) {
         stream_read_start(duplex->stream); /* where the end is heard of */
         return -EPIPE;
     }
-    duplex->sent_bytes += bytes.len;
+    duplex->sent_bytes += len;
     if (stream_queued_bytes(duplex->stream) != 0 && !deadline_is_running(&duplex->deadline))
         start_deadline(duplex, duplex->send_deadlines);
     return 0;
+}
+
+int duplex_write(struct duplex *duplex, struct str bytes)
+{
+    return duplex_write_pieces(duplex, &bytes, 1);
 }
 
 bool duplex_must_wait(const struct duplex *duplex)

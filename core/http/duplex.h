@@ -57,9 +57,13 @@ struct str duplex_bytes(const struct duplex *duplex);
 void duplex_take(struct duplex *duplex, size_t count);
 /* 0, or -errno when nothing can be sent any more. What the peer does not take is queued. */
 int duplex_write(struct duplex *duplex, struct str bytes);
+/* The same for several pieces, which leave together: at most 4. */
+int duplex_write_pieces(struct duplex *duplex, const struct str *pieces, uint32_t npieces);
 bool duplex_must_wait(const struct duplex *duplex);
 /* Ends our side once what is queued has left; the peer may go on. */
 void duplex_end(struct duplex *duplex);
+/* The owner has given the peer up: as if it had been lost. Calls on_change. */
+void duplex_give_up(struct duplex *duplex);
 /* The owner lets go: what is queued still leaves, what comes is thrown away. NULL is fine. */
 void duplex_release(struct duplex *duplex);
 

@@ -42,6 +42,7 @@ struct exchange {
     bool is_overdue;        /* the request's own deadline has struck */
     bool is_abandoned;      /* the client has gone */
     bool is_waiting_shown;  /* counted in the scoreboard */
+    bool is_unbounded;      /* the timeout of its route does not count any more */
     uint32_t nparams;
     struct {
         struct slice value; /* of the path: it may move with the head */

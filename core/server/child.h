@@ -39,6 +39,7 @@ struct child {
     bool is_asked;      /* what is under way, and has not told yet */
     bool has_told;
     bool is_recycling; /* wants a successor */
+    bool keeps_seat;   /* takes part in topics, in its seat of the mailbox */
     bool is_former;    /* its seat says nothing: it writes another scoreboard */
     bool is_doomed;    /* killed by us, and the log has said why */
 };

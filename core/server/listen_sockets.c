@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "http/server.h"
 #include "net/host_address.h"
+#include "net/loopback.h"
 #include "server/handover.h"
 
 #include <arpa/inet.h>
@@ -23,11 +24,11 @@
 enum { BACKLOG = 4096, URL_BYTES = 192, MAX_SOCKETS = 2 * CONFIG_MAX_BINDS };
 
 struct bind_address {
-    const char *text; /* as configured; borrowed from the config */
-    char *label;      /* for a handover: the text, and whether it only redirects */
+    const char *text; /* as configured, without "proxy+"; borrowed from the config */
+    char *label;      /* for a handover: as configured, and whether it only redirects */
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    uint8_t service; /* enum http_service */
+    uint8_t service; /* enum http_service, perhaps with HTTP_EXPECTS_PROXY */
     int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
@@ -136,6 +137,7 @@ static int open_tcp(const struct bind_address *bind_address, bool is_reuseport)
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
+    loopback_forgo_pacing(fd, addr);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (!is_reuseport || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
         bind(fd, addr, bind_address->addr_len) == 0 && (!is_reuseport || listen(fd, BACKLOG) == 0))
@@ -163,7 +165,8 @@ static void make_tcp_urls(struct bind_address *bind_address)
     char host[INET6_ADDRSTRLEN], reachable[HOST_ADDRESS_BYTES];
     int family = bind_address->addr.ss_family;
     const char *format = family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u";
-    const char *scheme = bind_address->service == HTTP_SERVES_TLS ? "https" : "http";
+    bool has_tls = (bind_address->service & ~HTTP_EXPECTS_PROXY) == HTTP_SERVES_TLS;
+    const char *scheme = has_tls ? "https" : "http";
     unsigned port = ntohs(*port_of(&bind_address->addr));
     getnameinfo((struct sockaddr *)&bind_address->addr, bind_address->addr_len, host, sizeof(host),
                 NULL, 0, NI_NUMERICHOST);
@@ -309,15 +312,26 @@ static int claim(struct bind_address *bind_address, struct fault *fault)
     return claim_tcp(bind_address, fault);
 }
 
+/* "proxy+" before an address: connections to it begin with a PROXY header. */
+static const char *without_mark(const char *text, uint8_t *mark)
+{
+    static const char start[] = "proxy+";
+    bool is_marked = strncmp(text, start, sizeof(start) - 1) == 0;
+    *mark = is_marked ? HTTP_EXPECTS_PROXY : 0;
+    return is_marked ? text + sizeof(start) - 1 : text;
+}
+
 static bool claim_all(struct listen_sockets *sockets, char *const *texts, uint32_t count,
                       enum http_service service, struct fault *fault)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct bind_address *each = &sockets->binds[sockets->nbinds];
-        each->text = texts[i];
+        uint8_t mark;
+        each->text = without_mark(texts[i], &mark);
         /* Who connects to a Unix socket is on this machine. */
         bool is_unix = strncmp(each->text, "unix:", 5) == 0;
         each->service = is_unix && service == HTTP_SERVES_TLS ? HTTP_SERVES_PLAIN : service;
+        each->service |= mark;
         sockets->services[sockets->nbinds++] = each->service;
         each->label = handover_label(texts[i], service == HTTP_REDIRECTS);
         if (!is_handed_over(each, sockets->handover) && claim(each, fault) < 0)
@@ -342,7 +356,8 @@ struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t
     return sockets;
 
 fail:
-    listen_sockets_unlink(sockets);
+    if (handover == NULL) /* else they are served */
+        listen_sockets_unlink(sockets);
     listen_sockets_close(sockets);
     return NULL;
 }

@@ -115,7 +115,7 @@ bool master_reload_config(struct master *master, struct fault *fault)
         log_error("%s", fault->text);
     if (is_rolling) {
         log_info("the configuration has changed: replacing the workers one by one");
-        slots_roll(master->slots);
+        slots_roll(master->slots, SLOTS_INSIST);
     }
     config_free(old);
     return true;

@@ -130,6 +130,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     bool is_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !child->is_doomed;
     if (is_crash && !is_killed && !child->is_former)
         slots->options.events->on_crash(slots->options.data, child, why);
+    if (child->state == CHILD_BOOTING)
+        slots_on_boot_failed(slots, child, why);
     if (slot->current == child) {
         slot->current = slot->successor;
         slot->successor = NULL;
@@ -138,7 +140,7 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
-    if (slots->options.mailbox != NULL && !child->is_former)
+    if (slots->options.mailbox != NULL && child->keeps_seat)
         mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     if (slots->options.addresses != NULL && !child->is_former)
         address_table_clear_seat(slots->options.addresses, child->seat_number);

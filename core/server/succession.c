@@ -55,6 +55,20 @@ void succession_use_binds(const struct handover *handover, struct config *config
         log_warn("bind and redirect_bind change only with a restart of the server");
 }
 
+struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats)
+{
+    struct mailbox *mailbox = NULL;
+    if (handover == NULL)
+        return NULL;
+    if (handover->mailbox_fd >= 0)
+        mailbox = mailbox_adopt(handover->mailbox_fd, nseats);
+    handover->mailbox_fd = -1;
+    if (mailbox == NULL)
+        log_warn("topics do not pass between the former workers and the new ones: the two programs "
+                 "keep them differently");
+    return mailbox;
+}
+
 /* ---- what is left ---- */
 
 static struct handover *pack(struct master *master)
@@ -66,6 +80,7 @@ static struct handover *pack(struct master *master)
     handover->configured = master->config->workers;
     handover->wanted = slots_wanted(master->slots);
     handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
+    handover->mailbox_fd = master->mailbox != NULL ? mailbox_fd(master->mailbox) : -1;
     control_hand_over(master->control, handover);
     listen_sockets_hand_over(master->sockets, handover);
     slots_hand_over(master->slots, handover);
@@ -82,7 +97,7 @@ static void on_proved(void *data)
     requests_upgrade_done(master, true, text);
     notify_reloading(master->notify);
     struct handover *handover = pack(master);
-    int status = handover_leave(handover);
+    int status = handover_leave(handover, upgrade_own_fd(master->upgrade));
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
     int here = master_enter_start_dir(master);
     if (status == 0)
@@ -137,7 +152,12 @@ void succession_begin(struct master *master)
     master->upgrade = upgrade_new(master->loop, master->source.argv, &upgrade_events, master);
     if (handover == NULL)
         return;
+    if (handover->failures != 0)
+        log_error(
+            "the upgrade has failed: the new program could not start (what it complained of is "
+            "in the log before this, or on standard error); this one goes on");
     master->is_succeeding = true;
+    master->has_returned = handover->failures != 0;
     master->former_workers = handover->configured;
     slots_adopt(master->slots, handover);
 }
@@ -146,8 +166,10 @@ void succession_end(struct master *master)
 {
     struct fault fault = {0};
     master->is_succeeding = false;
-    log_info("the upgrade is done: moonloop %s serves with %u worker%s", MOONLOOP_VERSION,
-             slots_wanted(master->slots), slots_wanted(master->slots) == 1 ? "" : "s");
+    log_info("%s: moonloop %s serves with %u worker%s",
+             master->has_returned ? "the server is as it was" : "the upgrade is done",
+             MOONLOOP_VERSION, slots_wanted(master->slots),
+             slots_wanted(master->slots) == 1 ? "" : "s");
     if (master->config->workers != master->former_workers &&
         slots_scale(master->slots, master->config->workers, &fault) < 0)
         log_error("%s", fault.text);

@@ -38,6 +38,7 @@ describe("the launcher", function()
         env = env or {}
         env.MOONLOOP_BUILD_DIR = env.MOONLOOP_BUILD_DIR or false
         env.MOONLOOP_SANITIZE = env.MOONLOOP_SANITIZE or false
+        env.MOONLOOP_STRESS = env.MOONLOOP_STRESS or false
         return command.run({ dir .. "/moonloop", unpack(words) }, { env = env, cwd = from })
     end
 
@@ -96,7 +97,17 @@ describe("the launcher", function()
         assert.equal(0, command.run({ "test", "-x", dir .. "/elsewhere/moonloop" }).code)
         assert.equal(3, launch({ "x" }, { MOONLOOP_SANITIZE = "address,undefined" }).code)
         assert.equal(0, command.run({ "test", "-x", dir .. "/build-address-undefined/moonloop" }).code)
+        assert.equal(3, launch({ "x" }, { MOONLOOP_SANITIZE = "address", MOONLOOP_STRESS = "1" }).code)
+        assert.equal(0, command.run({ "test", "-x", dir .. "/build-address-stress/moonloop" }).code)
         assert.matches("expected address,undefined or thread", launch({ "x" }, { MOONLOOP_SANITIZE = "all" }).err)
+    end)
+
+    it("builds for stress in a directory of its own, beside those of the sanitizers", function()
+        assert.equal(3, launch({ "x" }, { MOONLOOP_STRESS = "1" }).code)
+        assert.matches("STRESS:[A-Z]+=ON", command.read(dir .. "/build-stress/CMakeCache.txt"))
+        assert.equal(3, launch({ "x" }, { MOONLOOP_STRESS = "1", MOONLOOP_SANITIZE = "thread" }).code)
+        assert.equal(0, command.run({ "test", "-x", dir .. "/build-thread-stress/moonloop" }).code)
+        assert.matches("MOONLOOP_STRESS=yes: expected 1", launch({ "x" }, { MOONLOOP_STRESS = "yes" }).err)
     end)
 
     it("starts anew in a build directory that came along from another place", function()
@@ -105,14 +116,14 @@ describe("the launcher", function()
         command.run({ "cp", "-a", dir .. "/.", other })
         command.write(other .. "/core/main.c", (SOURCES["core/main.c"]:gsub("built 1", "built 3")))
         local result = command.run({ other .. "/moonloop", "x" },
-            { env = { MOONLOOP_BUILD_DIR = false, MOONLOOP_SANITIZE = false } })
+            { env = { MOONLOOP_BUILD_DIR = false, MOONLOOP_SANITIZE = false, MOONLOOP_STRESS = false } })
         assert.matches("built 3", result.out)
         command.remove(other)
     end)
 
     it("builds once when it is launched twice at once", function()
         local env = stand_ins({ cmake = 'echo "$@" >>' .. dir .. '/calls; PATH=${PATH#*:} exec cmake "$@"' })
-        env.MOONLOOP_BUILD_DIR, env.MOONLOOP_SANITIZE = false, false
+        env.MOONLOOP_BUILD_DIR, env.MOONLOOP_SANITIZE, env.MOONLOOP_STRESS = false, false, false
         local result = command.run({ "sh", "-c", "./moonloop a & ./moonloop b & wait" }, { cwd = dir, env = env })
         assert.matches("last a\n", result.out)
         assert.matches("last b\n", result.out)

@@ -12,7 +12,7 @@ M.ROOMS = {
     http = { "base", "loop", "shared", "net" },
     script = { "base", "loop", "shared", "net", "http" },
     server = { "base", "loop", "shared", "net", "http", "script" },
-    fuzz = { "base", "loop", "shared", "net", "http" },
+    fuzz = { "base", "loop", "shared", "net", "http", "script", "server" },
     main = { "base", "loop", "shared", "net", "http", "script", "server" },
 }
 
@@ -22,14 +22,13 @@ M.LIBRARIES = {
     ["ares.h"] = { "^net/resolve" },
     ["openssl/"] = { "^net/tls" },
     ["llhttp.h"] = { "^http/parser%.c$" },
-    ["lua.h"] = { "^script/", "^server/config_load%.c$" },
-    ["lauxlib.h"] = { "^script/", "^server/config_load%.c$" },
+    ["lua.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },
+    ["lauxlib.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },
     ["lualib.h"] = { "^script/", "^server/config_load%.c$" },
-    ["luajit.h"] = { "^script/" },
+    ["luajit.h"] = { "^script/", "^fuzz/lua/" },
     ["lmdb.h"] = { "^shared/" },
     ["seccomp.h"] = { "^server/sandbox%.c$" },
-    ["wslay/"] = { "^http/websocket" },
-    ["zlib.h"] = { "^http/decoder_zlib%.c$" },
+    ["zlib.h"] = { "^http/decoder_zlib%.c$", "^http/websocket_coder%.c$" },
     ["brotli/"] = { "^http/decoder_brotli%.c$" },
     ["zstd.h"] = { "^http/decoder_zstd%.c$" },
 }
