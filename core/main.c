@@ -56,7 +56,7 @@ static int inspect(struct command_line *line)
 static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv,
                     bool is_proof)
 {
-    static const char *const tasks[] = {"run", "test", "fetch", NULL};
+    static const char *const tasks[] = {"run", "test", "fetch", "lint", NULL};
     const char *command = command_line_command(line);
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)

@@ -16,8 +16,8 @@
 void *mem_zeroed(size_t bytes);
 void *mem_grow(void *block, size_t bytes);
 char *mem_copy_text(const char *text);
-/* Gives pages that hold nothing any more back to the system; takes up to a few milliseconds. Nothing
- * where the C library cannot. */
+/* Gives pages that hold nothing any more back to the system; takes up to a few milliseconds.
+ * Nothing where the C library cannot. */
 void mem_give_back(void);
 void mem_ensure_failed(const char *condition, const char *file, int line)
     __attribute__((noreturn, cold));

@@ -27,7 +27,7 @@ static bool is_among(char *const *texts, uint32_t count, const char *text)
 static bool use_open(const struct handover *handover, bool is_for_redirects,
                      char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds)
 {
-    char *open[CONFIG_MAX_BINDS];
+    char *open[CONFIG_MAX_BINDS] = {NULL};
     uint32_t nopen = 0;
     bool is_same = true, is_redirect;
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {

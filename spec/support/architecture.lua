@@ -39,6 +39,13 @@ M.CALLS = {
     lua_pcall = "script/vm.c",
 }
 
+--- Calls that no file may make, and what does the same.
+M.FORBIDDEN = {
+    strcpy = "memcpy or snprintf", strcat = "a buf", sprintf = "snprintf", vsprintf = "vsnprintf",
+    strtok = "strtok_r", localtime = "localtime_r", gmtime = "gmtime_r", ctime = "strftime", asctime = "strftime",
+    rand = "getrandom", random = "getrandom", tmpnam = "mkstemp", mktemp = "mkstemp",
+}
+
 local LIBC = {}
 for name in ([[aio alloca assert ctype dirent dlfcn endian errno fcntl fenv float fnmatch getopt glob grp inttypes
     ifaddrs limits locale malloc math netdb poll pthread pwd sched semaphore setjmp signal spawn stdalign stdarg
@@ -121,6 +128,11 @@ local function check_c_file(path, text, files, report)
             check_room(own, path, files, at)
         elseif library then
             check_library(library, file, at)
+        end
+        for call, better in pairs(M.FORBIDDEN) do
+            if line:find("%f[%w_]" .. call .. "%s*%(") then
+                at(("%s is safe nowhere: use %s"):format(call, better))
+            end
         end
         for call, home in pairs(M.CALLS) do
             if file ~= home and line:find("%f[%w_]" .. call .. "%s*%(") then
