@@ -60,6 +60,9 @@ static void settle(struct request *request)
         return;
     case BODY_TIMED_OUT:
         answer(request, 408, (struct str){0});
+        return;
+    case BODY_NO_MEMORY:
+        answer(request, 503, (struct str){0});
     }
 }
 
