@@ -19,8 +19,8 @@ M.ROOMS = {
 --- Headers that are no part of the C library, and the files that may include them (Lua patterns).
 M.LIBRARIES = {
     ["uv.h"] = { "^loop/", "^net/" },
-    ["ares.h"] = { "^net/resolve" },
-    ["openssl/"] = { "^net/tls" },
+    ["ares.h"] = { "^net/resolve", "^net/library_memory%.c$" },
+    ["openssl/"] = { "^net/tls", "^net/library_memory%.c$" },
     ["llhttp.h"] = { "^http/parser%.c$" },
     ["lua.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },
     ["lauxlib.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },

@@ -114,6 +114,9 @@ static void settle(struct visit *visit)
         return;
     case BODY_TIMED_OUT:
         finish(visit, 408);
+        return;
+    case BODY_NO_MEMORY:
+        finish(visit, 503);
     }
 }
 
