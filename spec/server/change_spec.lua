@@ -92,7 +92,7 @@ describe("a client of workers that are recycled", function()
         probe:wait_requests(200)
         local result = probe:stop()
         assert.same({}, result.failures)
-        assert.is_true(result.requests > 100 and result.fresh > 10)
+        assert.is_true(result.requests > 100 and result.fresh > 10, require("cjson").encode(result))
     end
 
     it("loses nothing in " .. RECYCLES .. " recycles", function()
