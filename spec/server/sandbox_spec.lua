@@ -153,7 +153,8 @@ describe("the sandbox of a worker", function()
         assert.equal("from a process\n", site:get("/app/process").body)
     end)
 
-    it("lets no code of an app start a process, by whatever call", function()
+    -- #tsan_cannot: its own posix_spawn crashes where the kernel refuses to clone.
+    it("lets no code of an app start a process, by whatever call #tsan_cannot", function()
         local site = start()
         for _, target in ipairs({ "/app/attempts", "/app/attempts/thread", "/app/attempts/process" }) do
             local found = require("cjson").decode(site:get(target).body)
