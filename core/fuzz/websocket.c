@@ -1,122 +1,163 @@
 /*
- * Frames of a WebSocket: the same events however the bytes come, never a message beyond the limit
- * nor a text that is not UTF-8, and what was read is read again when it is sent.
+ * Frames of a WebSocket: the same messages, pings and end however the bytes are cut; nothing beyond
+ * a limit; text is UTF-8; and what was received is, written again, received as the same.
  *
- * Input: a byte of options (1: the peer is a server, 2: permessage-deflate, the rest: the limit of
- * a message), then what comes.
+ * The first byte of an input says what the reader expects (bits below), the rest is what comes.
  */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "http/websocket_coder.h"
 #include "http/websocket_reader.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { INPUT_MAX = 64 * 1024, BYTEWISE_MAX = 4096, MAX_MESSAGE = 1000 };
+enum { MASKS = 1, COMPRESSES = 2, SMALL_FRAMES = 4 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-struct options {
-    bool masks_expected;
-    struct websocket_coder *coder;
-    uint32_t max_message;
-};
+static struct websocket_coder *coder;
 
-static void begin(struct websocket_reader *reader, const struct options *options)
+static bool is_utf8(struct str text)
 {
-    websocket_reader_init(reader, options->masks_expected, options->max_message,
-                          options->max_message);
-    reader->coder = options->coder;
+    const unsigned char *at = (const unsigned char *)text.ptr, *end = at + text.len;
+    while (at < end) {
+        int more = *at < 0x80 ? 0 : *at >= 0xf0 ? 3 : *at >= 0xe0 ? 2 : 1;
+        uint32_t code = more == 0 ? *at : *at & (0x3fu >> more);
+        if ((*at >= 0x80 && *at < 0xc2) || *at > 0xf4 || end - at <= more)
+            return false;
+        for (int i = 1; i <= more; i++) {
+            if ((at[i] & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | (at[i] & 0x3fu);
+        }
+        if ((more == 2 && code < 0x800) || (more == 3 && code < 0x10000) || code > 0x10ffff ||
+            (code >= 0xd800 && code < 0xe000))
+            return false;
+        at += more + 1;
+    }
+    return true;
 }
 
-/* A message that was read, sent in one frame and read again. */
-static void check_sent(const struct options *options, enum websocket_event event,
-                       struct str payload)
+static void check_event(const struct websocket_reader *reader, enum websocket_event event,
+                        struct str payload)
 {
-    static const unsigned char mask[4] = {1, 0, 255, 127};
-    unsigned char head[WEBSOCKET_HEAD_MAX];
+    if (event == WEBSOCKET_TEXT)
+        ENSURE(is_utf8(payload));
+    if (event == WEBSOCKET_TEXT || event == WEBSOCKET_BINARY)
+        ENSURE(payload.len <= MAX_MESSAGE);
+    if (event == WEBSOCKET_PING || event == WEBSOCKET_PONG)
+        ENSURE(payload.len <= WEBSOCKET_CONTROL_MAX);
+    if (event == WEBSOCKET_CLOSE) {
+        ENSURE(payload.len <= WEBSOCKET_REASON_MAX && is_utf8(payload));
+        ENSURE(reader->code == WEBSOCKET_NO_CODE || websocket_is_code(reader->code));
+        ENSURE(reader->code != WEBSOCKET_NO_CODE || payload.len == 0);
+    }
+    if (event == WEBSOCKET_FAILED)
+        ENSURE(reader->reason != NULL && websocket_is_code(reader->code));
+}
+
+/* As an event of one frame is written, with a mask. */
+static void check_again(enum websocket_event event, struct str payload)
+{
+    static const uint8_t opcodes[] = {[WEBSOCKET_TEXT] = 0x81,
+                                      [WEBSOCKET_BINARY] = 0x82,
+                                      [WEBSOCKET_PING] = 0x89,
+                                      [WEBSOCKET_PONG] = 0x8a};
+    unsigned char head[WEBSOCKET_HEAD_MAX], mask[4] = {0x12, 0, 0xff, 0x81};
     struct websocket_reader reader;
-    struct buf frame = {0};
+    struct buf bytes = {0};
     struct str again;
     size_t used;
-    size_t size = websocket_write_head(head, event == WEBSOCKET_TEXT ? 0x81 : 0x82, payload.len,
-                                       options->masks_expected ? mask : NULL);
-    buf_add(&frame, head, size);
-    buf_add_str(&frame, payload);
-    if (options->masks_expected)
-        websocket_mask(frame.ptr + size, payload.len, mask);
-    begin(&reader, options);
-    ENSURE(websocket_reader_next(&reader, frame.ptr, frame.len, &used, &again) == event);
-    ENSURE(used == frame.len && str_equal(again, payload));
+    buf_add(&bytes, (char *)head, websocket_write_head(head, opcodes[event], payload.len, mask));
+    buf_add_str(&bytes, payload);
+    websocket_mask(bytes.ptr + bytes.len - payload.len, payload.len, mask);
+    websocket_reader_init(&reader, true, MAX_MESSAGE, MAX_MESSAGE);
+    ENSURE(websocket_reader_next(&reader, bytes.ptr, bytes.len, &used, &again) == event);
+    ENSURE(used == bytes.len && str_equal(again, payload));
     websocket_reader_deinit(&reader);
-    buf_deinit(&frame);
+    buf_deinit(&bytes);
 }
 
-static void check(const struct options *options, const struct websocket_reader *reader,
-                  enum websocket_event event, struct str payload)
-{
-    bool is_message = event == WEBSOCKET_TEXT || event == WEBSOCKET_BINARY;
-    ENSURE(is_message || event == WEBSOCKET_FAILED || payload.len <= WEBSOCKET_CONTROL_MAX);
-    if (event == WEBSOCKET_TEXT)
-        ENSURE(websocket_utf8_next(0, payload.ptr, payload.len) == 0);
-    if (event == WEBSOCKET_CLOSE)
-        ENSURE(reader->code == WEBSOCKET_NO_CODE || websocket_is_code(reader->code));
-    if (event == WEBSOCKET_FAILED)
-        ENSURE(websocket_is_code(reader->code) && reader->reason != NULL);
-    if (!is_message)
-        return;
-    ENSURE(payload.len <= options->max_message);
-    check_sent(options, event, payload);
-}
-
-/* All events of these bytes, given in pieces of `step`, as text in `log`. */
-static void read_all(const struct options *options, const uint8_t *data, size_t len, size_t step,
-                     struct buf *log)
+/* Each event in a line, as far as there are any. Bytes come in pieces of `step`; those that were
+ * not used wait for more. */
+static struct buf read_events(int way, const char *data, size_t len, size_t step)
 {
     struct websocket_reader reader;
-    struct buf left = {0};
-    struct str payload;
+    struct buf events = {0}, pending = {0};
     enum websocket_event event = WEBSOCKET_NOTHING;
-    size_t used;
-    begin(&reader, options);
-    for (size_t at = 0; at < len; at += step) {
-        buf_add(&left, data + at, len - at < step ? len - at : step);
+    websocket_reader_init(&reader, (way & MASKS) != 0, MAX_MESSAGE,
+                          (way & SMALL_FRAMES) != 0 ? MAX_MESSAGE / 4 : MAX_MESSAGE);
+    reader.coder = (way & COMPRESSES) != 0 ? coder : NULL;
+    for (size_t at = 0; at < len && event != WEBSOCKET_CLOSE && event != WEBSOCKET_FAILED;) {
+        size_t piece = step < len - at ? step : len - at;
+        buf_add(&pending, data + at, piece);
+        at += piece;
         do {
-            event = websocket_reader_next(&reader, left.ptr, left.len, &used, &payload);
-            ENSURE(used <= left.len);
-            if (event == WEBSOCKET_NOTHING)
+            struct str payload;
+            size_t used = SIZE_MAX;
+            event = websocket_reader_next(&reader, pending.ptr, pending.len, &used, &payload);
+            ENSURE(used <= pending.len &&
+                   (used != 0 || event == WEBSOCKET_NOTHING || event == WEBSOCKET_FAILED));
+            ENSURE(reader.message.len <= MAX_MESSAGE + 64 + MAX_MESSAGE / 2048);
+            check_event(&reader, event, payload);
+            if (event == WEBSOCKET_NOTHING) {
+                buf_consume(&pending, used);
                 break;
-            check(options, &reader, event, payload);
-            buf_printf(log, "%d %zu %u ", (int)event, payload.len, reader.code);
+            }
+            buf_printf(&events, "%d ", (int)event);
+            if (event == WEBSOCKET_CLOSE || event == WEBSOCKET_FAILED)
+                buf_printf(&events, "%u ", reader.code);
+            else
+                check_again(event, payload);
             if (event != WEBSOCKET_FAILED)
-                buf_add_str(log, payload);
-            buf_consume(&left, used);
-        } while (event != WEBSOCKET_FAILED && event != WEBSOCKET_CLOSE);
-        if (event != WEBSOCKET_NOTHING)
-            break;
-        buf_consume(&left, used);
+                buf_add_str(&events, payload);
+            buf_add_char(&events, '\n');
+            buf_consume(&pending, used);
+        } while (event != WEBSOCKET_CLOSE && event != WEBSOCKET_FAILED && pending.len != 0);
     }
     websocket_reader_deinit(&reader);
-    buf_deinit(&left);
+    buf_deinit(&pending);
+    return events;
+}
+
+static void compare(struct str whole, struct buf other)
+{
+    if (!str_equal(whole, buf_str(&other))) {
+        fprintf(stderr, "---- in one piece:\n%.*s\n---- cut:\n%.*s\n", (int)whole.len, whole.ptr,
+                (int)other.len, other.ptr);
+        abort();
+    }
+    buf_deinit(&other);
+}
+
+static void check_coder(struct str bytes)
+{
+    struct buf deflated = {0}, inflated = {0};
+    websocket_coder_deflate(coder, bytes, &deflated);
+    int status = websocket_coder_inflate(coder, buf_str(&deflated), MAX_MESSAGE, &inflated);
+    ENSURE(status == (bytes.len <= MAX_MESSAGE ? 0 : -EMSGSIZE));
+    ENSURE(status != 0 || str_equal(buf_str(&inflated), bytes));
+    buf_deinit(&deflated);
+    buf_deinit(&inflated);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    struct buf whole = {0}, cut = {0}, bytes = {0};
-    if (len < 2)
+    if (coder == NULL)
+        coder = websocket_coder_new();
+    if (len < 2 || len > INPUT_MAX)
         return 0;
-    struct options options = {
-        .masks_expected = (data[0] & 1) == 0,
-        .coder = (data[0] & 2) != 0 ? websocket_coder_new() : NULL,
-        .max_message = 16u << (data[0] >> 4),
-    };
-    read_all(&options, data + 1, len - 1, len, &whole);
-    read_all(&options, data + 1, len - 1, 1, &cut);
-    read_all(&options, data + 1, len - 1, 1 + len % 11, &bytes);
-    ENSURE(str_equal(buf_str(&whole), buf_str(&cut)));
-    ENSURE(str_equal(buf_str(&whole), buf_str(&bytes)));
-    websocket_coder_free(options.coder);
+    const char *bytes = (const char *)data + 1;
+    struct buf whole = read_events(data[0], bytes, len - 1, len - 1);
+    compare(buf_str(&whole), read_events(data[0], bytes, len - 1, 1 + data[0] % 13));
+    if (len <= BYTEWISE_MAX)
+        compare(buf_str(&whole), read_events(data[0], bytes, len - 1, 1));
     buf_deinit(&whole);
-    buf_deinit(&cut);
-    buf_deinit(&bytes);
+    if ((data[0] & COMPRESSES) != 0)
+        check_coder((struct str){bytes, len - 1});
     return 0;
 }

@@ -12,10 +12,12 @@ local function refuse(status, body, headers)
     error(errors.new("abort", "no WebSocket: " .. body, { status = status, body = body .. "\n", headers = headers }), 0)
 end
 
+---In one pass: blanks within a long element must not be looked at again and again.
 local function items(list)
     local found = {}
     for item in (list or ""):gmatch("[^,]+") do
-        found[#found + 1] = item:match("^%s*(.-)%s*$")
+        local from = item:find("%S")
+        found[#found + 1] = from and item:match("^.*%S", from) or ""
     end
     return found
 end
