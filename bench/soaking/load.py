@@ -8,6 +8,7 @@ leaves: then the request is sent once more, on a new connection. Everything else
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter, deque
 
@@ -58,6 +59,7 @@ class Load:
     def fail(self, what):
         if len(self.failures) < MOST_FAILURES:
             self.failures.append(f"{time.strftime('%H:%M:%S')} {self.site.name}: {what}")
+            print("\r" + self.failures[-1], file=sys.stderr, flush=True)
         self.counts["failures"] += 1
 
     async def run(self, seconds):

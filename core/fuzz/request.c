@@ -106,10 +106,18 @@ static struct buf take_body(struct str head, bool has_none, struct str *rest)
     return body;
 }
 
+/* One field too many that is malformed as well: which of the two shows depends on how much of it
+ * there is. */
+static int status_of(const char *answer, bool has_many_lines)
+{
+    int status = atoi(answer + 9);
+    return status == 431 && has_many_lines ? 400 : status;
+}
+
 /* The statuses in their order, of good answers with the body and the end. What differs from one
  * moment to the next is left out: interim answers, dates, numbers, and why something was refused,
  * as more may be wrong with what came at once. */
-static struct buf read_answers(const struct buf *answers)
+static struct buf read_answers(const struct buf *answers, bool has_many_lines)
 {
     struct buf outcome = {0};
     struct site_tally tally = site_tally();
@@ -120,7 +128,7 @@ static struct buf read_answers(const struct buf *answers)
         const char *empty_line = memmem(rest.ptr, rest.len, "\r\n\r\n", 4);
         ENSURE(empty_line != NULL && empty_line - rest.ptr > 12 && !has_closed);
         struct str head = {rest.ptr, (size_t)(empty_line + 4 - rest.ptr)};
-        int status = atoi(head.ptr + 9);
+        int status = status_of(head.ptr, has_many_lines);
         rest = (struct str){rest.ptr + head.len, rest.len - head.len};
         if (status < 200)
             continue;
@@ -139,12 +147,20 @@ static struct buf read_answers(const struct buf *answers)
     return outcome;
 }
 
+static bool has_many_lines(const uint8_t *data, size_t len)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += data[i] == '\n';
+    return count > SITE_FIELDS_MAX;
+}
+
 static struct outcome outcome_of(const uint8_t *data, size_t len, size_t first, size_t step)
 {
     struct outcome outcome = {0};
     struct buf answers = converse(data, len, first, step);
     if (site_tally().requests < 64)
-        outcome.answers = read_answers(&answers);
+        outcome.answers = read_answers(&answers, has_many_lines(data, len));
     buf_add_str(&outcome.journal, buf_str(site_journal()));
     outcome.cuts = site_tally().cuts;
     site_forget();
