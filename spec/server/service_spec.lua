@@ -268,7 +268,7 @@ describe("moonloop unit", function()
         local worker = site:worker_pids()[1]
         process.kill(worker, "STOP") -- it cannot drain: the master has to end it after its grace
         site.process:kill("TERM")
-        local how, code = site.process:wait(20)
+        local how, code = site.process:wait(60)
         assert.equal("exited 0", how .. " " .. code, log())
         assert.is_false(process.exists(worker))
         command.remove(directory)
