@@ -70,8 +70,7 @@ describe("a client under load", function()
         assert_nothing_lost()
     end)
 
-    -- #stress_cannot: a worker that leaves cuts requests of which a part has come.
-    it("loses nothing in " .. RESTARTS .. " rolling restarts and " .. UPGRADES .. " upgrades #stress_cannot", function()
+    it("loses nothing in " .. RESTARTS .. " rolling restarts and " .. UPGRADES .. " upgrades", function()
         for _ = 1, RESTARTS do
             assert.equal(0, site:call("restart", "--wait").code)
         end
