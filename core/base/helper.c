@@ -10,46 +10,47 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Set once, before there are threads. */
 static struct {
     int request_fd;
-    int pidfd;
+    int life_fd; /* closes with the other side */
     pid_t pid;
 } helper = {-1, -1, 0};
 
 /* ---- life ---- */
 
-int helper_start(void)
+static void close_pair(const int pair[2])
 {
-    int pair[2] = {-1, -1}, on = 1, pidfd = -1;
-    pid_t worker_pid = getpid(), pid = -1;
-    int worker_fd = (int)syscall(SYS_pidfd_open, worker_pid, 0);
-    if (worker_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 ||
-        setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 || (pid = fork()) < 0)
-        goto fail;
-    if (pid == 0)
-        helper_process_run(pair[1], worker_fd, worker_pid);
-    if ((pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
-        goto fail;
-    close(worker_fd);
-    close(pair[1]);
-    helper.request_fd = pair[0];
-    helper.pidfd = pidfd;
-    helper.pid = pid;
-    return 0;
-
-fail:;
-    int error = errno;
     for (int i = 0; i < 2; i++)
         if (pair[i] >= 0)
-            close(pair[i]); /* a helper without anybody who can ask ends */
-    if (worker_fd >= 0)
-        close(worker_fd);
-    return -error;
+            close(pair[i]);
+}
+
+int helper_start(void)
+{
+    int requests[2] = {-1, -1}, life[2] = {-1, -1}, on = 1;
+    pid_t worker_pid = getpid(), pid = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, requests) == 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0 &&
+        setsockopt(requests[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0)
+        pid = fork();
+    if (pid < 0) {
+        int error = errno;
+        close_pair(requests);
+        close_pair(life);
+        return -error;
+    }
+    if (pid == 0)
+        helper_process_run(requests[1], life[1], worker_pid);
+    close(requests[1]);
+    close(life[1]);
+    helper.request_fd = requests[0];
+    helper.life_fd = life[0];
+    helper.pid = pid;
+    return 0;
 }
 
 bool helper_adopt(int fd)
@@ -75,13 +76,17 @@ int helper_fd(void)
 
 int helper_end_fd(void)
 {
-    return helper.pidfd;
+    return helper.life_fd;
 }
 
 void helper_describe_end(char *text, size_t bytes)
 {
     int status = 0;
-    if (waitpid(helper.pid, &status, WNOHANG) == helper.pid)
+    pid_t pid;
+    do
+        pid = waitpid(helper.pid, &status, 0); /* it has closed all: it is about to be over */
+    while (pid < 0 && errno == EINTR);
+    if (pid == helper.pid)
         exit_describe(status, text, bytes);
     else
         snprintf(text, bytes, "gone");

@@ -36,5 +36,5 @@ void helper_describe_end(char *text, size_t bytes);
 int helper_launch(const struct launch *launch, struct launched *launched);
 bool helper_has_ended(const struct launched *launched, struct launch_end *end);
 
-/* For helper.c: the helper's whole life. `worker_fd`: a pidfd. */
-void helper_process_run(int request_fd, int worker_fd, int worker_pid) __attribute__((noreturn));
+/* For helper.c: the helper's whole life. `life_fd` closes with the worker. */
+void helper_process_run(int request_fd, int life_fd, int worker_pid) __attribute__((noreturn));

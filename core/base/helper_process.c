@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REQUEST_FD = 3, WORKER_FD = 4, OWN_FDS = 5, FIRST_PROGRAM = 2 };
+enum { REQUEST_FD = 3, LIFE_FD = 4, OWN_FDS = 5, FIRST_PROGRAM = 2 };
 
 struct program {
     struct link link;
@@ -63,14 +63,14 @@ static void ignore_signals(void)
 }
 
 /* What the worker has open is none of ours. */
-static void keep_own_descriptors(int request_fd, int worker_fd)
+static void keep_own_descriptors(int request_fd, int life_fd)
 {
     request_fd = fcntl(request_fd, F_DUPFD_CLOEXEC, OWN_FDS);
-    worker_fd = fcntl(worker_fd, F_DUPFD_CLOEXEC, OWN_FDS);
-    if (request_fd < 0 || worker_fd < 0)
+    life_fd = fcntl(life_fd, F_DUPFD_CLOEXEC, OWN_FDS);
+    if (request_fd < 0 || life_fd < 0)
         _exit(1);
     dup3(request_fd, REQUEST_FD, O_CLOEXEC);
-    dup3(worker_fd, WORKER_FD, O_CLOEXEC);
+    dup3(life_fd, LIFE_FD, O_CLOEXEC);
     launch_close_from(OWN_FDS);
 }
 
@@ -94,6 +94,7 @@ static bool read_control(struct msghdr *message, struct asked *asked)
             continue;
         if (item->cmsg_type == SCM_RIGHTS) {
             size_t bytes = item->cmsg_len - CMSG_LEN(0);
+            ENSURE(bytes <= sizeof(asked->fds));
             memcpy(asked->fds, CMSG_DATA(item), bytes);
             asked->nfds = bytes / sizeof(int);
         } else if (item->cmsg_type == SCM_CREDENTIALS) {
@@ -112,7 +113,7 @@ static bool is_whole(const struct asked *asked)
     uint32_t ngiven = (uint32_t)__builtin_popcount(request->given);
     return request->magic == HELPER_MAGIC && request->nfds >= 3 &&
            request->nfds <= LAUNCH_MAX_FDS && request->given >> request->nfds == 0 &&
-           asked->nfds == 2 + (request->has_here != 0) + ngiven;
+           asked->nfds == (request->has_here != 0 ? 3 : 2) + ngiven;
 }
 
 /* The next string of the payload; NULL: there is none. */
@@ -204,8 +205,8 @@ static void on_request(void)
                              .msg_control = control,
                              .msg_controllen = sizeof(control)};
     ssize_t count = recvmsg(REQUEST_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (count == 0)
-        leave(); /* nobody is left who could ask */
+    if (count == 0 && message.msg_controllen == 0)
+        leave(); /* nobody is left who could ask; an empty packet says who sent it */
     if (count < 0)
         return;
     bool is_good = read_control(&message, &asked) && count == (ssize_t)sizeof(asked.request) &&
@@ -257,7 +258,7 @@ static void serve(void)
 {
     uint32_t count = nprograms;
     struct pollfd *fds = mem_zeroed((FIRST_PROGRAM + 2 * count) * sizeof(*fds)), *at;
-    fds[0] = (struct pollfd){WORKER_FD, POLLIN, 0};
+    fds[0] = (struct pollfd){LIFE_FD, POLLIN, 0};
     fds[1] = (struct pollfd){REQUEST_FD, POLLIN, 0};
     at = fds + FIRST_PROGRAM;
     for (struct link *link = programs.next; link != &programs; link = link->next) {
@@ -279,13 +280,13 @@ static void serve(void)
     free(fds);
 }
 
-void helper_process_run(int request_fd, int worker_fd, int worker_pid)
+void helper_process_run(int request_fd, int life_fd, int worker_pid)
 {
     worker = worker_pid;
     ignore_signals();
     prctl(PR_SET_NAME, "moonloop-helper");
     prctl(PR_SET_DUMPABLE, 0); /* its memory is not the worker's to write */
-    keep_own_descriptors(request_fd, worker_fd);
+    keep_own_descriptors(request_fd, life_fd);
     malloc_trim(0); /* what the worker has freed, and goes on to use alone */
     for (;;)
         serve();

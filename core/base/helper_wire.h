@@ -13,7 +13,10 @@
 
 #include <stdint.h>
 
-enum { HELPER_MAGIC = 0x6d6c6870, HELPER_MAX_FDS = LAUNCH_MAX_FDS + 3 };
+/* Even, so that the kernel has no room for one more in what a control message is padded to. */
+enum { HELPER_MAGIC = 0x6d6c6870, HELPER_MAX_FDS = LAUNCH_MAX_FDS + 4 };
+
+_Static_assert(HELPER_MAX_FDS % 2 == 0, "no padding behind the descriptors");
 
 struct helper_request {
     uint32_t magic;

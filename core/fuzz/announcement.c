@@ -1,103 +1,87 @@
 /*
- * What proxies say of their clients: a PROXY header, the same whole and at every length of what has
- * come so far; and a Forwarded field, whose end says the same whatever stands before it.
+ * Headers of the PROXY protocol: what comes of one is the same with its last byte as with all that
+ * follows, and nothing is decided before it has to be; who is announced is who is written again.
  *
- * Input: the bytes of a connection, which are tried as a field as well.
+ * Input: what a connection begins with.
  */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "http/announcement.h"
-#include "http/forwarded_field.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUT_MAX = 2048, HEADER_MAX = 1024 };
+enum { INPUT_MAX = 4096, HEADER_MAX = 512 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static void check_end(const struct announcement *announcement, enum announcement_result result,
-                      size_t len)
+/* Of a copy that ends where it says: a sanitizer sees what is read beyond. */
+static enum announcement_result read_first(const uint8_t *data, size_t len,
+                                           struct announcement *announcement)
+{
+    char *copy = mem_grow(NULL, len + (len == 0));
+    memcpy(copy, data, len);
+    enum announcement_result result = announcement_read(announcement, copy, len, HEADER_MAX);
+    free(copy);
+    return result;
+}
+
+static void check_read(const struct announcement *announcement, size_t len)
 {
     char text[IP_ADDRESS_TEXT_BYTES];
-    ENSURE(result != ANNOUNCEMENT_BAD || (announcement->fault != NULL && !announcement->has_client));
-    ENSURE(result != ANNOUNCEMENT_BAD || announcement->fault_at <= len);
-    ENSURE(result != ANNOUNCEMENT_READ || (announcement->len > 0 && announcement->len <= len));
-    if (announcement->has_client)
-        ENSURE(ip_address_show(&announcement->client, text) > 1);
+    struct ip_address again;
+    ENSURE(announcement->len >= 8 && announcement->len <= len);
+    ENSURE(announcement->len <= 16 + HEADER_MAX);
+    if (!announcement->has_client)
+        return;
+    size_t text_len = ip_address_show(&announcement->client, text);
+    ENSURE(text_len != 0 && text_len == strlen(text));
+    ENSURE(ip_address_read(&again, (struct str){text, text_len}));
+    ENSURE(memcmp(&again, &announcement->client, sizeof(again)) == 0);
 }
 
-/* Once it is known what it is, further bytes change nothing. */
-static void check_header(const char *bytes, size_t len)
+static void check_line(const struct announcement *announcement)
 {
-    struct announcement first = {0}, each;
-    enum announcement_result known = ANNOUNCEMENT_MORE;
-    for (size_t come = 0; come <= len; come++) {
-        char *copy = come != 0 ? mem_zeroed(come) : NULL; /* what lies behind it is not to be read */
-        if (come != 0)
-            memcpy(copy, bytes, come);
-        enum announcement_result result = announcement_read(&each, copy, come, HEADER_MAX);
-        free(copy);
-        check_end(&each, result, come);
-        if (known == ANNOUNCEMENT_MORE) {
-            known = result;
-            first = each;
-            continue;
-        }
-        ENSURE(result == known && each.len == first.len && each.fault_at == first.fault_at);
-        ENSURE(each.fault == first.fault && each.has_client == first.has_client);
-        ENSURE(!each.has_client || memcmp(&each.client, &first.client, sizeof(each.client)) == 0);
-    }
-}
-
-static void check_pops(struct str field)
-{
-    struct forwarded_element element;
-    struct ip_address address;
-    char text[64];
-    size_t before = field.len + 1;
-    while (field.len < before) {
-        before = field.len;
-        if (!forwarded_field_pop(&field, &element))
-            break;
-        forwarded_node_address(element.node, &address);
-        ENSURE(forwarded_field_text(element.host, text, sizeof(text)) <= sizeof(text));
-        ENSURE(field.len < before);
-    }
-}
-
-/* What a proxy appends is read as it wrote it. */
-static void check_appended(struct str made_up)
-{
-    static const char *const appended[] = {
-        "for=192.0.2.43",
-        "for=\"192.0.2.43:80\";proto=https;host=\"a:1\"",
-        "by=_x;for=192.0.2.43;ext=\"a\\\"b,c;d\"",
-    };
-    for (size_t i = 0; i < sizeof(appended) / sizeof(*appended); i++) {
-        struct buf field = {0};
-        struct forwarded_element element;
-        struct ip_address address;
-        char text[IP_ADDRESS_TEXT_BYTES];
-        buf_add_str(&field, made_up);
-        buf_add_text(&field, ", ");
-        buf_add_text(&field, appended[i]);
-        struct str rest = buf_str(&field);
-        ENSURE(forwarded_field_pop(&rest, &element));
-        ENSURE(rest.len == made_up.len && forwarded_node_address(element.node, &address));
-        ip_address_show(&address, text);
-        ENSURE(strcmp(text, "192.0.2.43") == 0);
-        buf_deinit(&field);
-    }
+    char text[IP_ADDRESS_TEXT_BYTES];
+    struct buf line = {0};
+    struct announcement again;
+    if (!announcement->has_client)
+        return;
+    ip_address_show(&announcement->client, text);
+    bool is_four = ip_address_is_four(&announcement->client);
+    buf_printf(&line, "PROXY TCP%c %s %s 1 65535\r\n", is_four ? '4' : '6', text,
+               is_four ? "0.0.0.0" : "::");
+    ENSURE(announcement_read(&again, line.ptr, line.len, 0) == ANNOUNCEMENT_READ);
+    ENSURE(again.has_client && again.len == line.len && !again.is_tls);
+    ENSURE(memcmp(&again.client, &announcement->client, sizeof(again.client)) == 0);
+    buf_deinit(&line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    struct str bytes = {(const char *)data, len};
+    struct announcement whole, first = {0}, part;
     if (len > INPUT_MAX)
         return 0;
-    check_header(bytes.ptr, len);
-    check_pops(bytes);
-    check_appended(bytes);
+    enum announcement_result result = read_first(data, len, &whole), decided = ANNOUNCEMENT_MORE;
+    for (size_t some = 0; some <= len && some <= 16 + HEADER_MAX + 2; some++) {
+        enum announcement_result now = read_first(data, some, &part);
+        ENSURE(decided == ANNOUNCEMENT_MORE || now == decided);
+        if (now == ANNOUNCEMENT_BAD) {
+            ENSURE(part.fault != NULL && part.fault_at <= some && !part.has_client);
+            ENSURE(decided == ANNOUNCEMENT_MORE ||
+                   (part.fault == first.fault && part.fault_at == first.fault_at));
+        }
+        if (decided == ANNOUNCEMENT_MORE)
+            first = part;
+        decided = now;
+    }
+    ENSURE(result == decided);
+    if (result == ANNOUNCEMENT_READ) {
+        ENSURE(whole.len == first.len && whole.has_client == first.has_client);
+        ENSURE(memcmp(&whole.client, &first.client, sizeof(whole.client)) == 0);
+        check_read(&whole, len);
+        check_line(&whole);
+    }
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "fuzz/support/site.h"
 #include "http/framing.h"
+#include "http/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +48,22 @@ static void take_answers(int fd, struct buf *answers)
         buf_add(answers, bytes, (size_t)got);
 }
 
+/* What begins like a header of the PROXY protocol comes to where one is expected. */
+static uint8_t service_for(const uint8_t *data, size_t len)
+{
+    static const char line[] = "PROXY ", binary[] = "\r\n\r\n";
+    bool is_announced = (len > 6 && memcmp(data, line, sizeof(line) - 1) == 0) ||
+                        (len > 16 && memcmp(data, binary, sizeof(binary)) == 0);
+    return HTTP_SERVES_PLAIN | (is_announced ? HTTP_EXPECTS_PROXY : 0);
+}
+
 /* Sends the bytes in pieces of `step`, the first of `first`; step 0: of any size. Collects what is
  * answered. */
 static struct buf converse(const uint8_t *data, size_t len, size_t first, size_t step)
 {
     struct buf answers = {0};
     uint32_t seed = (uint32_t)(len * 2654435761u);
-    int fd = site_connect();
+    int fd = site_connect(service_for(data, len));
     for (size_t at = 0, piece = first; at < len;) {
         piece = piece < len - at ? piece : len - at;
         if (write(fd, data + at, piece) < 0)
@@ -106,10 +116,18 @@ static struct buf take_body(struct str head, bool has_none, struct str *rest)
     return body;
 }
 
+/* One field too many that is malformed as well: which of the two shows depends on how much of it
+ * there is. */
+static int status_of(const char *answer, bool has_many_lines)
+{
+    int status = atoi(answer + 9);
+    return status == 431 && has_many_lines ? 400 : status;
+}
+
 /* The statuses in their order, of good answers with the body and the end. What differs from one
  * moment to the next is left out: interim answers, dates, numbers, and why something was refused,
  * as more may be wrong with what came at once. */
-static struct buf read_answers(const struct buf *answers)
+static struct buf read_answers(const struct buf *answers, bool has_many_lines)
 {
     struct buf outcome = {0};
     struct site_tally tally = site_tally();
@@ -120,7 +138,7 @@ static struct buf read_answers(const struct buf *answers)
         const char *empty_line = memmem(rest.ptr, rest.len, "\r\n\r\n", 4);
         ENSURE(empty_line != NULL && empty_line - rest.ptr > 12 && !has_closed);
         struct str head = {rest.ptr, (size_t)(empty_line + 4 - rest.ptr)};
-        int status = atoi(head.ptr + 9);
+        int status = status_of(head.ptr, has_many_lines);
         rest = (struct str){rest.ptr + head.len, rest.len - head.len};
         if (status < 200)
             continue;
@@ -139,12 +157,20 @@ static struct buf read_answers(const struct buf *answers)
     return outcome;
 }
 
+static bool has_many_lines(const uint8_t *data, size_t len)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += data[i] == '\n';
+    return count > SITE_FIELDS_MAX;
+}
+
 static struct outcome outcome_of(const uint8_t *data, size_t len, size_t first, size_t step)
 {
     struct outcome outcome = {0};
     struct buf answers = converse(data, len, first, step);
     if (site_tally().requests < 64)
-        outcome.answers = read_answers(&answers);
+        outcome.answers = read_answers(&answers, has_many_lines(data, len));
     buf_add_str(&outcome.journal, buf_str(site_journal()));
     outcome.cuts = site_tally().cuts;
     site_forget();
@@ -182,6 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ data[i]) * 16777619u;
+    site_use_forwarded(hash % 2 == 0);
     struct outcome whole = outcome_of(data, len, len, len);
     size_t first = 1 + hash % (len - 1);
     compare_outcomes(&whole, outcome_of(data, len, first, len), "cut once");

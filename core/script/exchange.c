@@ -269,9 +269,11 @@ static void on_handler_end(struct task *task, enum task_status status)
     lua_State *co = task->co;
     struct answer answer;
     exchange->task = NULL;
-    if (exchange->is_abandoned) {
+    if (exchange->is_abandoned || (status != TASK_DONE && request_is_lost(request))) {
         jobs_drop(exchange, "the client has gone before the answer");
         end_exchange(exchange);
+        if (request != NULL)
+            request_abort(request);
         return;
     }
     if (status != TASK_DONE) {

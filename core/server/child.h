@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "server/master_loop.h"
 #include "shared/scoreboard.h"
 
@@ -44,12 +45,21 @@ struct child {
     bool is_doomed;    /* killed by us, and the log has said why */
 };
 
+/* What it was doing, for the log: fields that borrow from the struct. */
+struct child_facts {
+    char routes[512];
+    char memory[32]; /* a second ago at most */
+    struct log_field fields[2];
+    size_t count; /* 0: its seat says nothing */
+};
+
 /* Its number for people: "worker 2". */
 uint32_t child_number(const struct child *child);
 /* Sends a message without a descriptor (fd -1). A worker that does not even read is killed. */
 void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
 /* SIGKILL; `why` goes to the log with the routes that were running. */
 void child_kill(struct child *child, const char *why);
+void child_look(const struct child *child, struct child_facts *facts);
 const char *child_state_name(const struct child *child);
 
 /* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */

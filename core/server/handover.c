@@ -81,6 +81,7 @@ void handover_forget(struct handover *handover)
         free(handover_socket(handover, i)->bind);
     buf_deinit(&handover->sockets);
     buf_deinit(&handover->workers);
+    free(handover->binary);
     free(handover->shared_path);
     free(handover->control_path);
     free(handover);
@@ -110,6 +111,8 @@ static void write_text(const struct handover *handover, struct buf *text)
     buf_add_text(text, first_line);
     buf_printf(text, "server %llu %llu %u %u\n", (unsigned long long)handover->started_ms,
                (unsigned long long)handover->generation, handover->configured, handover->wanted);
+    if (handover->binary != NULL)
+        buf_printf(text, "binary %s\n", handover->binary);
     if (handover->shared_path != NULL)
         buf_printf(text, "shared %s\n", handover->shared_path);
     if (handover->control_path != NULL)
@@ -137,6 +140,9 @@ static bool read_line(struct handover *handover, const char *line)
                &handover->wanted) == 4) {
         handover->started_ms = started_ms;
         handover->generation = generation;
+    } else if (strncmp(line, "binary ", 7) == 0) {
+        free(handover->binary);
+        handover->binary = mem_copy_text(line + 7);
     } else if (strncmp(line, "shared ", 7) == 0) {
         free(handover->shared_path);
         handover->shared_path = mem_copy_text(line + 7);

@@ -37,6 +37,7 @@ struct handover {
     uint64_t generation; /* the last number that was given to one */
     uint32_t configured; /* workers, by the configuration; and as many as there shall be */
     uint32_t wanted;
+    char *binary;       /* the path that an upgrade looks at; NULL: not told */
     char *shared_path;  /* a directory that the master made; NULL: none */
     char *control_path; /* NULL: there is no control socket */
     int control_fd;     /* callers who come meanwhile wait in its queue; -1: none, or taken over */

@@ -116,7 +116,8 @@ void requests_roll_failed(struct master *master, const struct child *child, cons
         child_number(child), (int)child->pid, (int)strcspn(reason, "\n"), reason,
         wanted - slots_left_to_roll(master->slots), wanted,
         is_insisting ? "the others go on and are tried again" : "the others go on as they are");
-    log_error("the workers cannot all be replaced: %s", text);
+    if (!is_insisting) /* else the log has each death already */
+        log_error("the workers cannot all be replaced: %s", text);
     if (master->control == NULL)
         return;
     for (struct control_client *client = control_next(master->control, NULL); client != NULL;
@@ -171,9 +172,9 @@ static void on_scale_request(struct master *master, struct control_client *clien
 static void answer_status(struct master *master, struct control_client *client, const char *what)
 {
     struct buf text = {0};
-    struct status_source source = {master->config, master->sockets, master->slots, master->reload,
-                                   master->started_ms,
-                                   certificates_list(master->certificates)};
+    struct status_source source = {master->config,     master->sockets,
+                                   master->slots,      master->reload,
+                                   master->started_ms, certificates_list(master->certificates)};
     if (strcmp(what, "ps") == 0)
         status_write_ps(&source, &text);
     else if (strcmp(what, "routes") == 0)

@@ -27,7 +27,7 @@ static bool is_among(char *const *texts, uint32_t count, const char *text)
 static bool use_open(const struct handover *handover, bool is_for_redirects,
                      char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds)
 {
-    char *open[CONFIG_MAX_BINDS];
+    char *open[CONFIG_MAX_BINDS] = {NULL};
     uint32_t nopen = 0;
     bool is_same = true, is_redirect;
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
@@ -75,6 +75,7 @@ static struct handover *pack(struct master *master)
 {
     struct handover *handover = handover_new();
     const char *shared_path = shared_dict_own_path(master->config);
+    handover->binary = mem_copy_text(upgrade_binary(master->upgrade));
     handover->started_ms = master->started_ms;
     handover->generation = reload_last_number(master->reload);
     handover->configured = master->config->workers;
@@ -149,7 +150,9 @@ bool succession_start(struct master *master, struct fault *fault)
 void succession_begin(struct master *master)
 {
     struct handover *handover = master->handover;
-    master->upgrade = upgrade_new(master->loop, master->source.argv, &upgrade_events, master);
+    master->upgrade =
+        upgrade_new(master->loop, master->source.argv, handover != NULL ? handover->binary : NULL,
+                    &upgrade_events, master);
     if (handover == NULL)
         return;
     if (handover->failures != 0)

@@ -48,7 +48,7 @@ static char *find_binary(void)
     return mem_copy_text(path);
 }
 
-struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
+struct upgrade *upgrade_new(struct master_loop *loop, char **argv, const char *binary,
                             const struct upgrade_events *events, void *data)
 {
     struct upgrade *upgrade = MEM_NEW(struct upgrade);
@@ -56,7 +56,7 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
     upgrade->argv = argv;
     upgrade->events = events;
     upgrade->data = data;
-    upgrade->binary = find_binary();
+    upgrade->binary = binary != NULL ? mem_copy_text(binary) : find_binary();
     upgrade->own_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     upgrade->proved_fd = -1;
     master_watch_init(&upgrade->output);

@@ -28,8 +28,10 @@ struct upgrade_events {
     void (*on_refused)(void *data, const char *reason);
 };
 
-/* `argv` is the server's own; it, the loop and the events are borrowed. */
-struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
+/* `argv` is the server's own; it, the loop and the events are borrowed. `binary`: the path to look
+ * at, where it is known better than by that of this program, which may have been moved away; else
+ * NULL. */
+struct upgrade *upgrade_new(struct master_loop *loop, char **argv, const char *binary,
                             const struct upgrade_events *events, void *data);
 /* Ends a proof that runs. NULL is fine. */
 void upgrade_free(struct upgrade *upgrade);

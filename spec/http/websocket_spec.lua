@@ -188,6 +188,19 @@ describe("app:ws", function()
             assert.is_nil(offer(nil))
         end)
 
+        it("in no more time for lists of many blanks than for others", function()
+            local function cpu_seconds()
+                local stat = process.read(("/proc/%d/stat"):format(site:worker_pids()[1]))
+                local user, system = stat:match("%) %S+" .. (" %S+"):rep(10) .. " (%d+) (%d+)")
+                return (user + system) / 100
+            end
+            local before = cpu_seconds()
+            local client = open("/zip", { ["Sec-WebSocket-Extensions"] = "x-a" .. (" "):rep(30000) .. "b" })
+            assert.equal(101, client.status)
+            client:finish()
+            assert.is_true(cpu_seconds() - before < 0.5) -- the watchdog had to end it
+        end)
+
         it("after the middleware, which may refuse", function()
             local client = open("/closed/socket")
             assert.equal(401, client.status)

@@ -58,6 +58,9 @@ describe("serve", function()
         local nobody = require("posix.pwd").getpwnam("nobody")
         assert.equal(tostring(nobody.pw_uid), status:match("\nUid:%s+(%d+)"))
         assert.equal(tostring(nobody.pw_gid), status:match("\nGid:%s+(%d+)"))
+        assert.equal(tostring(nobody.pw_gid), status:match("\nGroups:%s+([^\n]-)%s*\n")) -- none of root's
+        assert.equal("0000000000000000", status:match("\nCapEff:%s+(%x+)"))
+        assert.equal("0000000000000000", status:match("\nCapPrm:%s+(%x+)"))
         assert.equal(200, site:get("/hello/").status)
     end)
 

@@ -13,8 +13,8 @@ local values = require("moonloop.cli.values")
 
 local claim = check.claim
 
--- Where an option is given.
-local FILE, ENVIRONMENT, FLAG, UNKNOWN = 0, 1, 2, 3
+-- Where an option is given: 0 is the file.
+local ENVIRONMENT, FLAG, UNKNOWN = 1, 2, 3
 
 local function is_equal(a, b)
     if type(a) ~= "table" or type(b) ~= "table" then
