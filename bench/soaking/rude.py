@@ -216,4 +216,5 @@ RUDE = [
     (30, malformed), (5, noise), (5, wrong_door), (5, redirected), (4, slow_request), (1, slow_reader), (0.3, half_head),
     (0.3, half_body), (0.2, never_reads), (10, leave_idle), (30, leave_early), (0.3, loris),
 ]
+SLOW = (half_head, half_body, never_reads)  # up to half a minute each
 TIMED = (slow_request, slow_reader, half_head, half_body, never_reads, loris)

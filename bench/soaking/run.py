@@ -16,6 +16,7 @@ from soaking.upsets import Upsets
 
 STRETCHES = 30
 SHORTEST_SECONDS = 5
+SLOW_STRETCH_SECONDS = 40
 UPSET_PART = 0.7  # of a stretch; the rest of it is calm, so that all workers have done everything
 SAMPLE_SECONDS = 5
 OPTIONS = (
@@ -65,9 +66,14 @@ class Soak:
             site.prepare(places)
             await site.start()
             rate = self.options.rate / len(SITES)
-            load = Load(site, acts.COMMON + SOCKETS + rude.RUDE, acts.TIMED + rude.TIMED, rate,
+            load = Load(site, self.acts(), acts.TIMED + rude.TIMED, rate,
                         client_tls if is_tls else None, self.options.seed + index)
             self.sites[name], self.loads[name], self.upsets[name] = site, load, Upsets(site, load)
+
+    def acts(self):
+        """What clients do, without what would outlast a stretch."""
+        left_out = rude.SLOW if self.stretch_seconds < SLOW_STRETCH_SECONDS else ()
+        return [(weight, act) for weight, act in acts.COMMON + SOCKETS + rude.RUDE if act not in left_out]
 
     async def run(self):
         watching = asyncio.ensure_future(self.watch())
