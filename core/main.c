@@ -2,6 +2,7 @@
  * main.c - argv to master or one-shot command.
  */
 #include "base/fault.h"
+#include "base/helper.h"
 #include "base/mem.h"
 #include "loop/job_process.h"
 #include "loop/offload.h"
@@ -12,9 +13,12 @@
 #include "script/one_shot.h"
 #include "script/process_child.h"
 #include "server/config_load.h"
+#include "server/handover.h"
+#include "server/sandbox.h"
 #include "server/serve.h"
 #include "server/upgrade.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -54,7 +58,7 @@ static int inspect(struct command_line *line)
 static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv,
                     bool is_proof)
 {
-    static const char *const tasks[] = {"run", "test", "fetch", NULL};
+    static const char *const tasks[] = {"run", "test", "fetch", "lint", NULL};
     const char *command = command_line_command(line);
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)
@@ -95,6 +99,16 @@ static void open_standard_files(void)
         close(fd);
 }
 
+/* For a parent that may start no programs: neither may we. */
+static int run_jobs(int argc, char **argv)
+{
+    if (helper_adopt(JOB_PROCESS_HELPER_FD) && !sandbox_narrow()) {
+        fprintf(stderr, "moonloop: the sandbox cannot be entered: %s\n", strerror(errno));
+        return 1;
+    }
+    return process_child_run(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     open_standard_files();
@@ -102,7 +116,7 @@ int main(int argc, char **argv)
     mem_reserve();
     library_memory_use();
     if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
-        return process_child_run(argc, argv);
+        return run_jobs(argc, argv);
     bool is_proof = argc >= 2 && strcmp(argv[1], UPGRADE_PROOF_WORD) == 0;
     if (is_proof) {
         argv[1] = argv[0];
@@ -117,6 +131,7 @@ int main(int argc, char **argv)
         fprintf(stderr,
                 "moonloop: cannot find moonloop's own Lua files; is this a complete install? "
                 "MOONLOOP_LUA_DIR can name their directory.\n");
+        handover_return(argv);
         return 1;
     }
     if ((line = command_line_new(lua_dir, argc, argv, &fault)) == NULL)
@@ -124,5 +139,7 @@ int main(int argc, char **argv)
     else
         exit_code = dispatch(line, lua_dir, argc, argv, is_proof);
     free(lua_dir);
+    if (exit_code != 0)
+        handover_return(argv);
     return exit_code;
 }

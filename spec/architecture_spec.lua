@@ -55,6 +55,11 @@ describe("the architecture check", function()
         assert.same({}, breaches("core/script/vm.c", "/* x */\nlua_pcall(L, 0);\n"))
     end)
 
+    it("finds calls that are safe nowhere", function()
+        assert.same({ "core/base/str.c:2: strcpy is safe nowhere: use memcpy or snprintf" },
+            breaches("core/base/str.c", "/* strcpy(a, b) */\nstrcpy(a, b); my_strcpy(a, b); strtok_r(a, b, c);\n"))
+    end)
+
     it("finds circles, files too long and files without a head", function()
         assert.same({ "core/base/a.h:2: includes itself in a circle through base/a.h" },
             breaches("core/base/a.h", '/* x */\n#include "base/a.h"\n'))

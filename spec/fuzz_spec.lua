@@ -14,12 +14,19 @@ local function list(pattern)
     return names
 end
 
+---@return table<string, string> by name: what core/fuzz/replay.lua is to run
 local function harnesses()
-    local names = {}
+    local found = {}
     for _, path in ipairs(list("core/fuzz/*.c")) do
-        names[#names + 1] = path:match("([%w_]+)%.c$")
+        local name = path:match("([%w_]+)%.c$")
+        found[name] = ("%s/fuzz_%s.so"):format(build, name)
     end
-    return names
+    for _, path in ipairs(list("core/fuzz/lua/*.lua")) do
+        local name = path:match("([%w_]+)%.lua$")
+        assert(not found[name], "two harnesses of one name")
+        found[name] = path
+    end
+    return found
 end
 
 describe("what broke it once, or might have, goes through", function()
@@ -28,13 +35,13 @@ describe("what broke it once, or might have, goes through", function()
         assert.equal(0, made.code, made.out .. made.err)
     end)
 
-    for _, name in ipairs(harnesses()) do
+    for name, harness in pairs(harnesses()) do
         it("the harness " .. name, function()
             local files = list(CORPUS .. name .. "/*")
             assert.is_true(#files > 0, "no corpus")
             -- A harness keeps its loop until the end, when nothing points at it any more: no leak of ours.
             local words = { "env", ("ASAN_OPTIONS=%s:detect_leaks=0"):format(os.getenv("ASAN_OPTIONS") or ""),
-                command.moonloop, "run", "core/fuzz/replay.lua", ("%s/fuzz_%s.so"):format(build, name) }
+                command.moonloop, "run", "core/fuzz/replay.lua", harness }
             for _, path in ipairs(files) do
                 words[#words + 1] = path
             end
@@ -47,12 +54,9 @@ end)
 
 describe("the corpus", function()
     it("has no place that no harness reads", function()
-        local known = {}
-        for _, name in ipairs(harnesses()) do
-            known[name] = true
-        end
+        local known = harnesses()
         for _, path in ipairs(list(CORPUS .. "*")) do
-            assert.is_true(known[path:sub(#CORPUS + 1)], path)
+            assert.is_string(known[path:sub(#CORPUS + 1)], path)
         end
     end)
 end)

@@ -102,6 +102,17 @@ struct str arena_copy(struct arena *arena, struct str str)
     return (struct str){copy, str.len};
 }
 
+struct str arena_keep_alone(struct arena *arena, struct str str)
+{
+    struct arena_block *alone = mem_grow(NULL, sizeof(*alone) + str.len);
+    *alone = (struct arena_block){.used = str.len, .cap = str.len};
+    if (str.len != 0)
+        memcpy(alone->bytes, str.ptr, str.len);
+    arena_deinit(arena);
+    *arena = (struct arena){.block = alone, .total_bytes = str.len};
+    return (struct str){alone->bytes, str.len};
+}
+
 void arena_reset(struct arena *arena)
 {
     struct arena_block *block = arena->block;
@@ -112,7 +123,8 @@ void arena_reset(struct arena *arena)
         free_block(block);
         block = older;
     }
-    if (block->cap > ARENA_BLOCK_BYTES) { /* one big piece must not stay for ever */
+    if (block->cap != ARENA_BLOCK_BYTES) {
+        /* a big piece must not stay for ever, a small is of no use */
         free_block(block);
         *arena = (struct arena){0};
         return;

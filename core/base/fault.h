@@ -14,5 +14,4 @@ struct fault {
     char text[FAULT_TEXT_BYTES];
 };
 
-void fault_set(struct fault *fault, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void fault_set(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));

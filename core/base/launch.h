@@ -3,11 +3,13 @@
  *
  * The child has a session and so a process group of its own (its id is the child's), no controlling
  * terminal, default signal dispositions, no blocked signals, and just the descriptors it was given.
- * It is killed when the thread that started it ends, however that ends: its own children are not.
- * umask, limits, priority and oom score are ours. On any thread; the caller stands still until the
- * program has begun or could not: well under a millisecond, unless its file system is slow.
+ * It is killed when the thread that started it ends (with a helper: when this process does),
+ * however that ends: its own children are not. umask, limits, priority and oom score are ours. On
+ * any thread; the caller stands still until the program has begun or could not: well under a
+ * millisecond, unless its file system is slow.
  *
- * Needs Linux 5.9. SIGCHLD is neither used nor touched: the pidfd can be read once the child ends.
+ * Needs Linux 5.9. SIGCHLD is neither used nor touched: a descriptor can be read once the child
+ * ends. Where this process may start no program itself, helper.h does; it looks the same from here.
  */
 #pragma once
 
@@ -32,12 +34,14 @@ enum launch_stage {
     LAUNCH_CWD,
     LAUNCH_EXEC,
     LAUNCH_INTERPRETER, /* the program is there, what its first line or its header names is not */
+    LAUNCH_HELPER,      /* that starts programs for us: it is gone */
 };
 
 struct launched {
     int pid;
-    int pidfd;               /* the caller's to close; readable once the child has ended */
+    int end_fd;              /* the caller's to close; readable once the child has ended */
     enum launch_stage stage; /* at which it failed */
+    bool by_helper;          /* else end_fd is a pidfd */
 };
 
 struct launch_end {
@@ -53,6 +57,6 @@ int launch(const struct launch *launch, struct launched *launched);
 bool launch_has_ended(const struct launched *launched, struct launch_end *end);
 /* A signal to its whole group; to be called before it is reaped. */
 void launch_signal(const struct launched *launched, int signal);
-/* Reaps it and closes the pidfd. Waits for its end, at most so long (-1: for ever); beyond that it
- * only closes the pidfd. */
+/* Reaps it and closes end_fd. Waits for its end, at most so long (-1: for ever); beyond that it
+ * only closes end_fd. */
 void launch_reap(struct launched *launched, int wait_ms);

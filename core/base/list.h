@@ -33,6 +33,18 @@ static inline void link_remove(struct link *link)
     link_init(link);
 }
 
+/* Out of its list; NULL when that is empty. */
+static inline struct link *link_take_first(struct link *head)
+{
+    struct link *first = head->next;
+    if (first == head)
+        return NULL;
+    head->next = first->next;
+    first->next->prev = head;
+    link_init(first);
+    return first;
+}
+
 /* Before `head`, so at the end of its list. */
 static inline void link_append(struct link *head, struct link *link)
 {

@@ -55,7 +55,8 @@ int log_open(const char *path, enum log_level level, enum log_format format)
 {
     if (path == NULL || strcmp(path, "-") == 0)
         path = "";
-    if (strlen(path) >= sizeof(the_log.path))
+    size_t len = strlen(path);
+    if (len >= sizeof(the_log.path))
         return -ENAMETOOLONG;
     int fd = open_path(path);
     if (fd < 0)
@@ -64,7 +65,7 @@ int log_open(const char *path, enum log_level level, enum log_format format)
     the_log.fd = fd;
     the_log.level = level;
     the_log.format = format;
-    strcpy(the_log.path, path);
+    memcpy(the_log.path, path, len + 1);
     return 0;
 }
 
@@ -93,13 +94,14 @@ struct log_settings log_settings(void)
 
 int log_adopt(const struct log_settings *settings)
 {
-    if (strlen(settings->path) >= sizeof(the_log.path))
+    size_t len = strlen(settings->path);
+    if (len >= sizeof(the_log.path))
         return -ENAMETOOLONG;
     log_close();
     the_log.fd = settings->fd;
     the_log.level = settings->level;
     the_log.format = settings->format;
-    strcpy(the_log.path, settings->path);
+    memcpy(the_log.path, settings->path, len + 1);
     return 0;
 }
 

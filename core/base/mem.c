@@ -16,6 +16,10 @@ static struct {
     _Atomic bool is_in_use;
 } reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 static void die_out_of_memory(size_t bytes) __attribute__((noreturn, cold));
 
 static void die_out_of_memory(size_t bytes)
@@ -123,4 +127,11 @@ void mem_ensure_failed(const char *condition, const char *file, int line)
 {
     fprintf(stderr, "moonloop: %s:%d: broken invariant: %s\n", file, line, condition);
     abort();
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

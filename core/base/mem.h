@@ -31,6 +31,9 @@ char *mem_try_copy_text(const char *text);
 void *mem_zeroed(size_t bytes);
 void *mem_grow(void *block, size_t bytes);
 char *mem_copy_text(const char *text);
+/* Gives pages that hold nothing any more back to the system; takes up to a few milliseconds.
+ * Nothing where the C library cannot. */
+void mem_give_back(void);
 
 /* For allocators of our own that have got nothing and must not fail: then they try again. */
 void mem_release_reserve(void);

@@ -1,21 +1,16 @@
 /*
- * Bytes of a client through http/conn, in several ways: whole, cut once, byte by byte. The answers
- * have to be the same; a connection has to end with its client. Memory errors are the sanitizers'
- * to find.
+ * Bytes of a client through http/conn, in several ways: whole, cut once, in pieces of any size,
+ * byte by byte. The handler has to get the same requests and the client the same answers; nothing
+ * comes behind an answer that closes; a connection has to end with its client. Memory errors are
+ * the sanitizers' to find.
  *
- * One worker's server without workers: a socket pair instead of a listener, a handler that reads
- * whatever body there is and answers with it.
+ * What the handler does is in support/site.h.
  */
-#include "base/buf.h"
-#include "base/config.h"
 #include "base/mem.h"
-#include "http/conn.h"
-#include "http/forwarded.h"
+#include "fuzz/support/site.h"
+#include "http/framing.h"
 #include "http/server.h"
-#include "loop/loop.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,195 +21,201 @@ enum {
     INPUT_MAX = 16 * 1024,
     BYTEWISE_MAX = 1024, /* each byte takes a turn of the loop */
     TURNS_MAX = 10000,
-    BODY_MAX = 4096,
+    PIECE_MAX = 64,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static struct loop *loop;
-static struct http_server *server;
-
-static void answer(struct request *request, uint16_t status, struct str body)
-{
-    struct answer whole = {.status = status, .content_type = str_of("text/plain"), .body = body};
-    request_answer(request, &whole);
-}
-
-static void settle(struct request *request)
-{
-    switch (request->body_state) {
-    case BODY_COMING:
-        request_want_body(request);
-        return;
-    case BODY_DONE:
-        if (request_promised_length(request) != 0)
-            answer(request, 200, request_body(request));
-        else
-            answer(request, 200, request_path(request));
-        return;
-    case BODY_TOO_LARGE:
-        answer(request, 413, (struct str){0});
-        return;
-    case BODY_MALFORMED:
-        answer(request, 400, (struct str){0});
-        return;
-    case BODY_TIMED_OUT:
-        answer(request, 408, (struct str){0});
-        return;
-    case BODY_NO_MEMORY:
-        answer(request, 503, (struct str){0});
-    }
-}
-
-/* The peer is believed, so what it says of others must not be more than an address. */
-static void check_client(const struct request *request)
-{
-    char text[FORWARDED_ADDRESS_BYTES];
-    size_t len = forwarded_client(request, text);
-    ENSURE(len != 0 && len < sizeof(text));
-    for (size_t i = 0; i < len; i++)
-        ENSURE(text[i] > ' ' && text[i] < 0x7f && text[i] != ',');
-    forwarded_is_https(request);
-}
-
-static void on_request(void *data, struct request *request)
-{
-    struct str host;
-    check_client(request);
-    if (request_host(request, &host))
-        ENSURE(host.len <= request->message.head_len);
-    ENSURE(request->message.head_len <= INPUT_MAX);
-    request_limit_body(request, BODY_MAX);
-    settle(request);
-}
-
-static void on_body(void *data, struct request *request)
-{
-    settle(request);
-}
-
-static void ignore(void *data, struct request *request)
-{
-}
-
-static const struct http_handler handler = {
-    .on_request = on_request,
-    .on_body = on_body,
-    .on_drain = ignore,
-    .on_abandon = ignore,
+/* What came of it: the answers as they are told apart below, and what the handler was given. */
+struct outcome {
+    struct buf answers;
+    struct buf journal;
+    uint32_t cuts;
 };
 
-static void start(void)
+static uint32_t next_random(uint32_t *seed)
 {
-    static char proxies[] = "127.0.0.1, 10.0.0.1, ::1";
-    static struct config config = {
-        .limit_request_line = 1024,
-        .limit_request_header = 4096,
-        .limit_request_fields = 32,
-        .max_body = BODY_MAX,
-        .max_connections = 16,
-        .forwarded_allow_ips = proxies,
-    };
-    signal(SIGPIPE, SIG_IGN);
-    loop = loop_new();
-    server = http_server_new(loop, &config, NULL, &handler);
-    ENSURE(loop != NULL && server != NULL);
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 16;
 }
 
 static void take_answers(int fd, struct buf *answers)
 {
     char bytes[4096];
     ssize_t got;
-    loop_turn(loop);
+    site_turn();
     while ((got = read(fd, bytes, sizeof(bytes))) > 0)
         buf_add(answers, bytes, (size_t)got);
 }
 
-/* Sends pieces of `step` bytes, the first of `first`, and collects what is answered. */
+/* What begins like a header of the PROXY protocol comes to where one is expected. */
+static uint8_t service_for(const uint8_t *data, size_t len)
+{
+    static const char line[] = "PROXY ", binary[] = "\r\n\r\n";
+    bool is_announced = (len > 6 && memcmp(data, line, sizeof(line) - 1) == 0) ||
+                        (len > 16 && memcmp(data, binary, sizeof(binary)) == 0);
+    return HTTP_SERVES_PLAIN | (is_announced ? HTTP_EXPECTS_PROXY : 0);
+}
+
+/* Sends the bytes in pieces of `step`, the first of `first`; step 0: of any size. Collects what is
+ * answered. */
 static struct buf converse(const uint8_t *data, size_t len, size_t first, size_t step)
 {
     struct buf answers = {0};
-    int pair[2];
-    ENSURE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    conn_open(server, pair[0], HTTP_SERVES_PLAIN);
-    for (size_t at = 0, piece = first; at < len; at += piece, piece = step) {
+    uint32_t seed = (uint32_t)(len * 2654435761u);
+    int fd = site_connect(service_for(data, len));
+    for (size_t at = 0, piece = first; at < len;) {
         piece = piece < len - at ? piece : len - at;
-        if (write(pair[1], data + at, piece) < 0)
+        if (write(fd, data + at, piece) < 0)
             break; /* refused and closed */
-        take_answers(pair[1], &answers);
+        take_answers(fd, &answers);
+        at += piece;
+        piece = step != 0 ? step : 1 + next_random(&seed) % PIECE_MAX;
     }
-    shutdown(pair[1], SHUT_WR);
-    for (int turns = 0; http_server_connections(server) != 0; turns++) {
+    for (int turns = 0; site_pending() != 0; turns++) {
+        ENSURE(turns < TURNS_MAX); /* an answer that never leaves */
+        take_answers(fd, &answers);
+    }
+    shutdown(fd, SHUT_WR);
+    for (int turns = 0; site_connections() != 0; turns++) {
         ENSURE(turns < TURNS_MAX); /* a connection outlives its client */
-        take_answers(pair[1], &answers);
+        take_answers(fd, &answers);
     }
-    take_answers(pair[1], &answers);
-    close(pair[1]);
+    take_answers(fd, &answers);
+    close(fd);
     return answers;
 }
 
-static size_t length_of_body(struct str head)
+static bool says(struct str head, const char *line)
 {
-    static const char name[] = "\r\nContent-Length: ";
-    const char *at = memmem(head.ptr, head.len, name, sizeof(name) - 1);
-    return at != NULL ? strtoul(at + sizeof(name) - 1, NULL, 10) : 0;
+    return memmem(head.ptr, head.len, line, strlen(line)) != NULL;
+}
+
+/* Takes the body of an answer off `rest`. */
+static struct buf take_body(struct str head, bool has_none, struct str *rest)
+{
+    static const char length[] = "\r\nContent-Length: ";
+    struct buf body = {0}, trailers = {0};
+    struct framing framing;
+    struct str piece;
+    const char *at = memmem(head.ptr, head.len, length, sizeof(length) - 1);
+    if (has_none)
+        framing_begin(&framing, FRAMED_BY_NOTHING, 0, &trailers);
+    else if (at != NULL)
+        framing_begin(&framing, FRAMED_BY_LENGTH, strtoul(at + sizeof(length) - 1, NULL, 10),
+                      &trailers);
+    else if (says(head, "\r\nTransfer-Encoding: chunked\r\n"))
+        framing_begin(&framing, FRAMED_BY_CHUNKS, 0, &trailers);
+    else
+        framing_begin(&framing, FRAMED_BY_END, 0, &trailers);
+    enum framing_result result;
+    while ((result = framing_next(&framing, rest, &piece)) == FRAMING_PIECE)
+        buf_add_str(&body, piece);
+    ENSURE(result == FRAMING_DONE || site_tally().cuts != 0 || framing_ends_with(&framing));
+    buf_deinit(&trailers);
+    return body;
+}
+
+/* One field too many that is malformed as well: which of the two shows depends on how much of it
+ * there is. */
+static int status_of(const char *answer, bool has_many_lines)
+{
+    int status = atoi(answer + 9);
+    return status == 431 && has_many_lines ? 400 : status;
 }
 
 /* The statuses in their order, of good answers with the body and the end. What differs from one
  * moment to the next is left out: interim answers, dates, numbers, and why something was refused,
  * as more may be wrong with what came at once. */
-static struct buf outcome_of(const struct buf *answers)
+static struct buf read_answers(const struct buf *answers, bool has_many_lines)
 {
     struct buf outcome = {0};
-    const char *at = answers->ptr, *end = at != NULL ? at + answers->len : NULL;
-    while (at < end) {
-        const char *empty_line = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
-        ENSURE(empty_line != NULL && empty_line - at > 12);
-        struct str head = {at, (size_t)(empty_line + 4 - at)};
-        int status = atoi(at + 9);
-        size_t len = length_of_body(head);
-        at += head.len;
-        ENSURE(len <= (size_t)(end - at));
+    struct site_tally tally = site_tally();
+    struct str rest = buf_str(answers);
+    uint32_t count = 0;
+    bool has_closed = false;
+    while (rest.len != 0) {
+        const char *empty_line = memmem(rest.ptr, rest.len, "\r\n\r\n", 4);
+        ENSURE(empty_line != NULL && empty_line - rest.ptr > 12 && !has_closed);
+        struct str head = {rest.ptr, (size_t)(empty_line + 4 - rest.ptr)};
+        int status = status_of(head.ptr, has_many_lines);
+        rest = (struct str){rest.ptr + head.len, rest.len - head.len};
         if (status < 200)
             continue;
-        bool closes = memmem(head.ptr, head.len, "\r\nConnection: close\r\n", 21) != NULL;
-        buf_printf(&outcome, "%d%s ", status, closes ? ", closes" : "");
+        bool is_head = count < tally.requests ? ((tally.heads >> count) & 1) != 0
+                                              : rest.len == 0; /* of a HEAD that was refused */
+        struct buf body = take_body(head, is_head || status == 204 || status == 304, &rest);
+        has_closed = says(head, "\r\nConnection: close\r\n");
+        buf_printf(&outcome, "%d%s ", status, has_closed ? ", closes" : "");
         if (status < 400)
-            buf_add(&outcome, at, len);
+            buf_add_str(&outcome, buf_str(&body));
         buf_add_char(&outcome, '\n');
-        at += len;
+        buf_deinit(&body);
+        count++;
     }
+    ENSURE(tally.requests <= count + tally.abandoned || tally.cuts != 0); /* each is answered */
     return outcome;
 }
 
-static void compare(struct str whole, struct buf answers, const char *way)
+static bool has_many_lines(const uint8_t *data, size_t len)
 {
-    struct buf other = outcome_of(&answers);
-    if (!str_equal(whole, buf_str(&other))) {
-        fprintf(stderr, "---- in one piece:\n%.*s\n---- %s:\n%.*s\n----\n", (int)whole.len,
-                whole.ptr != NULL ? whole.ptr : "", way, (int)other.len,
-                other.ptr != NULL ? other.ptr : "");
-        abort();
-    }
-    buf_deinit(&other);
+    uint32_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += data[i] == '\n';
+    return count > SITE_FIELDS_MAX;
+}
+
+static struct outcome outcome_of(const uint8_t *data, size_t len, size_t first, size_t step)
+{
+    struct outcome outcome = {0};
+    struct buf answers = converse(data, len, first, step);
+    if (site_tally().requests < 64)
+        outcome.answers = read_answers(&answers, has_many_lines(data, len));
+    buf_add_str(&outcome.journal, buf_str(site_journal()));
+    outcome.cuts = site_tally().cuts;
+    site_forget();
     buf_deinit(&answers);
+    return outcome;
+}
+
+static void compare(struct str whole, struct str other, const char *way)
+{
+    if (str_equal(whole, other))
+        return;
+    fprintf(stderr, "---- in one piece:\n%.*s\n---- %s:\n%.*s\n----\n", (int)whole.len,
+            whole.ptr != NULL ? whole.ptr : "", way, (int)other.len,
+            other.ptr != NULL ? other.ptr : "");
+    abort();
+}
+
+static void compare_outcomes(const struct outcome *whole, struct outcome other, const char *way)
+{
+    compare(buf_str(&whole->journal), buf_str(&other.journal), way);
+    if (whole->cuts == 0)
+        compare(buf_str(&whole->answers), buf_str(&other.answers), way);
+    buf_deinit(&other.journal);
+    buf_deinit(&other.answers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+    static bool is_started;
     uint32_t hash = 2166136261u;
-    if (loop == NULL)
-        start();
-    if (len < 2 || len > INPUT_MAX || memmem(data, len, "HEAD", 4) != NULL)
-        return 0; /* a length without a body would be misread below */
+    if (!is_started)
+        site_start();
+    is_started = true;
+    if (len < 2 || len > INPUT_MAX)
+        return 0;
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ data[i]) * 16777619u;
-    struct buf answers = converse(data, len, len, len);
-    struct buf whole = outcome_of(&answers);
-    compare(buf_str(&whole), converse(data, len, 1 + hash % (len - 1), len), "cut once");
+    site_use_forwarded(hash % 2 == 0);
+    struct outcome whole = outcome_of(data, len, len, len);
+    size_t first = 1 + hash % (len - 1);
+    compare_outcomes(&whole, outcome_of(data, len, first, len), "cut once");
+    compare_outcomes(&whole, outcome_of(data, len, first % PIECE_MAX + 1, 0), "in pieces");
     if (len <= BYTEWISE_MAX)
-        compare(buf_str(&whole), converse(data, len, 1, 1), "byte by byte");
-    buf_deinit(&answers);
-    buf_deinit(&whole);
+        compare_outcomes(&whole, outcome_of(data, len, 1, 1), "byte by byte");
+    buf_deinit(&whole.journal);
+    buf_deinit(&whole.answers);
     return 0;
 }

@@ -36,31 +36,52 @@ static bool is_same_segment(struct str pattern, struct str segment)
     return left_len >= 0 && left_len == right_len && memcmp(left, right, (size_t)left_len) == 0;
 }
 
-static bool fits(const struct pattern_part *part, struct str segment)
+/* Numbers as well may be spelt with percent signs; what is too long for that is none then. */
+static bool fits_number(int kind, struct str segment, bool is_encoded)
+{
+    static char text[PATTERN_CANONICAL_BYTES];
+    if (is_encoded) {
+        int len = pattern_canonical(segment, text);
+        if (len < 0)
+            return false;
+        segment = (struct str){text, (size_t)len};
+    }
+    return kind == ROUTE_PARAM_INT ? segment_is_int(segment) : segment_is_number(segment);
+}
+
+static bool fits(const struct pattern_part *part, struct str segment, bool is_encoded)
 {
     switch (part->kind) {
     case -1:
         return is_same_segment(part->text, segment);
     case ROUTE_PARAM_INT:
-        return segment_is_int(segment);
     case ROUTE_PARAM_NUMBER:
-        return segment_is_number(segment);
+        return fits_number(part->kind, segment, is_encoded);
     default:
         return segment.len != 0;
     }
+}
+
+static bool has_encoded(struct str path)
+{
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] == '%' || (unsigned char)path.ptr[i] > 0x7f)
+            return true;
+    return false;
 }
 
 /* Segment by segment, with nothing of the router's tree. */
 static bool covers(const struct pattern *pattern, struct str path)
 {
     struct str segment;
+    bool is_encoded = has_encoded(path);
     if (path.len == 0 || path.ptr[0] != '/')
         return false;
     path = (struct str){path.ptr + 1, path.len - 1};
     for (uint32_t i = 0; i < pattern->nparts; i++) {
         if (pattern->parts[i].kind == ROUTE_PARAM_REST)
             return path.ptr != NULL;
-        if (!take_until(&path, '/', &segment) || !fits(&pattern->parts[i], segment))
+        if (!take_until(&path, '/', &segment) || !fits(&pattern->parts[i], segment, is_encoded))
             return false;
     }
     return path.ptr == NULL;
@@ -85,7 +106,7 @@ static void check_params(const struct router *router, const struct route_match *
 static void check(const struct router *router, struct pattern *const *patterns, uint32_t count,
                   struct str path)
 {
-    struct route_match match;
+    struct route_match match = {0};
     bool is_covered = false;
     bool is_found = router_match(router, ROUTER_GET, path, &match);
     for (uint32_t i = 0; i < count && !is_covered; i++)
@@ -102,7 +123,7 @@ static void check(const struct router *router, struct pattern *const *patterns, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct pattern *patterns[PATTERNS_MAX] = {0};
-    struct str rest = {(const char *)data, len}, line;
+    struct str rest = {(const char *)data, len}, line = {NULL, 0};
     uint32_t count = 0;
     if (len == 0 || len > INPUT_MAX)
         return 0;

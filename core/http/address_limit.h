@@ -1,8 +1,9 @@
 /*
  * address_limit.h - limit_connections_per_ip: how many connections a client address may have.
  *
- * Counted over all workers where the server was given the table for it. Unix sockets and trusted
- * proxies (forwarded_allow_ips) are not limited: behind them are many clients.
+ * Counted over all workers where the server was given the table for it. Where a proxy announces for
+ * whom it connects (introduction.h), that client is counted. Unix sockets and trusted proxies
+ * (forwarded_allow_ips) are not limited: behind them are many clients.
  */
 #pragma once
 

@@ -125,6 +125,7 @@ static void on_dialed(void *owner, const struct dial_result *result)
     static const enum fetch_error errors[] = {
         [DIAL_BAD_NAME] = FETCH_BAD_NAME,
         [DIAL_REFUSED] = FETCH_REFUSED,
+        [DIAL_CLOSED] = FETCH_CLOSED,
         [DIAL_BAD_TLS] = FETCH_BAD_TLS,
     };
     struct client_conn *conn = owner;

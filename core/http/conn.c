@@ -12,6 +12,7 @@
 #include "http/address_limit.h"
 #include "http/conn_parts.h"
 #include "http/duplex.h"
+#include "http/introduction.h"
 #include "http/request.h"
 #include "http/server_state.h"
 #include "loop/loop.h"
@@ -247,6 +248,7 @@ void conn_closed(struct conn *conn)
     address_limit_leave(conn);
     link_remove(&conn->link);
     buf_deinit(&conn->pending);
+    free(conn->announcement);
     free(conn);
     server_conn_closed(server);
 }
@@ -266,7 +268,8 @@ static void on_secured(void *owner, int status)
         return;
     }
     conn->is_misplaced = status != 0;
-    conn_wait_for(conn, CONN_WAITS_HEAD);
+    conn->is_securing = false;
+    conn_wait_for(conn, conn->server->is_draining ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
     stream_read_start(conn->stream);
 }
 
@@ -276,6 +279,11 @@ static const struct stream_events stream_events = {
     .on_drain = on_drain,
     .on_close = on_closed,
 };
+
+void conn_use_stream(struct conn *conn)
+{
+    stream_set_owner(conn->stream, &stream_events, conn);
+}
 
 /* ---- life ---- */
 
@@ -294,20 +302,31 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
     conn->parser.on_chunk = conn_on_chunk;
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
-    conn->service = service;
+    conn->service = service & (uint8_t)~HTTP_EXPECTS_PROXY;
+    if (conn->service != service)
+        introduction_begin(conn);
+    else
+        conn_admit(conn);
+}
+
+void conn_admit(struct conn *conn)
+{
+    bool has_tls = conn->service == HTTP_SERVES_TLS;
     enum address_verdict verdict = address_limit_enter(conn);
-    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && service == HTTP_SERVES_TLS)) {
+    if (verdict == ADDRESS_FLOOD || (verdict == ADDRESS_SURPLUS && has_tls)) {
         stream_reset(conn->stream);
         conn_close(conn);
         return;
     }
     if (verdict == ADDRESS_SURPLUS) {
-        conn_turn_away(conn, str_of("too many connections from this address"));
+        conn_turn_away(conn, 503, str_of("too many connections from this address"));
         return;
     }
-    conn_wait_for(conn, CONN_WAITS_HEAD);
-    if (service == HTTP_SERVES_TLS)
-        stream_accept_tls(conn->stream, server->tls);
+    bool is_late = conn->server->is_draining && !has_tls; /* a handshake has its own time */
+    conn_wait_for(conn, is_late ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
+    conn->is_securing = has_tls;
+    if (has_tls)
+        stream_accept_tls(conn->stream, conn->server->tls);
     else
         stream_read_start(conn->stream);
 }
@@ -330,10 +349,11 @@ void conn_finish(struct conn *conn)
 }
 
 /* An idle client may have sent its next request already, and closing now would fail it. So it has
- * half a second more: what comes is answered with Connection: close. */
+ * half a second more: what comes is answered with Connection: close. A handshake has its own time.
+ */
 void conn_drain(struct conn *conn)
 {
-    if (conn->is_closing)
+    if (conn->is_closing || conn->is_securing)
         return;
     if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
         conn->is_last = true;

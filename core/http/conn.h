@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct announcement;
 struct http_server;
 struct request;
 struct stream;
@@ -36,8 +37,9 @@ struct conn {
     struct link link; /* in its server's conns */
     struct http_server *server;
     struct stream *stream;
-    struct request *request; /* being read or answered; NULL between two */
-    struct duplex *duplex;   /* after an upgrade: it has the stream; else NULL */
+    struct request *request;           /* being read or answered; NULL between two */
+    struct duplex *duplex;             /* after an upgrade: it has the stream; else NULL */
+    struct announcement *announcement; /* of a proxy; NULL: its listener expects none */
     struct deadline deadline;
     struct parser parser;
     struct buf pending;         /* bytes that outlive the read that brought them */
@@ -57,9 +59,10 @@ struct conn {
         CONN_WAITS_DRAIN, /* idle, while the server drains */
         CONN_WAITS_COUNT,
     } waits;
-    uint8_t service;      /* enum http_service */
-    bool is_misplaced;    /* speaks plainly where TLS is spoken */
-    bool is_idle;         /* between two requests: empty lines do not start its time anew */
+    uint8_t service;       /* enum http_service */
+    bool is_misplaced;     /* speaks plainly where TLS is spoken */
+    bool is_securing;      /* in the middle of its handshake */
+    bool is_idle;          /* between two requests: empty lines do not start its time anew */
     bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
     bool is_parsing;       /* the message of `request` is not complete */
     bool is_with_handler;  /* on_request was called and the answer is not whole */
@@ -72,7 +75,7 @@ struct conn {
     bool is_lost;         /* a write failed: input is thrown away until the end comes */
 };
 
-/* `service`: enum http_service. */
+/* `service`: enum http_service, perhaps with HTTP_EXPECTS_PROXY. */
 void conn_open(struct http_server *server, int fd, uint8_t service);
 /* Cuts it; a request with the handler is abandoned. */
 void conn_close(struct conn *conn);

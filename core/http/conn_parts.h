@@ -18,6 +18,11 @@ void conn_settle(struct conn *conn);
 void conn_finish(struct conn *conn);
 /* Sends what is in conn_out and `body`, in a batch too. */
 void conn_send(struct conn *conn, struct str body);
+/* Who is connected is known: begins to serve them, or ends it when they have too many connections.
+ */
+void conn_admit(struct conn *conn);
+/* The stream is its own from now on. */
+void conn_use_stream(struct conn *conn);
 /* The stream is gone: frees it. */
 void conn_closed(struct conn *conn);
 void conn_release_request(struct conn *conn);
@@ -29,8 +34,8 @@ void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
 /* 503 with Retry-After. */
 void conn_refuse_for_now(struct conn *conn, struct str reason);
-/* The same before anything was read, and the end. */
-void conn_turn_away(struct conn *conn, struct str reason);
+/* Answers before anything was read, and ends it: 503 is for now. */
+void conn_turn_away(struct conn *conn, uint16_t status, struct str reason);
 /* Of misplaced.c: answers a request that came where it is not served. */
 void conn_point_to_tls(struct conn *conn);
 /* Something about the body has changed: the handler hears of it if it asked to. */

@@ -15,6 +15,7 @@ struct duplex {
     void *host_data;
     void (*on_change)(void *owner); /* NULL: nobody listens */
     void *owner;
+    struct str lent; /* what is being read; what the owner does not take goes into `ahead` */
     struct buf ahead;
     struct deadline_queue *send_deadlines;
     struct deadline_queue *linger_deadlines;
@@ -180,13 +181,28 @@ void duplex_hold(struct duplex *duplex, bool is_held)
         close_stream(duplex, true);
 }
 
+static void keep_ahead(struct duplex *duplex, struct str bytes)
+{
+    buf_add_str(&duplex->ahead, bytes);
+    if (duplex->ahead.len > DUPLEX_AHEAD_MAX)
+        stream_read_stop(duplex->stream);
+}
+
 void duplex_feed(struct duplex *duplex, struct str bytes)
 {
     if (duplex->is_released || bytes.len == 0)
         return;
-    buf_add_str(&duplex->ahead, bytes);
-    if (duplex->ahead.len > DUPLEX_AHEAD_MAX)
-        stream_read_stop(duplex->stream);
+    if (duplex->ahead.len == 0 && duplex->on_change != NULL) {
+        duplex->lent = bytes;
+        tell(duplex);
+        bytes = duplex->lent;
+        duplex->lent = (struct str){0};
+        if (duplex->is_released || bytes.len == 0)
+            return;
+        keep_ahead(duplex, bytes);
+        return;
+    }
+    keep_ahead(duplex, bytes);
     tell(duplex);
 }
 
@@ -194,6 +210,12 @@ void duplex_own(struct duplex *duplex, void (*on_change)(void *owner), void *own
 {
     duplex->on_change = on_change;
     duplex->owner = owner;
+}
+
+void duplex_give_up(struct duplex *duplex)
+{
+    if (!duplex->is_released && duplex->stream != NULL)
+        lose(duplex);
 }
 
 void duplex_cut(struct duplex *duplex)
@@ -239,32 +261,46 @@ enum duplex_state duplex_state(const struct duplex *duplex)
 
 struct str duplex_bytes(const struct duplex *duplex)
 {
-    return buf_str(&duplex->ahead);
+    return duplex->lent.len != 0 ? duplex->lent : buf_str(&duplex->ahead);
 }
 
 void duplex_take(struct duplex *duplex, size_t count)
 {
+    if (duplex->lent.len != 0) {
+        duplex->lent = (struct str){duplex->lent.ptr + count, duplex->lent.len - count};
+        return;
+    }
     buf_consume(&duplex->ahead, count);
+    if (duplex->ahead.len == 0)
+        buf_deinit(&duplex->ahead); /* many are idle for long */
     if (duplex->state == DUPLEX_OPEN && duplex->stream != NULL &&
         duplex->ahead.len <= DUPLEX_AHEAD_MAX)
         stream_read_start(duplex->stream);
 }
 
-int duplex_write(struct duplex *duplex, struct str bytes)
+int duplex_write_pieces(struct duplex *duplex, const struct str *pieces, uint32_t npieces)
 {
+    size_t len = 0;
+    for (uint32_t i = 0; i < npieces; i++)
+        len += pieces[i].len;
     if (duplex->state == DUPLEX_LOST || duplex->is_lost || duplex->is_ended)
         return -EPIPE;
-    if (bytes.len == 0)
+    if (len == 0)
         return 0;
-    duplex->is_lost = stream_write(duplex->stream, &bytes, 1) != 0;
+    duplex->is_lost = stream_write(duplex->stream, pieces, npieces) != 0;
     if (duplex->is_lost) {
         stream_read_start(duplex->stream); /* where the end is heard of */
         return -EPIPE;
     }
-    duplex->sent_bytes += bytes.len;
+    duplex->sent_bytes += len;
     if (stream_queued_bytes(duplex->stream) != 0 && !deadline_is_running(&duplex->deadline))
         start_deadline(duplex, duplex->send_deadlines);
     return 0;
+}
+
+int duplex_write(struct duplex *duplex, struct str bytes)
+{
+    return duplex_write_pieces(duplex, &bytes, 1);
 }
 
 bool duplex_must_wait(const struct duplex *duplex)

@@ -52,14 +52,19 @@ void duplex_feed(struct duplex *duplex, struct str bytes);
  * only, never from within a function of the owner's. */
 void duplex_own(struct duplex *duplex, void (*on_change)(void *owner), void *owner);
 enum duplex_state duplex_state(const struct duplex *duplex);
-/* What came and was not taken. */
+/* What came and was not taken; writable. Good until the next of these two calls, and no longer than
+ * the on_change that told of it. */
 struct str duplex_bytes(const struct duplex *duplex);
 void duplex_take(struct duplex *duplex, size_t count);
 /* 0, or -errno when nothing can be sent any more. What the peer does not take is queued. */
 int duplex_write(struct duplex *duplex, struct str bytes);
+/* The same for several pieces, which leave together: at most 4. */
+int duplex_write_pieces(struct duplex *duplex, const struct str *pieces, uint32_t npieces);
 bool duplex_must_wait(const struct duplex *duplex);
 /* Ends our side once what is queued has left; the peer may go on. */
 void duplex_end(struct duplex *duplex);
+/* The owner has given the peer up: as if it had been lost. Calls on_change. */
+void duplex_give_up(struct duplex *duplex);
 /* The owner lets go: what is queued still leaves, what comes is thrown away. NULL is fine. */
 void duplex_release(struct duplex *duplex);
 

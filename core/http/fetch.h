@@ -99,7 +99,7 @@ struct fetch {
     struct str body;       /* of the request, or a piece of it; borrowed until it is done */
     size_t body_sent;      /* bytes of those that the carrier has taken */
     struct upload *upload; /* NULL: the body is those bytes, or there is none */
-    bool is_prompt; /* it began when the loop had just asked the kernel what can be read */
+    bool is_prompt;        /* it began when the loop had just asked the kernel what can be read */
     bool is_retried;
     struct duplex *duplex; /* answered 101: it is to be taken out or goes with the fetch */
     bool wants_interim;    /* on_change is called for interim answers as well */
@@ -110,7 +110,7 @@ struct fetch {
     size_t interim_told;    /* bytes of them that whoever wants them has */
     uint64_t interim_bytes; /* their size on the wire, with those that are not kept */
     uint64_t taken_bytes;
-    size_t ahead_max; /* of the body; 0: FETCH_AHEAD_MAX */
+    size_t ahead_max;         /* of the body; 0: FETCH_AHEAD_MAX */
     struct coded_body *coded; /* while there is something to decode */
     uint64_t max_ratio;       /* decoded bytes from each that came; 0: CODED_RATIO_DEFAULT */
     uint64_t came_bytes;      /* of the body, before it was decoded */

@@ -102,10 +102,13 @@ static void begin_request(struct conn *conn)
     parser_begin(&conn->parser, &conn->request->message);
 }
 
-void conn_turn_away(struct conn *conn, struct str reason)
+void conn_turn_away(struct conn *conn, uint16_t status, struct str reason)
 {
     begin_request(conn);
-    conn_refuse_for_now(conn, reason);
+    if (status == 503)
+        conn_refuse_for_now(conn, reason);
+    else
+        conn_refuse(conn, status, reason);
     conn_settle(conn);
 }
 
@@ -187,7 +190,8 @@ static void dispatch(struct conn *conn)
     if (!conn->is_with_handler)
         return;
     request_detach(request);
-    if (conn->waits == CONN_WAITS_HEAD || conn->waits == CONN_WAITS_NEXT)
+    if (conn->waits == CONN_WAITS_HEAD || conn->waits == CONN_WAITS_NEXT ||
+        conn->waits == CONN_WAITS_DRAIN)
         conn_wait_for(conn, CONN_WAITS_NOT);
 }
 

@@ -2,11 +2,11 @@
 
 /* In llhttp's order (llhttp.h, HTTP_METHOD_MAP), up to the last that HTTP knows. */
 static const char *const names[] = {
-    "DELETE",   "GET",       "HEAD",       "POST",        "PUT",       "CONNECT", "OPTIONS",
-    "TRACE",    "COPY",      "LOCK",       "MKCOL",       "MOVE",      "PROPFIND", "PROPPATCH",
-    "SEARCH",   "UNLOCK",    "BIND",       "REBIND",      "UNBIND",    "ACL",     "REPORT",
-    "MKACTIVITY", "CHECKOUT", "MERGE",     "M-SEARCH",    "NOTIFY",    "SUBSCRIBE", "UNSUBSCRIBE",
-    "PATCH",    "PURGE",     "MKCALENDAR", "LINK",        "UNLINK",    "SOURCE"};
+    "DELETE",     "GET",      "HEAD",       "POST",     "PUT",    "CONNECT",   "OPTIONS",
+    "TRACE",      "COPY",     "LOCK",       "MKCOL",    "MOVE",   "PROPFIND",  "PROPPATCH",
+    "SEARCH",     "UNLOCK",   "BIND",       "REBIND",   "UNBIND", "ACL",       "REPORT",
+    "MKACTIVITY", "CHECKOUT", "MERGE",      "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
+    "PATCH",      "PURGE",    "MKCALENDAR", "LINK",     "UNLINK", "SOURCE"};
 
 enum { NAME_COUNT = sizeof(names) / sizeof(*names) };
 

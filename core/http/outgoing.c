@@ -125,7 +125,7 @@ bool outgoing_add(struct outgoing *outgoing, struct str name, struct str value, 
     } else if (is_name(name, "via")) { /* a gateway adds nothing of its own */
         outgoing->has_user_agent = outgoing->has_accept = outgoing->is_raw = true;
     } else if (is_name(name, "connection")) {
-        outgoing->wants_close = holds_close(value);
+        outgoing->wants_close |= holds_close(value);
     } else if (is_name(name, "proxy-authorization")) {
         if (outgoing->proxy != NULL && !outgoing->is_forwarded)
             return refuse(reason, "Proxy-Authorization would go through the proxy to the server; "

@@ -7,6 +7,7 @@
  */
 #include "base/config.h"
 #include "http/conn_parts.h"
+#include "http/introduction.h"
 #include "http/request.h"
 #include "http/server_state.h"
 #include "loop/loop.h"
@@ -75,6 +76,8 @@ static void on_deadline(struct deadline *deadline)
         if (conn->request != NULL) {
             conn_refuse(conn, 408, str_of("the request head took too long"));
             conn_settle(conn);
+        } else if (introduction_is_due(conn)) {
+            introduction_timed_out(conn);
         } else {
             conn_close(conn);
         }

@@ -32,9 +32,8 @@ struct duplex *pool_open_duplex(struct pool *pool, struct stream *stream)
 
 void pool_cut_duplexes(struct pool *pool)
 {
-    while (!link_is_alone(&pool->duplexes)) {
-        struct pool_duplex *place = LIST_ENTRY(pool->duplexes.next, struct pool_duplex, link);
-        link_remove(&place->link);
+    for (struct link *first; (first = link_take_first(&pool->duplexes)) != NULL;) {
+        struct pool_duplex *place = LIST_ENTRY(first, struct pool_duplex, link);
         duplex_cut(place->duplex);
     }
 }

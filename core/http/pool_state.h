@@ -28,7 +28,7 @@ struct pool {
     struct tls_context *tls; /* made at the first https, or at once for the files it names */
     struct deadline_queue *idle_deadlines;
     struct link origins;
-    struct link duplexes; /* struct pool_duplex: connections that left HTTP */
+    struct link duplexes;        /* struct pool_duplex: connections that left HTTP */
     struct fetch *spare_fetches; /* each is the next one's carrier_data */
     uint32_t nspare_fetches;
     uint64_t nreused; /* requests that went out on a connection that had served before */

@@ -266,6 +266,11 @@ bool request_must_wait(const struct request *request)
     return request_queued_bytes(request) > CONN_QUEUED_MAX;
 }
 
+bool request_is_lost(const struct request *request)
+{
+    return request->conn->is_lost;
+}
+
 void request_end(struct request *request)
 {
     struct conn *conn = request->conn;

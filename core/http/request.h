@@ -118,6 +118,8 @@ int request_write(struct request *request, struct str bytes);
 /* Bytes written that the client has not taken; beyond conn's high-water mark wait for on_drain. */
 size_t request_queued_bytes(const struct request *request);
 bool request_must_wait(const struct request *request);
+/* A write has failed: the client has gone, and on_abandon follows unless the request ends first. */
+bool request_is_lost(const struct request *request);
 /* Ends a streamed answer and gives the request back. */
 void request_end(struct request *request);
 /* Gives the request back by cutting the connection: an answer was begun and cannot be finished. */

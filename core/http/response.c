@@ -150,8 +150,8 @@ enum { FIXED_PARTS_BYTES = 320 }; /* more than all literals, the date, the id an
 void response_head_write(struct buf *out, const struct response_head *head)
 {
     const struct answer *answer = head->answer;
-    size_t room = FIXED_PARTS_BYTES + answer->content_type.len + answer->fields.len +
-                  head->line.len;
+    size_t room =
+        FIXED_PARTS_BYTES + answer->content_type.len + answer->fields.len + head->line.len;
     if (out->cap - out->len < room)
         buf_reserve(out, room);
     char *at = put_status_line(out->ptr + out->len, answer->status);

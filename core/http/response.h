@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum response_framing {
-    RESPONSE_LENGTH,   /* Content-Length: `length` */
+    RESPONSE_LENGTH, /* Content-Length: `length` */
     RESPONSE_CHUNKED,
     RESPONSE_UNTIL_CLOSE,
     RESPONSE_NO_FRAMING, /* 1xx, 204, 304: no field about a body at all */
@@ -20,10 +20,10 @@ struct response_head {
     const struct answer *answer;
     enum response_framing framing;
     uint64_t length;
-    const char *date;  /* 29 bytes */
-    const char *id;    /* REQUEST_ID_BYTES; NULL: no request was understood */
-    struct str line;   /* one more header line, "Name: value\r\n", unless the answer has it; or empty */
-    bool closes;       /* Connection: close */
+    const char *date;    /* 29 bytes */
+    const char *id;      /* REQUEST_ID_BYTES; NULL: no request was understood */
+    struct str line;     /* "Name: value\r\n": one more, unless the answer has it; or empty */
+    bool closes;         /* Connection: close */
     bool says_keepalive; /* Connection: keep-alive, for HTTP/1.0 */
 };
 

@@ -49,8 +49,8 @@ static uint32_t max_connections(const struct config *config)
     uint32_t max = config->max_connections != 0 ? config->max_connections : UINT32_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return max;
-    uint64_t room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-                                                           : limit.rlim_cur / 2;
+    uint64_t room = limit.rlim_cur > 2ull * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                                              : limit.rlim_cur / 2;
     return room < max ? (uint32_t)room : max;
 }
 
@@ -71,6 +71,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->handler = handler;
     server->max_conns = max_connections(config);
     link_init(&server->conns);
+    ip_networks_read(&server->proxies, config->forwarded_allow_ips);
     server->deadlines[CONN_WAITS_HEAD] = queue_of(loop, config->header_timeout_ms);
     server->deadlines[CONN_WAITS_BODY] = queue_of(loop, config->body_timeout_ms);
     server->deadlines[CONN_WAITS_NEXT] = queue_of(loop, config->keepalive_ms);
@@ -163,14 +164,14 @@ static uint16_t port_of(int fd)
     return address.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&address)->sin_port) : 0;
 }
 
-int http_server_listen(struct http_server *server, int fd, enum http_service service)
+int http_server_listen(struct http_server *server, int fd, uint8_t service)
 {
     if (server->nlisteners == SERVER_MAX_LISTENERS)
         return -ENOSPC;
     struct server_listener *place = &server->listeners[server->nlisteners++];
     *place = (struct server_listener){.server = server, .service = service};
     place->listener = listener_open(server->loop, fd, &listener_events, place);
-    if (service == HTTP_SERVES_TLS && server->tls_port == 0)
+    if ((service & ~HTTP_EXPECTS_PROXY) == HTTP_SERVES_TLS && server->tls_port == 0)
         server->tls_port = port_of(fd);
     return 0;
 }
@@ -203,6 +204,7 @@ static void finish_if_empty(struct http_server *server)
     }
     access_log_close(server->access_log);
     tls_context_free(server->tls);
+    ip_networks_deinit(&server->proxies);
     buf_deinit(&server->out);
     buf_deinit(&server->side_out);
     free(server);

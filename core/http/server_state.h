@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/ip_address.h"
 #include "base/list.h"
 #include "http/conn.h"
 #include "http/request.h"
@@ -23,7 +24,7 @@ struct tls_context;
 struct server_listener {
     struct http_server *server;
     struct listener *listener;
-    enum http_service service;
+    uint8_t service; /* enum http_service, perhaps with HTTP_EXPECTS_PROXY */
 };
 
 struct http_server {
@@ -43,6 +44,9 @@ struct http_server {
     struct address_table *addresses; /* NULL: not counted */
     uint32_t seat;                   /* in it */
     uint64_t crowd_said_ms;          /* that an address has too many; 0: never */
+    struct ip_networks proxies;      /* forwarded_allow_ips */
+    uint64_t stranger_said_ms;       /* that a peer is none of them; 0: never */
+    uint64_t bad_header_said_ms;     /* what is wrong with a PROXY header; 0: never */
     bool is_paused;                  /* all are busy */
     bool is_full_said;               /* logged, until there is a lot of room again */
     uint64_t short_said_ms;          /* that memory is out; 0: never */

@@ -27,7 +27,7 @@ struct child_process {
     struct link link; /* in loop_children, until it is buried */
     struct loop *loop;
     struct launched launched;
-    struct fd_watch *watch; /* on the pidfd, while the leader runs */
+    struct fd_watch *watch; /* on its end_fd, while the leader runs */
     struct timer timeout;
     struct timer kill;
     struct timer pipes;

@@ -1,6 +1,6 @@
 /*
- * Three pipes, a pidfd and three timers with one way out: the leader ends, it is buried, the
- * outputs end, the pipes' close callbacks come, the memory goes.
+ * Three pipes, a descriptor of its end and three timers with one way out: the leader ends, it is
+ * buried, the outputs end, the pipes' close callbacks come, the memory goes.
  */
 #include "loop/child_process.h"
 
@@ -98,7 +98,7 @@ static uint64_t duration_us(const struct child_process *child)
     return (uv_hrtime() - child->started_ns) / 1000;
 }
 
-static void on_pidfd(void *data)
+static void on_end_fd(void *data)
 {
     struct child_process *child = data;
     if (!launch_has_ended(&child->launched, &child->state.end))
@@ -197,7 +197,7 @@ static struct child_process *child_new(struct loop *loop, const struct child_opt
             adopt_pipe(child, &output->pipe, ours[i + 1]);
         output_pump(output);
     }
-    child->watch = fd_watch_start(loop, launched->pidfd, on_pidfd, child);
+    child->watch = fd_watch_start(loop, launched->end_fd, on_end_fd, child);
     if (options->timeout_ms != 0)
         timer_start(loop, &child->timeout, options->timeout_ms, on_timeout);
     link_append(loop_children(loop), &child->link);
@@ -276,7 +276,7 @@ uint32_t children_count(struct loop *loop)
 static void end_with_loop(struct child_process *child, uint64_t due_ns)
 {
     uint64_t now_ns = uv_hrtime();
-    struct pollfd ended = {.fd = child->launched.pidfd, .events = POLLIN};
+    struct pollfd ended = {.fd = child->launched.end_fd, .events = POLLIN};
     poll(&ended, 1, now_ns < due_ns ? (int)((due_ns - now_ns) / 1000000) : 0);
     child_hold(child);
     fd_watch_stop(child->watch);
@@ -299,6 +299,6 @@ void children_free(struct loop *loop)
         child->is_owned = false;
         child_stop(child);
     }
-    while (!link_is_alone(head))
-        end_with_loop(LIST_ENTRY(head->next, struct child_process, link), due_ns);
+    for (struct link *first; (first = link_take_first(head)) != NULL;)
+        end_with_loop(LIST_ENTRY(first, struct child_process, link), due_ns);
 }

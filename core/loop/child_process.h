@@ -6,7 +6,7 @@
  * and the leader reaped: it is buried. It is gone when the outputs have ended as well: what was
  * written before is read first. Memory goes once it is gone and its owner has let go of it.
  *
- * On the loop's thread. Uses no SIGCHLD: the end shows on a pidfd.
+ * On the loop's thread. Uses no SIGCHLD: the end shows on a descriptor.
  */
 #pragma once
 

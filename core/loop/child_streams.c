@@ -22,7 +22,7 @@ void output_end(struct output *output)
     output->is_open = false;
     uv_close((uv_handle_t *)&output->pipe, child_on_pipe_closed);
     child_announce(output->child,
-               output == output->child->outputs ? CHILD_HAS_STDOUT : CHILD_HAS_STDERR);
+                   output == output->child->outputs ? CHILD_HAS_STDOUT : CHILD_HAS_STDERR);
 }
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)

@@ -106,7 +106,8 @@ static int receive(struct frame_stream *stream, void *into, size_t len, int *fd)
     while (got < len) {
         struct iovec part = {(char *)into + got, len - got};
         struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-        if (fd != NULL && *fd < 0) {
+        bool wants_fd = fd != NULL && *fd < 0;
+        if (wants_fd) {
             message.msg_control = control;
             message.msg_controllen = sizeof(control);
         }
@@ -119,7 +120,7 @@ static int receive(struct frame_stream *stream, void *into, size_t len, int *fd)
                 return status;
             continue;
         }
-        if (message.msg_control != NULL)
+        if (wants_fd)
             *fd = take_fd(&message);
         got += (size_t)count;
     }
@@ -131,7 +132,7 @@ int frame_receive(struct frame_stream *stream, struct frame *frame, enum frame_f
     struct head head;
     frame->fd = -1;
     int status = stream->wait != NULL ? stream->wait(stream->data, POLLIN) : 0;
-    if (status == 0)
+    if (status >= 0)
         status = receive(stream, &head, sizeof(head), fds == FRAME_WITH_FD ? &frame->fd : NULL);
     if (status == 0 && (head.magic != FRAME_MAGIC || head.type == 0 ||
                         head.type > FRAME_LAST_TYPE || head.len > FRAME_MAX_BYTES))

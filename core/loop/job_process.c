@@ -1,6 +1,7 @@
 #include "loop/job_process.h"
 
 #include "base/exit_status.h"
+#include "base/helper.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/offload.h"
@@ -55,7 +56,7 @@ static int wait_ready(void *data, short events)
             timeout_ms = (int)(process->give_up_ms - now);
         struct pollfd fds[] = {{process->stream.fd, events, 0},
                                {process->wake_fd, POLLIN, 0},
-                               {process->child.pidfd, POLLIN, 0}};
+                               {process->child.end_fd, POLLIN, 0}};
         if (poll(fds, 3, timeout_ms) < 0 && errno != EINTR)
             return -errno;
         if (fds[1].revents != 0)
@@ -80,7 +81,7 @@ void job_process_init(struct job_process *process)
 {
     memset(process, 0, sizeof(*process));
     process->stream = (struct frame_stream){-1, wait_ready, process};
-    process->control_fd = process->child.pidfd = -1;
+    process->control_fd = process->child.end_fd = -1;
     process->wake_fd = -1;
 }
 
@@ -104,11 +105,12 @@ static int start_program(struct launched *child, const int theirs[3])
     const struct log_settings log = log_settings();
     const char *role = log.role != NULL ? log.role : "";
     const char *argv[] = {JOB_PROCESS_PROGRAM, JOB_PROCESS_WORD, role, NULL};
-    int fds[] = {-1, STDOUT_FILENO, STDERR_FILENO, theirs[0], theirs[1], theirs[2]};
+    int fds[] = {-1, STDOUT_FILENO, STDERR_FILENO, theirs[0], theirs[1], theirs[2], helper_fd()};
+    uint32_t nfds = helper_is_there() ? JOB_PROCESS_HELPER_FD + 1 : JOB_PROCESS_HELPER_FD;
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             fds[fd] = -1; /* closed here, not left to be taken by something else there */
-    const struct launch launching = {.argv = argv, .fds = fds, .nfds = sizeof(fds) / sizeof(*fds)};
+    const struct launch launching = {.argv = argv, .fds = fds, .nfds = nfds};
     return launch(&launching, child);
 }
 
@@ -183,7 +185,7 @@ void job_process_grant_unwinding(struct job_process *process)
 
 static void wait_for_end(const struct job_process *process, int patience_ms)
 {
-    struct pollfd ended = {process->child.pidfd, POLLIN, 0};
+    struct pollfd ended = {process->child.end_fd, POLLIN, 0};
     while (poll(&ended, 1, patience_ms) < 0 && errno == EINTR)
         ;
 }
@@ -202,6 +204,6 @@ void job_process_end(struct job_process *process, int patience_ms, char *how, si
     launch_reap(&process->child, -1);
     close(process->control_fd);
     process->stream.fd = process->control_fd = -1;
-    process->child = (struct launched){.pidfd = -1};
+    process->child = (struct launched){.end_fd = -1};
     job_process_finish(process);
 }

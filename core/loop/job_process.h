@@ -2,7 +2,7 @@
  * job_process.h - a process of this same program that runs jobs for one thread of this one.
  *
  * Owned and used by that thread, except job_process_wake. It starts as launch.h says, with
- * standard output and error and the three descriptors below, and ends with the thread: whatever
+ * standard output and error and the descriptors below, and ends with the thread: whatever
  * happens to this process, the other one sees its descriptors close, and the kernel kills it.
  * Programs that its jobs have started and that are still in its group end with it.
  *
@@ -33,6 +33,7 @@ enum {
     JOB_PROCESS_STREAM_FD = 3,  /* struct frame, both ways */
     JOB_PROCESS_CONTROL_FD = 4, /* a pipe that it reads: uint64_t, the job that is cancelled */
     JOB_PROCESS_LOG_FD = 5,
+    JOB_PROCESS_HELPER_FD = 6, /* where this one has a helper (base/helper.h): that, too */
 };
 
 /* argv of the other process; the third is the log role of this one. */

@@ -36,9 +36,8 @@ void offload_unref_and_unlock(struct offload *pool)
 
 static void drop_all(struct link *jobs)
 {
-    while (!link_is_alone(jobs)) {
-        struct offload_job *job = LIST_ENTRY(jobs->next, struct offload_job, link);
-        link_remove(&job->link);
+    for (struct link *first; (first = link_take_first(jobs)) != NULL;) {
+        struct offload_job *job = LIST_ENTRY(first, struct offload_job, link);
         link_remove(&job->posted);
         job->drop(job);
     }
@@ -51,19 +50,31 @@ static void on_handle_closed(uv_handle_t *handle)
     offload_unref_and_unlock(pool);
 }
 
+/* All that is in one list goes to another, which need not be a list yet. */
+static void move_all(struct link *from, struct link *to)
+{
+    link_init(to);
+    if (link_is_alone(from))
+        return;
+    *to = *from;
+    to->next->prev = to->prev->next = to;
+    link_init(from);
+}
+
 /* With the lock held: joins those that have ended. True while some have not. */
 static bool join_ended(struct offload *pool)
 {
     bool is_more = false;
-    for (struct link *at = pool->threads.next, *next; at != &pool->threads; at = next) {
-        struct offload_thread *thread = LIST_ENTRY(at, struct offload_thread, link);
-        next = at->next;
+    struct link threads;
+    move_all(&pool->threads, &threads);
+    for (struct link *first; (first = link_take_first(&threads)) != NULL;) {
+        struct offload_thread *thread = LIST_ENTRY(first, struct offload_thread, link);
         if (thread->has_ended) {
             pthread_join(thread->id, NULL); /* it waits for nothing any more, not even the lock */
-            link_remove(&thread->link);
             free(thread);
-        } else if (!thread->is_lost) {
-            is_more = true;
+        } else {
+            is_more = is_more || !thread->is_lost;
+            link_append(&pool->threads, first);
         }
     }
     return is_more;
@@ -125,17 +136,6 @@ static void count_out(struct offload *pool, int change)
         uv_unref((uv_handle_t *)&pool->ended_handle);
 }
 
-/* All that is in one list goes to another, which need not be a list yet. */
-static void move_all(struct link *from, struct link *to)
-{
-    link_init(to);
-    if (link_is_alone(from))
-        return;
-    *to = *from;
-    to->next->prev = to->prev->next = to;
-    link_init(from);
-}
-
 /* Messages of jobs that run, and of those that have ended, before anybody hears of their end. What
  * is posted meanwhile is for the next turn. */
 static void deliver(struct offload *pool)
@@ -143,9 +143,8 @@ static void deliver(struct offload *pool)
     struct link batch, messages;
     pthread_mutex_lock(&pool->lock);
     move_all(&pool->posted, &batch);
-    while (!link_is_alone(&batch)) {
-        struct offload_job *job = LIST_ENTRY(batch.next, struct offload_job, posted);
-        link_remove(&job->posted);
+    for (struct link *first; (first = link_take_first(&batch)) != NULL;) {
+        struct offload_job *job = LIST_ENTRY(first, struct offload_job, posted);
         move_all(&job->messages, &messages);
         uint32_t ndropped = job->ndropped;
         job->nmessages = job->ndropped = 0;
@@ -164,9 +163,8 @@ static void on_ended(uv_async_t *handle)
     move_all(&pool->ended, &batch);
     pthread_mutex_unlock(&pool->lock);
     deliver(pool);
-    while (!link_is_alone(&batch)) {
-        struct offload_job *job = LIST_ENTRY(batch.next, struct offload_job, link);
-        link_remove(&job->link);
+    for (struct link *first; (first = link_take_first(&batch)) != NULL;) {
+        struct offload_job *job = LIST_ENTRY(first, struct offload_job, link);
         if (!job->is_lost)
             count_out(pool, -1);
         job->on_done(job);

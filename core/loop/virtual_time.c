@@ -76,13 +76,11 @@ static void plan(struct virtual_time *time)
     uint64_t due_ms = loop_next_due_ms(time->loop), now_ms = time->now_us / 1000;
     uv_idle_start(&time->spin, on_spin);
     uv_timer_stop(&time->alarm);
-    if (due_ms <= now_ms) {
-        time->quiet_turns = 0;
-    } else if (waits[WAIT_REAL] != 0) {
+    if (due_ms > now_ms && waits[WAIT_REAL] != 0) {
         uv_idle_stop(&time->spin);
         if (due_ms != UINT64_MAX)
             uv_timer_start(&time->alarm, on_alarm, due_ms - now_ms, 0);
-    } else if (waits[WAIT_LOCAL] != 0 && is_any_ready(time->loop)) {
+    } else if (due_ms <= now_ms || (waits[WAIT_LOCAL] != 0 && is_any_ready(time->loop))) {
         time->quiet_turns = 0;
     } else if (waits[WAIT_LOCAL] != 0 && ++time->quiet_turns < QUIET_TURNS) {
         return;

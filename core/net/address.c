@@ -13,12 +13,36 @@ void address_set_port(struct address *address, uint16_t port)
         ((struct sockaddr_in6 *)&address->as.storage)->sin6_port = htons(port);
 }
 
+/* Member by member: what lies between and behind them may be anything. */
 bool address_is_same_host(const struct address *a, const struct address *b)
 {
-    struct address left = *a, right = *b;
-    address_set_port(&left, 0);
-    address_set_port(&right, 0);
-    return memcmp(&left, &right, sizeof(left)) == 0;
+    const struct sockaddr_in *four_a = (const struct sockaddr_in *)&a->as.storage;
+    const struct sockaddr_in *four_b = (const struct sockaddr_in *)&b->as.storage;
+    const struct sockaddr_in6 *six_a = (const struct sockaddr_in6 *)&a->as.storage;
+    const struct sockaddr_in6 *six_b = (const struct sockaddr_in6 *)&b->as.storage;
+    if (a->as.base.sa_family != b->as.base.sa_family)
+        return false;
+    if (a->as.base.sa_family == AF_INET)
+        return four_a->sin_addr.s_addr == four_b->sin_addr.s_addr;
+    if (a->as.base.sa_family == AF_INET6)
+        return IN6_ARE_ADDR_EQUAL(&six_a->sin6_addr, &six_b->sin6_addr) &&
+               six_a->sin6_scope_id == six_b->sin6_scope_id;
+    return a->as.base.sa_family == AF_UNIX &&
+           strncmp(a->as.local.sun_path, b->as.local.sun_path, sizeof(a->as.local.sun_path)) == 0;
+}
+
+static uint16_t port_of(const struct address *address)
+{
+    if (address->as.base.sa_family == AF_INET)
+        return ((const struct sockaddr_in *)&address->as.storage)->sin_port;
+    if (address->as.base.sa_family == AF_INET6)
+        return ((const struct sockaddr_in6 *)&address->as.storage)->sin6_port;
+    return 0;
+}
+
+bool address_is_equal(const struct address *a, const struct address *b)
+{
+    return address_is_same_host(a, b) && port_of(a) == port_of(b);
 }
 
 bool address_literal(struct address *address, const char *host, uint16_t port)

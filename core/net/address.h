@@ -27,6 +27,7 @@ bool address_literal(struct address *address, const char *host, uint16_t port);
 bool address_unix(struct address *address, struct str path);
 /* Whatever the ports. */
 bool address_is_same_host(const struct address *a, const struct address *b);
+bool address_is_equal(const struct address *a, const struct address *b);
 void address_set_port(struct address *address, uint16_t port);
 /* "127.0.0.1:80" or "[::1]:80", of an IP address. */
 void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES]);

@@ -78,7 +78,7 @@ static struct in6_addr mapped(const struct sockaddr *address)
 /* Connecting a UDP socket sends nothing, it only chooses a route. */
 static void find_source(struct choice *choice)
 {
-    struct sockaddr_storage from;
+    struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(from);
     const struct sockaddr *to = &choice->address.as.base;
     socklen_t to_len =

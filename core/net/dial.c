@@ -93,9 +93,9 @@ static void fail_address(struct dial *dial, const struct address *address, int s
 {
     char shown[ADDRESS_TEXT_BYTES];
     size_t len = strlen(dial->reason);
-    dial->result.error = DIAL_REFUSED;
+    dial->result.error = status == -ECONNRESET || status == -EPIPE ? DIAL_CLOSED : DIAL_REFUSED;
     if (!dial->was_resolved) {
-        fail(dial, DIAL_REFUSED, strerror(-status));
+        fail(dial, dial->result.error, strerror(-status));
         return;
     }
     address_text(address, shown);
@@ -233,7 +233,7 @@ static void try_next(struct dial *dial)
 static bool is_known(const struct dial *dial, const struct address *address)
 {
     for (uint32_t i = 0; i < dial->naddresses; i++)
-        if (memcmp(&dial->addresses[i], address, sizeof(*address)) == 0)
+        if (address_is_equal(&dial->addresses[i], address))
             return true;
     return false;
 }

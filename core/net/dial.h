@@ -22,7 +22,8 @@ struct tls_context;
 
 enum { DIAL_ATTEMPT_MS = 250, DIAL_SIX_MS = 50 };
 enum dial_stage { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_SHAKING_HANDS, DIAL_STAGES };
-enum dial_error { DIAL_OK, DIAL_BAD_NAME, DIAL_REFUSED, DIAL_BAD_TLS };
+/* DIAL_CLOSED: the connection was opened, and reset before it could be used. */
+enum dial_error { DIAL_OK, DIAL_BAD_NAME, DIAL_REFUSED, DIAL_CLOSED, DIAL_BAD_TLS };
 
 /* Borrowed until the dial is done. */
 struct dial_target {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ int host_address(int family, char text[HOST_ADDRESS_BYTES])
     if (fd >= 0)
         close(fd);
     if (status != 0)
-        strcpy(text, family == AF_INET6 ? "::1" : "127.0.0.1");
+        snprintf(text, HOST_ADDRESS_BYTES, "%s", family == AF_INET6 ? "::1" : "127.0.0.1");
     else
         inet_ntop(family, bytes, text, HOST_ADDRESS_BYTES);
     return status;

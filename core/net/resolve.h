@@ -47,7 +47,7 @@ struct resolve_news {
 
 /* Calls on_news once or twice, the last time with is_final; for what is known at once from within
  * this call, which returns NULL when that was all. `host` is copied. */
-struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port,
+struct resolve *resolve_start(struct resolver *resolver, const char *given, uint16_t port,
                               void (*on_news)(void *owner, const struct resolve_news *news),
                               void *owner);
 /* This address answered when others of the name did not; it is preferred for as long as the name is

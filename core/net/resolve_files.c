@@ -24,6 +24,7 @@ enum {
     ATTEMPTS_MAX = 5,
     NDOTS_MAX = 15,
     FILE_MAX_BYTES = 64 * 1024 * 1024,
+    PIECE_BYTES = 16 * 1024,
 };
 
 enum which { RESOLV_CONF, HOSTS, NSSWITCH_CONF };
@@ -73,10 +74,9 @@ static char *read_file(const char *path)
 {
     struct buf text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t count = 0;
     while (fd >= 0 && text.len < FILE_MAX_BYTES) {
-        buf_reserve(&text, 16 * 1024);
-        count = read(fd, text.ptr + text.len, 16 * 1024);
+        buf_reserve(&text, PIECE_BYTES);
+        ssize_t count = read(fd, text.ptr + text.len, PIECE_BYTES);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)

@@ -70,9 +70,10 @@ struct name *name_find(struct resolver *resolver, const char *text)
 
 struct name *name_add(struct resolver *resolver, const char *text)
 {
-    struct name *name = mem_zeroed(sizeof(*name) + strlen(text) + 1);
+    size_t len = strlen(text);
+    struct name *name = mem_zeroed(sizeof(*name) + len + 1);
     struct name **bucket = bucket_of(resolver, text);
-    strcpy(name->text, text);
+    memcpy(name->text, text, len);
     name->resolver = resolver;
     name->next = *bucket;
     *bucket = name;
@@ -140,17 +141,13 @@ void name_tell(struct name *name)
     struct resolver *resolver = name->resolver;
     struct link due;
     link_init(&due);
-    while (!link_is_alone(&name->waiters)) {
-        struct link *first = name->waiters.next;
-        link_remove(first);
+    for (struct link *first; (first = link_take_first(&name->waiters)) != NULL;)
         link_append(&due, first);
-    }
     name->is_being_told = true;
     resolver->refs++;
-    while (!link_is_alone(&due)) {
-        struct resolve *resolve = LIST_ENTRY(due.next, struct resolve, link);
+    for (struct link *first; (first = link_take_first(&due)) != NULL;) {
+        struct resolve *resolve = LIST_ENTRY(first, struct resolve, link);
         struct resolve copy = *resolve;
-        link_remove(&resolve->link);
         if (name->is_known)
             free(resolve);
         else

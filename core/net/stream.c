@@ -1,7 +1,9 @@
 #include "net/stream.h"
 
+#include "base/ip_address.h"
 #include "base/mem.h"
 #include "loop/uv_loop.h"
+#include "net/loopback.h"
 #include "net/stream_state.h"
 
 #include <arpa/inet.h>
@@ -10,9 +12,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
@@ -30,7 +35,7 @@ static _Thread_local char shared_read[SHARED_READ_BYTES];
 
 static int family_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return -errno;
@@ -90,7 +95,7 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
 {
     struct stream *stream = stream_new(loop, address->sa_family, events, owner);
     uv_connect_t *request = MEM_NEW(uv_connect_t);
-    int status = 0;
+    int status = 0, fd;
     request->data = stream;
     stream->connecting = request;
     if (address->sa_family == AF_UNIX) {
@@ -98,8 +103,11 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
         uv_pipe_connect(request, &stream->uv.pipe, unix_address->sun_path, on_connected);
     } else {
         status = uv_tcp_connect(request, &stream->uv.tcp, address, on_connected);
-        if (status == 0)
+        if (status == 0) {
             uv_tcp_nodelay(&stream->uv.tcp, 1);
+            if (uv_fileno(&stream->uv.handle, &fd) == 0)
+                loopback_forgo_pacing(fd, address);
+        }
     }
     if (status != 0) {
         free(request);
@@ -164,6 +172,16 @@ static void on_read(uv_stream_t *base, ssize_t nread, const uv_buf_t *buf)
         return;
     }
     stream->events->on_read(stream->owner, buf->base, nread);
+}
+
+void stream_feed(struct stream *stream, char *bytes, size_t len)
+{
+    if (stream->is_closing || len == 0)
+        return;
+    if (stream->tls != NULL)
+        stream_tls_read(stream, bytes, (ssize_t)len);
+    else
+        stream->events->on_read(stream->owner, bytes, (ssize_t)len);
 }
 
 void stream_read_raw(struct stream *stream, bool is_on)
@@ -242,24 +260,44 @@ static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t 
     return 0;
 }
 
+/* What the socket takes of them at once; 0 when it is full. The system calls are made as they are:
+ * libc's are cancellation points, which in a process with threads costs two atomic operations each.
+ */
+static ssize_t send_pieces(const struct stream *stream, const struct str *pieces, uint32_t npieces)
+{
+    enum { FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+    struct iovec vectors[MAX_PIECES];
+    ssize_t sent;
+    int fd;
+    if (uv_fileno(&stream->uv.handle, &fd) != 0)
+        return -EBADF;
+    for (uint32_t i = 0; i < npieces; i++)
+        vectors[i] = (struct iovec){.iov_base = (void *)pieces[i].ptr, .iov_len = pieces[i].len};
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = npieces};
+    do {
+        if (npieces == 1)
+            sent = syscall(SYS_sendto, fd, pieces[0].ptr, pieces[0].len, FLAGS, NULL, 0);
+        else
+            sent = syscall(SYS_sendmsg, fd, &message, FLAGS);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+}
+
 int stream_write_raw(struct stream *stream, const struct str *pieces, uint32_t npieces)
 {
-    uv_buf_t bufs[MAX_PIECES];
     size_t total = 0;
-    int sent = 0;
+    ssize_t sent = 0;
     ENSURE(npieces >= 1 && npieces <= MAX_PIECES);
     if (stream->is_closing)
         return -ECANCELED;
-    for (uint32_t i = 0; i < npieces; i++) {
-        bufs[i] = uv_buf_init((char *)pieces[i].ptr, (unsigned)pieces[i].len);
-        total += pieces[i].len;
-    }
-    if (stream->queued_bytes == 0) {
-        sent = uv_try_write(&stream->uv.base, bufs, npieces);
-        if (sent == UV_EAGAIN)
-            sent = 0;
+    if (stream->queued_bytes == 0 && stream->connecting == NULL) {
+        sent = send_pieces(stream, pieces, npieces);
         if (sent < 0)
-            return sent;
+            return (int)sent;
+        for (uint32_t i = 0; i < npieces; i++)
+            total += pieces[i].len;
         if ((size_t)sent == total)
             return 0;
     }
@@ -324,43 +362,14 @@ void stream_reset(struct stream *stream)
     stream_close(stream);
 }
 
-bool stream_peer_network(const struct stream *stream, uint8_t address[16])
+bool stream_peer(const struct stream *stream, struct ip_address *address)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(peer);
     int fd;
-    if (uv_fileno(&stream->uv.handle, &fd) != 0 ||
-        getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
-        return false;
-    memset(address, 0, 16);
-    if (peer.ss_family == AF_INET) {
-        memcpy(address, mapped, sizeof(mapped));
-        memcpy(address + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
-    } else if (peer.ss_family == AF_INET6) {
-        const uint8_t *own = ((struct sockaddr_in6 *)&peer)->sin6_addr.s6_addr;
-        memcpy(address, own, memcmp(own, mapped, sizeof(mapped)) == 0 ? 16 : 8);
-    }
-    return peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
-}
-
-size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES])
-{
-    struct sockaddr_storage address;
-    socklen_t len = sizeof(address);
-    const void *raw = NULL;
-    int fd;
-    strcpy(text, "unix");
-    if (uv_fileno(&stream->uv.handle, &fd) == 0 &&
-        getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
-        if (address.ss_family == AF_INET)
-            raw = &((struct sockaddr_in *)&address)->sin_addr;
-        else if (address.ss_family == AF_INET6)
-            raw = &((struct sockaddr_in6 *)&address)->sin6_addr;
-    }
-    if (raw != NULL)
-        inet_ntop(address.ss_family, raw, text, STREAM_ADDRESS_BYTES);
-    return strlen(text);
+    return uv_fileno(&stream->uv.handle, &fd) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+           ip_address_of_socket(address, (struct sockaddr *)&peer);
 }
 
 size_t stream_unsent_bytes(const struct stream *stream)

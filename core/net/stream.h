@@ -13,12 +13,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct ip_address;
 struct loop;
 struct sockaddr;
 struct stream;
 struct tls_context;
 
-enum { STREAM_EOF = -4095, STREAM_ADDRESS_BYTES = 64 };
+enum { STREAM_EOF = -4095 };
 
 struct stream_events {
     /* Where the next bytes go. NULL or *len == 0: into a buffer shared by the loop's streams, valid
@@ -52,6 +53,8 @@ void stream_start_tls(struct stream *stream, struct tls_context *context, const 
  * what came follows through on_read. */
 void stream_accept_tls(struct stream *stream, struct tls_context *context);
 bool stream_has_tls(const struct stream *stream);
+/* As if these had just come from the socket: what was read ahead of TLS, or of another owner. */
+void stream_feed(struct stream *stream, char *bytes, size_t len);
 /* See tls_server.h; nothing for a plain stream. */
 typedef void (*stream_describe_fn)(void *data, const char *what, struct str value);
 void stream_describe_tls(const struct stream *stream, stream_describe_fn tell, void *data);
@@ -84,8 +87,5 @@ void stream_close(struct stream *stream);
 /* The same, with a reset instead of an orderly end. */
 void stream_reset(struct stream *stream);
 
-/* Whom a peer counts as: its IPv4 address (mapped into IPv6), or the /64 of its IPv6 address, as a
- * client has all of that. False for a Unix socket. */
-bool stream_peer_network(const struct stream *stream, uint8_t address[16]);
-/* The peer's address without port, "127.0.0.1", "::1" or "unix"; returns its length. */
-size_t stream_peer(const struct stream *stream, char text[STREAM_ADDRESS_BYTES]);
+/* The peer's address, without its port. False for a Unix socket. */
+bool stream_peer(const struct stream *stream, struct ip_address *address);

@@ -1,12 +1,14 @@
 /*
  * What a session is and who is at its other end, as texts for programs.
  */
+#include "net/tls_certificates.h"
 #include "net/tls_parts.h"
 #include "net/tls_server.h"
 
 #include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,21 +118,52 @@ static void tell_alternatives(const struct teller *teller, X509 *certificate)
     GENERAL_NAMES_free(names);
 }
 
+static void tell_certificate(const struct teller *teller, X509 *certificate)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    tell_name(teller, "subject", bio, X509_get_subject_name(certificate));
+    tell_common_name(teller, X509_get_subject_name(certificate));
+    tell_name(teller, "issuer", bio, X509_get_issuer_name(certificate));
+    tell_serial(teller, bio, certificate);
+    tell_fingerprint(teller, certificate);
+    tell_time(teller, "not_before", X509_get0_notBefore(certificate));
+    tell_time(teller, "not_after", X509_get0_notAfter(certificate));
+    tell_alternatives(teller, certificate);
+    BIO_free(bio);
+}
+
 bool tls_describe_client(const struct tls *tls, tls_describe_fn tell, void *data)
 {
     const struct teller teller = {tell, data};
     X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-    if (certificate == NULL)
+    if (certificate != NULL)
+        tell_certificate(&teller, certificate);
+    return certificate != NULL;
+}
+
+static void tell_key(const struct teller *teller, EVP_PKEY *key)
+{
+    char text[96], group[64] = "";
+    size_t len = 0;
+    const char *kind = EVP_PKEY_get0_type_name(key);
+    if (EVP_PKEY_get_group_name(key, group, sizeof(group), &len) == 1)
+        snprintf(text, sizeof(text), "%s %s", kind, group);
+    else
+        snprintf(text, sizeof(text), "%s %d", kind, EVP_PKEY_get_bits(key));
+    ERR_clear_error();
+    tell_text(teller, "key", text);
+}
+
+bool tls_describe_served(const struct tls_context *context, uint32_t index, tls_describe_fn tell,
+                         void *data)
+{
+    const struct teller teller = {tell, data};
+    const struct tls_certificates *certificates = context->certificates;
+    if (index >= certificates->count)
         return false;
-    BIO *bio = BIO_new(BIO_s_mem());
-    tell_name(&teller, "subject", bio, X509_get_subject_name(certificate));
-    tell_common_name(&teller, X509_get_subject_name(certificate));
-    tell_name(&teller, "issuer", bio, X509_get_issuer_name(certificate));
-    tell_serial(&teller, bio, certificate);
-    tell_fingerprint(&teller, certificate);
-    tell_time(&teller, "not_before", X509_get0_notBefore(certificate));
-    tell_time(&teller, "not_after", X509_get0_notAfter(certificate));
-    tell_alternatives(&teller, certificate);
-    BIO_free(bio);
+    const struct tls_certificate *each = &certificates->all[index];
+    tell_text(&teller, "file", each->name);
+    tell_key(&teller, SSL_CTX_get0_privatekey(each->ctx));
+    tell_certificate(&teller, SSL_CTX_get0_certificate(each->ctx));
     return true;
 }

@@ -61,7 +61,7 @@ static bool visit_entry(struct visit *visit, const char *directory, const char *
     if (dot == NULL || (strcmp(dot, ".pem") != 0 && strcmp(dot, ".crt") != 0))
         return true;
     memcpy(key, cert, strlen(cert) + 1);
-    strcpy(strrchr(key, '.'), ".key"); /* as long as the ending that it replaces */
+    memcpy(strrchr(key, '.'), ".key", 4); /* as long as the ending that it replaces */
     return visit->one(visit, cert, access(key, F_OK) == 0 ? key : cert);
 }
 

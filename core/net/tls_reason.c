@@ -98,7 +98,7 @@ static void format_time(char text[32], const struct tm *time)
 static void format_asn1_time(char text[32], const ASN1_TIME *asn1)
 {
     struct tm time = {0};
-    strcpy(text, "an unknown date");
+    snprintf(text, 32, "an unknown date");
     if (ASN1_TIME_to_tm(asn1, &time) == 1)
         format_time(text, &time);
 }
@@ -121,7 +121,7 @@ static void make_plain(char *text)
 
 static void format_name(char text[NAME_BYTES], X509_NAME *name)
 {
-    strcpy(text, "an authority without a name");
+    snprintf(text, NAME_BYTES, "an authority without a name");
     if (X509_NAME_get_text_by_NID(name, NID_commonName, text, NAME_BYTES) < 0 &&
         X509_NAME_get_text_by_NID(name, NID_organizationName, text, NAME_BYTES) < 0)
         return;

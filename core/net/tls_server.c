@@ -1,6 +1,7 @@
 #include "net/tls_server.h"
 
 #include "base/mem.h"
+#include "net/tls_certificates.h"
 #include "net/tls_identity.h"
 #include "net/tls_material.h"
 #include "net/tls_parts.h"
@@ -11,10 +12,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* https://wiki.mozilla.org/Security/Server_Side_TLS, "intermediate", without finite-field DHE. */
 static const char ciphers[] =
@@ -26,48 +25,12 @@ static const char groups[] = "X25519:P-256:P-384";
 static const unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1',
                                           8, 'h', 't', 't', 'p', '/', '1', '.', '0'};
 
-struct tls_certificate {
-    SSL_CTX *ctx;
-    char *name; /* of its file */
-    struct buf ocsp;
-};
-
-struct tls_certificates {
-    struct tls_certificate *all; /* the first is for clients that name no host, or an unknown one */
-    uint32_t count;
-    const struct tls_ticket_source *tickets;
-};
-
-static struct tls_certificates *certificates_of(const SSL *ssl)
+struct tls_certificates *tls_certificates_of(const SSL *ssl)
 {
     return tls_of(ssl)->context->certificates;
 }
 
 /* ---- what happens in handshakes ---- */
-
-static bool is_for(const struct tls_certificate *certificate, const char *host)
-{
-    return X509_check_host(SSL_CTX_get0_certificate(certificate->ctx), host, 0,
-                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
-}
-
-/* RFC 6066, 3 */
-static int on_server_name(SSL *ssl, int *alert, void *data)
-{
-    const struct tls_certificates *certificates = certificates_of(ssl);
-    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    (void)alert;
-    (void)data;
-    if (host == NULL)
-        return SSL_TLSEXT_ERR_NOACK;
-    for (uint32_t i = 0; i < certificates->count; i++)
-        if (is_for(&certificates->all[i], host)) {
-            if (i != 0)
-                SSL_set_SSL_CTX(ssl, certificates->all[i].ctx);
-            return SSL_TLSEXT_ERR_OK;
-        }
-    return SSL_TLSEXT_ERR_NOACK;
-}
 
 /* RFC 7301, 3.2: with nothing in common there is no connection. */
 static int on_protocols(SSL *ssl, const unsigned char **chosen, unsigned char *len,
@@ -81,22 +44,6 @@ static int on_protocols(SSL *ssl, const unsigned char **chosen, unsigned char *l
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *chosen = found;
     return SSL_TLSEXT_ERR_OK;
-}
-
-/* RFC 6066, 8 */
-static int on_status_request(SSL *ssl, void *data)
-{
-    const struct tls_certificates *certificates = certificates_of(ssl);
-    (void)data;
-    for (uint32_t i = 0; i < certificates->count; i++) {
-        const struct buf *ocsp = &certificates->all[i].ocsp;
-        if (SSL_get_SSL_CTX(ssl) != certificates->all[i].ctx || ocsp->len == 0)
-            continue;
-        unsigned char *copy = OPENSSL_memdup(ocsp->ptr, ocsp->len);
-        SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)ocsp->len); /* frees it */
-        return SSL_TLSEXT_ERR_OK;
-    }
-    return SSL_TLSEXT_ERR_NOACK;
 }
 
 static bool prepare_ticket(const uint8_t key[TLS_TICKET_KEY_BYTES], unsigned char *iv,
@@ -117,7 +64,7 @@ static int on_ticket_key(SSL *ssl, unsigned char name[TLS_TICKET_NAME_BYTES],
                          unsigned char iv[EVP_MAX_IV_LENGTH], EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int is_new)
 {
-    const struct tls_ticket_source *tickets = certificates_of(ssl)->tickets;
+    const struct tls_ticket_source *tickets = tls_certificates_of(ssl)->tickets;
     uint8_t key[TLS_TICKET_KEY_BYTES];
     bool is_newest = false;
     int result = 0;
@@ -161,8 +108,7 @@ static SSL_CTX *new_ctx(const struct tls_ticket_source *tickets)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets alone */
     SSL_CTX_set_timeout(ctx, TLS_TICKETS_GOOD_S);
     SSL_CTX_set_alpn_select_cb(ctx, on_protocols, NULL);
-    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
-    SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
+    tls_choice_use(ctx);
     if (tickets != NULL)
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
     return ctx;
@@ -301,6 +247,7 @@ struct tls_context *tls_context_new_server(struct str material,
         if (ca.wish != TLS_CLIENTS_NOT_ASKED && ca.pem.len != 0 && !use_client_ca(ctx, &ca, fault))
             goto fail;
     }
+    tls_choice_prepare(certificates);
     context->ctx = certificates->all[0].ctx;
     SSL_CTX_up_ref(context->ctx);
     return context;
@@ -313,24 +260,4 @@ fail:
 struct tls *tls_new_server(struct tls_context *context)
 {
     return tls_new(context);
-}
-
-static int64_t seconds_of(const ASN1_TIME *asn1)
-{
-    struct tm split = {0};
-    return ASN1_TIME_to_tm(asn1, &split) == 1 ? (int64_t)timegm(&split) : 0;
-}
-
-int64_t tls_context_good_until(const struct tls_context *context, const char **name)
-{
-    int64_t first = INT64_MAX;
-    for (uint32_t i = 0; i < context->certificates->count; i++) {
-        const struct tls_certificate *each = &context->certificates->all[i];
-        int64_t until = seconds_of(X509_get0_notAfter(SSL_CTX_get0_certificate(each->ctx)));
-        if (until < first) {
-            first = until;
-            *name = each->name;
-        }
-    }
-    return first;
 }

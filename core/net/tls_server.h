@@ -1,6 +1,7 @@
 /*
- * tls_server.h - TLS as a server: certificates chosen by the name that the client asks for, TLS 1.2
- * and 1.3 as in Mozilla's "intermediate" recommendation, sessions taken up again through tickets.
+ * tls_server.h - TLS as a server: certificates chosen by the name that the client asks for and the
+ * signatures that it knows, TLS 1.2 and 1.3 as in Mozilla's "intermediate" recommendation, sessions
+ * taken up again through tickets.
  */
 #pragma once
 
@@ -36,10 +37,6 @@ struct tls_context *tls_context_new_server(struct str material,
  * for a handshake. */
 struct tls *tls_new_server(struct tls_context *context);
 
-/* Seconds since 1970 until which the first certificate to expire is valid; `name`, borrowed from
- * the context, is its file. */
-int64_t tls_context_good_until(const struct tls_context *context, const char **name);
-
 /* Tells what a session is: "version", "cipher", "protocol", "server_name", "resumed" ("true" or
  * "false"). Those that there are not are left out. */
 typedef void (*tls_describe_fn)(void *data, const char *what, struct str value);
@@ -48,3 +45,7 @@ void tls_describe(const struct tls *tls, tls_describe_fn tell, void *data);
  * "fingerprint" (SHA-256), "not_before", "not_after" (seconds since 1970), and "name" for each of
  * its alternative names. False when it has shown none. */
 bool tls_describe_client(const struct tls *tls, tls_describe_fn tell, void *data);
+/* The same of the certificate of that index that a server serves with, its "file", and what its
+ * "key" is: "EC prime256v1", "RSA 2048". False when there are no more. */
+bool tls_describe_served(const struct tls_context *context, uint32_t index, tls_describe_fn tell,
+                         void *data);

@@ -37,8 +37,8 @@ void tls_tickets_free(struct tls_tickets *tickets)
 {
     if (tickets == NULL)
         return;
-    while (!link_is_alone(&tickets->all))
-        drop(tickets, LIST_ENTRY(tickets->all.next, struct ticket, link));
+    for (struct link *first; (first = link_take_first(&tickets->all)) != NULL;)
+        drop(tickets, LIST_ENTRY(first, struct ticket, link));
     free(tickets);
 }
 
@@ -56,35 +56,32 @@ static bool is_good(const SSL_SESSION *session)
            age < TLS_TICKET_LIFE_S;
 }
 
-/* The newest of an origin, or the oldest; how many there are. */
-static unsigned find(struct tls_tickets *tickets, const char *origin, struct ticket **oldest,
-                     struct ticket **newest)
+/* The oldest of an origin, and how many there are. */
+static unsigned find(struct tls_tickets *tickets, const char *origin, struct ticket **oldest)
 {
     unsigned count = 0;
-    *oldest = *newest = NULL;
+    *oldest = NULL;
     for (struct link *at = tickets->all.next; at != &tickets->all; at = at->next) {
         struct ticket *ticket = LIST_ENTRY(at, struct ticket, link);
-        if (strcmp(ticket->origin, origin) != 0)
-            continue;
-        if (count++ == 0)
+        if (strcmp(ticket->origin, origin) == 0 && count++ == 0)
             *oldest = ticket;
-        *newest = ticket;
     }
     return count;
 }
 
 void tls_tickets_put(struct tls_tickets *tickets, const char *origin, SSL_SESSION *session)
 {
-    struct ticket *oldest, *newest;
-    unsigned count = find(tickets, origin, &oldest, &newest);
+    struct ticket *oldest;
+    unsigned count = find(tickets, origin, &oldest);
     if (!is_single_use(session))
         tls_tickets_drop(tickets, origin);
     else if (count == TLS_TICKETS_OF_ORIGIN)
         drop(tickets, oldest);
     else if (tickets->count == TLS_TICKETS_MAX)
         drop(tickets, LIST_ENTRY(tickets->all.next, struct ticket, link));
-    struct ticket *ticket = mem_zeroed(sizeof(*ticket) + strlen(origin) + 1);
-    strcpy(ticket->origin, origin);
+    size_t len = strlen(origin);
+    struct ticket *ticket = mem_zeroed(sizeof(*ticket) + len + 1);
+    memcpy(ticket->origin, origin, len);
     ticket->session = session;
     link_append(&tickets->all, &ticket->link);
     tickets->count++;
@@ -92,14 +89,17 @@ void tls_tickets_put(struct tls_tickets *tickets, const char *origin, SSL_SESSIO
 
 SSL_SESSION *tls_tickets_take(struct tls_tickets *tickets, const char *origin)
 {
-    struct ticket *oldest, *newest;
-    while (find(tickets, origin, &oldest, &newest) != 0) {
-        SSL_SESSION *session = newest->session;
+    for (struct link *at = tickets->all.prev, *older; at != &tickets->all; at = older) {
+        struct ticket *ticket = LIST_ENTRY(at, struct ticket, link);
+        SSL_SESSION *session = ticket->session;
+        older = at->prev;
+        if (strcmp(ticket->origin, origin) != 0)
+            continue;
         bool is_usable = is_good(session);
         if (is_usable)
             SSL_SESSION_up_ref(session);
         if (!is_usable || is_single_use(session))
-            drop(tickets, newest);
+            drop(tickets, ticket);
         if (is_usable)
             return session;
     }
@@ -108,7 +108,10 @@ SSL_SESSION *tls_tickets_take(struct tls_tickets *tickets, const char *origin)
 
 void tls_tickets_drop(struct tls_tickets *tickets, const char *origin)
 {
-    struct ticket *oldest, *newest;
-    while (find(tickets, origin, &oldest, &newest) != 0)
-        drop(tickets, newest);
+    for (struct link *at = tickets->all.next, *next; at != &tickets->all; at = next) {
+        struct ticket *ticket = LIST_ENTRY(at, struct ticket, link);
+        next = at->next;
+        if (strcmp(ticket->origin, origin) == 0)
+            drop(tickets, ticket);
+    }
 }

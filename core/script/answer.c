@@ -156,7 +156,7 @@ bool answer_read(lua_State *L, int first, int res, struct answer_buffers buffers
         return wrong(L, "a handler returns body, status and headers, and nothing behind them", "");
 body:
     if (res != 0 && (count == 0 || lua_isnil(L, first))) {
-        lua_settop(L, first - 1); /* what res:html and its sisters left, when nothing was returned */
+        lua_settop(L, first - 1); /* what res:html and its sisters left */
         lua_pushliteral(L, "body");
         lua_rawget(L, res);
         count = 1;

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "http/method.h"
 #include "http/query.h"
-#include "http/upgrade.h"
 #include "loop/loop.h"
 #include "script/answer.h"
 #include "script/exchange_parts.h"
@@ -164,7 +163,7 @@ static void run_handler(struct exchange *exchange, const struct route *route)
     if (exchange->serial != serial || exchange->request != request)
         return; /* answered at once */
     show_waiting(exchange, true);
-    if (route->timeout_ms != 0 && !upgrade_is_taken(request))
+    if (route->timeout_ms != 0 && !exchange->is_unbounded)
         deadline_start(route->deadlines, &exchange->deadline, on_overdue);
 }
 
@@ -270,9 +269,11 @@ static void on_handler_end(struct task *task, enum task_status status)
     lua_State *co = task->co;
     struct answer answer;
     exchange->task = NULL;
-    if (exchange->is_abandoned) {
+    if (exchange->is_abandoned || (status != TASK_DONE && request_is_lost(request))) {
         jobs_drop(exchange, "the client has gone before the answer");
         end_exchange(exchange);
+        if (request != NULL)
+            request_abort(request);
         return;
     }
     if (status != TASK_DONE) {

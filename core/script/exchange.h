@@ -1,9 +1,9 @@
 /*
  * exchange.h - one request in Lua's hands: which route, which task, which generation.
  *
- * Taken from its generation's pool when a request's head is complete, given back when it was answered
- * or abandoned. Lua holds a token (place and serial) instead of a pointer, so a `req` that outlives its
- * request raises instead of touching somebody else's.
+ * Taken from its generation's pool when a request's head is complete, given back when it was
+ * answered or abandoned. Lua holds a token (place and serial) instead of a pointer, so a `req` that
+ * outlives its request raises instead of touching somebody else's.
  */
 #pragma once
 
@@ -36,12 +36,13 @@ struct exchange {
     struct task *task; /* the handler's, while it runs */
     struct job *after; /* what req:after has put off until the answer, in order */
     struct deadline deadline;
-    struct op *body_wait; /* a binding that waits for more of the body */
+    struct op *body_wait;   /* a binding that waits for more of the body */
     struct op *client_wait; /* one that waits for a slow client */
-    uint8_t phase;      /* enum exchange_phase */
-    bool is_overdue;    /* the request's own deadline has struck */
-    bool is_abandoned;  /* the client has gone */
-    bool is_waiting_shown; /* counted in the scoreboard */
+    uint8_t phase;          /* enum exchange_phase */
+    bool is_overdue;        /* the request's own deadline has struck */
+    bool is_abandoned;      /* the client has gone */
+    bool is_waiting_shown;  /* counted in the scoreboard */
+    bool is_unbounded;      /* the timeout of its route does not count any more */
     uint32_t nparams;
     struct {
         struct slice value; /* of the path: it may move with the head */
@@ -50,14 +51,14 @@ struct exchange {
     } params[ROUTER_MAX_PARAMS];
 };
 
-/* Parts of req whose use a route remembers: what its handler asked for once it will ask for again. */
+/* Parts of req whose use a route remembers: what its handler asked for it will ask for again. */
 enum request_part { REQUEST_PARAMS = 1, REQUEST_QUERY = 2, REQUEST_HEADERS = 4 };
 
 /* A handler of one generation, by number. */
 struct route {
     int handler_ref;
     uint32_t number;
-    uint8_t used; /* parts of req that its handler has asked for so far, as bits of enum request_part */
+    uint8_t used;  /* bits of enum request_part: what its handler has asked for so far */
     uint8_t wants; /* 0: no argument, 1: req, 2: req and res */
     bool runs_in_thread;
     uint32_t app; /* index in the generation's apps */
@@ -78,7 +79,7 @@ struct http_handler exchange_handler(struct generations *all);
 
 /* The exchange behind a token, raising "the request is finished" when it is over. */
 struct exchange *exchange_check(lua_State *L, int index);
-/* Gives the req on top of L the parts that its route has used before: asking for them one by one costs
- * more than the parts themselves. */
+/* Gives the req on top of L the parts that its route has used before: asking for them one by one
+ * costs more than the parts themselves. */
 void exchange_keep_parts(lua_State *L, struct exchange *exchange);
 int luaopen_moonloop_core_request(lua_State *L);

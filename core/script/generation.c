@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/method.h"
+#include "http/websocket_reader.h"
 #include "loop/deadline.h"
 #include "loop/loop.h"
 #include "script/generation_state.h"
@@ -12,8 +13,12 @@
 #include "script/watchdog.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of graceful_timeout, for streams to end by themselves: goodbyes take time as well. */
+#define STREAM_SHARE 0.5
 
 static void on_retired_empty(void *data);
 
@@ -253,6 +258,17 @@ static void call_life(struct generation *generation, const char *name)
         log_error("the background work of the apps does not %s: %s", name, fault.text);
 }
 
+/* WebSockets and event streams are told to go, and closed with this code after `most` seconds at
+ * the latest. */
+static void drain_streams(struct generation *generation, int code, double most)
+{
+    struct task *task = task_new(generation->vm, NULL, NULL);
+    push_life(generation, task->co, "drain");
+    lua_pushinteger(task->co, code);
+    lua_pushnumber(task->co, most);
+    task_start(task, 2);
+}
+
 /* What its files declared as background work ends. */
 static void leave(struct generation *generation)
 {
@@ -301,14 +317,25 @@ void generation_commit(struct generations *all, struct generation *generation)
         leave(previous); /* first: what goes on in the new one has ended in the old one */
     }
     run_life(generation, "start");
-    if (previous != NULL)
+    if (previous != NULL) {
+        drain_streams(previous, WEBSOCKET_RESTART, HUGE_VAL);
         retire(previous);
+    }
 }
 
-void generations_quiesce(struct generations *all)
+void generations_quiesce(struct generations *all, bool is_restart)
 {
-    if (all->current != NULL)
-        call_life(all->current, "quiesce");
+    int code = is_restart ? WEBSOCKET_RESTART : WEBSOCKET_GOING_AWAY;
+    double most = all->config->graceful_timeout_ms / 1000.0 * STREAM_SHARE;
+    struct link *next;
+    for (struct link *at = all->retired.next; at != &all->retired; at = next) {
+        next = at->next;
+        drain_streams(LIST_ENTRY(at, struct generation, link), code, most);
+    }
+    if (all->current == NULL)
+        return;
+    call_life(all->current, "quiesce");
+    drain_streams(all->current, code, most);
 }
 
 uint64_t generations_current(const struct generations *all)
@@ -364,9 +391,8 @@ void generations_free(struct generations *all)
         cut(all->current);
         generation_free(all->current);
     }
-    while (!link_is_alone(&all->retired)) {
-        struct generation *generation = LIST_ENTRY(all->retired.next, struct generation, link);
-        link_remove(&generation->link);
+    for (struct link *first; (first = link_take_first(&all->retired)) != NULL;) {
+        struct generation *generation = LIST_ENTRY(first, struct generation, link);
         cut(generation);
         generation_free(generation);
     }
@@ -440,6 +466,7 @@ struct exchange *generation_get_exchange(struct generation *generation, struct r
     exchange->is_overdue = false;
     exchange->is_abandoned = false;
     exchange->is_waiting_shown = false;
+    exchange->is_unbounded = false;
     request->user = exchange;
     return exchange;
 }

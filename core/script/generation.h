@@ -65,8 +65,9 @@ uint64_t generations_current(const struct generations *all); /* its number; 0: n
 uint32_t generations_alive(const struct generations *all);
 uint32_t generations_tasks(const struct generations *all);     /* alive, in all generations */
 uint64_t generations_lua_bytes(const struct generations *all); /* in use in the current VM */
-/* The timers of the apps stand still: the worker is leaving. Requests go on. */
-void generations_quiesce(struct generations *all);
+/* The worker is leaving: the timers of the apps stand still, WebSockets and event streams are told.
+ * Requests go on. `is_restart`: another worker serves instead. */
+void generations_quiesce(struct generations *all, bool is_restart);
 /* What is under way in all generations, for `moonloop ps`: JSON objects, separated by commas. */
 void generations_list(struct generations *all, struct buf *out);
 /* Calls on_idle(data) once no request, task or background work is left. */

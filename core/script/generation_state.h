@@ -37,7 +37,7 @@ struct generation {
     struct exchange **exchanges;
     uint32_t nexchanges;
     struct exchange *spare;
-    uint32_t nactive; /* exchanges in use */
+    uint32_t nactive;   /* exchanges in use */
     int params_key_ref; /* "params", "query", "headers" */
     int query_key_ref;
     int headers_key_ref;
@@ -45,9 +45,9 @@ struct generation {
     int request_meta_ref;
     int response_meta_ref;
     int failure_ref; /* function(err, traceback, req, res, app_index) -> body, status, headers */
-    int lives_ref; /* the functions of lua/moonloop/lives.lua */
+    int lives_ref;   /* the functions of lua/moonloop/lives.lua */
     bool is_retired;
-    bool is_stopped; /* on_stop has been run */
+    bool is_stopped;  /* on_stop has been run */
     struct link link; /* in all->retired */
 };
 
@@ -60,7 +60,7 @@ struct generations {
     const struct config *config;
     struct scoreboard_slot *slot;
     struct watchdog *watchdog;
-    struct jobs *jobs; /* of all generations */
+    struct jobs *jobs;     /* of all generations */
     struct topics *topics; /* NULL: each VM has its own */
     struct generation *current;
     struct link retired;

@@ -72,7 +72,7 @@ static void job_free(struct job *job)
     free(job);
 }
 
-void jobs_forget(struct jobs *jobs, struct vm *vm)
+void jobs_forget(struct jobs *jobs, const struct vm *vm)
 {
     struct link *next;
     for (struct link *at = jobs->alive.next; at != &jobs->alive; at = next) {
@@ -89,9 +89,8 @@ void jobs_free(struct jobs *jobs)
         return;
     ENSURE(link_is_alone(&jobs->alive) && link_is_alone(&jobs->waits));
     timer_stop(jobs->loop, &jobs->turn);
-    while (!link_is_alone(&jobs->apps)) {
-        struct job_app *app = LIST_ENTRY(jobs->apps.next, struct job_app, link);
-        link_remove(&app->link);
+    for (struct link *first; (first = link_take_first(&jobs->apps)) != NULL;) {
+        struct job_app *app = LIST_ENTRY(first, struct job_app, link);
         free(app->name);
         free(app);
     }
@@ -120,14 +119,10 @@ static void begin_due(struct jobs *jobs)
 {
     struct link batch;
     link_init(&batch);
-    while (!link_is_alone(&jobs->due)) {
-        struct link *first = jobs->due.next;
-        link_remove(first);
+    for (struct link *first; (first = link_take_first(&jobs->due)) != NULL;)
         link_append(&batch, first);
-    }
-    while (!link_is_alone(&batch)) {
-        struct job *job = LIST_ENTRY(batch.next, struct job, due);
-        link_remove(&job->due);
+    for (struct link *first; (first = link_take_first(&batch)) != NULL;) {
+        struct job *job = LIST_ENTRY(first, struct job, due);
         task_start(job->task, job->nargs);
     }
 }

@@ -26,6 +26,6 @@ int json_decode(lua_State *L, struct str text);
 
 /* For the two halves: how many bytes the UTF-8 sequence at `at` has, 0 when it is invalid (RFC
  * 3629: no overlong forms, no surrogates). at < end. */
-size_t json_utf8_len(const char *at, const char *end);
+size_t json_utf8_len(const char *text, const char *end);
 /* Pushes the metatable that marks a table as an array. One per VM. */
 void json_push_array_mark(lua_State *L);

@@ -261,37 +261,35 @@ static uint64_t measure_array(struct encoder *encoder, int table)
 }
 
 /* An array in the usual case: lua_next meets 1, 2, 3... If not, starts again by index. */
-static bool write_array(struct encoder *encoder, int table)
+static bool write_array(struct encoder *encoder, int table, struct frame *frame)
 {
     lua_State *L = encoder->L;
     size_t start = encoder->out->len;
-    struct frame frame = {encoder->frame, NULL, 0, 0};
     buf_add_char(encoder->out, '[');
     encoder->depth++;
-    encoder->frame = &frame;
     bool is_dense = true;
     for (lua_pushnil(L); is_dense && lua_next(L, table);) {
         is_dense =
-            lua_type(L, -2) == LUA_TNUMBER && lua_tonumber(L, -2) == (double)(frame.index + 1);
-        if (is_dense && !write_element(encoder, &frame))
+            lua_type(L, -2) == LUA_TNUMBER && lua_tonumber(L, -2) == (double)(frame->index + 1);
+        if (is_dense && !write_element(encoder, frame))
             return false;
     }
     if (!is_dense) {
         lua_pop(L, 2);
-        encoder->frame = frame.parent;
+        encoder->frame = frame->parent; /* what may be wrong is the table */
         uint64_t highest = measure_array(encoder, table);
         if (highest == 0)
             return false;
         encoder->out->len = start + 1;
-        encoder->frame = &frame;
-        frame.index = 0;
-        while (frame.index < highest) {
-            lua_rawgeti(L, table, (int)frame.index + 1);
-            if (!write_element(encoder, &frame))
+        encoder->frame = frame;
+        frame->index = 0;
+        while (frame->index < highest) {
+            lua_rawgeti(L, table, (int)frame->index + 1);
+            if (!write_element(encoder, frame))
                 return false;
         }
     }
-    close_container(encoder, ']', frame.index == 0);
+    close_container(encoder, ']', frame->index == 0);
     return true;
 }
 
@@ -320,20 +318,19 @@ static bool write_key(struct encoder *encoder, struct frame *frame, bool allows_
 }
 
 /* The first key and value are on the stack already, or nil alone for none yet. */
-static bool write_object(struct encoder *encoder, int table, bool allows_numbers)
+static bool write_object(struct encoder *encoder, int table, struct frame *frame,
+                         bool allows_numbers)
 {
     lua_State *L = encoder->L;
-    struct frame frame = {encoder->frame, "", 0, 0};
     bool is_empty = true, is_more = !lua_isnil(L, -1) || lua_next(L, table);
     buf_add_char(encoder->out, '{');
     encoder->depth++;
-    encoder->frame = &frame;
     for (; is_more; lua_pop(L, 1), is_more = lua_next(L, table)) {
         if (!is_empty)
             buf_add_char(encoder->out, ',');
         is_empty = false;
         write_break(encoder);
-        if (!write_key(encoder, &frame, allows_numbers))
+        if (!write_key(encoder, frame, allows_numbers))
             return false;
         buf_add_char(encoder->out, ':');
         if (encoder->style == JSON_PRETTY)
@@ -417,10 +414,11 @@ static bool write_table(struct encoder *encoder, int index)
     } else if (shape == SHAPE_OBJECT) {
         lua_pushnil(L);
     }
-    const struct frame *frame = encoder->frame;
-    is_written = shape == SHAPE_ARRAY ? write_array(encoder, index)
-                                      : write_object(encoder, index, shape == SHAPE_OBJECT);
-    encoder->frame = frame; /* theirs is gone */
+    struct frame frame = {encoder->frame, shape == SHAPE_ARRAY ? NULL : "", 0, 0};
+    encoder->frame = &frame;
+    is_written = shape == SHAPE_ARRAY ? write_array(encoder, index, &frame)
+                                      : write_object(encoder, index, &frame, shape == SHAPE_OBJECT);
+    encoder->frame = frame.parent;
     return is_written;
 }
 

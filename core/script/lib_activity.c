@@ -1,5 +1,6 @@
 #include "script/lib_activity.h"
 
+#include "http/forwarded.h"
 #include "loop/loop.h"
 #include "script/exchange.h"
 #include "script/job.h"
@@ -46,12 +47,16 @@ static void name_task(lua_State *L, const struct task *task)
     if (is_job)
         kind = job->is_helper ? "helper" : job->key == NULL ? "after" : "job";
     set_text(L, "kind", kind);
-    if (is_request)
+    if (is_request) {
+        char from[FORWARDED_ADDRESS_BYTES];
+        lua_pushlstring(L, from, forwarded_client(exchange->request, from));
+        lua_setfield(L, -2, "from");
         push_route(L, exchange);
-    else if (is_job)
+    } else if (is_job) {
         lua_pushstring(L, job->name);
-    else
+    } else {
         task_push_name(L, task);
+    }
     lua_setfield(L, -2, "name");
     if (job != NULL)
         set_text(L, "app", job->app->name);
@@ -78,8 +83,9 @@ static void push_task(lua_State *L, const struct task *task, double now_s, uint6
     }
 }
 
-/* tasks(limit): a list of { kind = "request", "after", "job", "helper" or "task", name =, app =, of =, state
- * =, since =, where = }, and how many there are beyond the limit. `since`: Unix time. */
+/* tasks(limit): a list of { kind = "request", "after", "job", "helper" or "task", name =, app =,
+ * of =, state =, since =, where =, from = }, and how many there are beyond the limit.
+ * `since`: Unix time. */
 static int l_tasks(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);

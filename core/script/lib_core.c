@@ -16,6 +16,7 @@
 #include "script/lib_testing.h"
 #include "script/lib_tls.h"
 #include "script/lib_topic.h"
+#include "script/lib_websocket.h"
 #include "script/task.h"
 #include "script/vm.h"
 #include "script/wait_queue.h"
@@ -40,5 +41,6 @@ void lib_core_preload(struct vm *vm)
     vm_preload(vm, "moonloop.core.lease", luaopen_moonloop_core_lease);
     vm_preload(vm, "moonloop.core.topic", luaopen_moonloop_core_topic);
     vm_preload(vm, "moonloop.core.duplex", luaopen_moonloop_core_duplex);
+    vm_preload(vm, "moonloop.core.websocket", luaopen_moonloop_core_websocket);
     vm_preload(vm, "moonloop.core.testing", luaopen_moonloop_core_testing);
 }

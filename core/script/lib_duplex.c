@@ -170,6 +170,19 @@ static int raise_busy(lua_State *L, const char *does)
     return lua_error(L);
 }
 
+struct duplex *duplex_steal(lua_State *L, int index)
+{
+    struct handle *handle = luaL_checkudata(L, index, duplex_meta);
+    struct duplex *duplex = handle->duplex;
+    if (duplex == NULL || handle->reader != NULL || handle->writer != NULL) {
+        vm_push_error(L, "misuse", "the connection is closed, or somebody waits for it");
+        lua_error(L);
+    }
+    handle->duplex = NULL;
+    link_remove(&handle->holding.link);
+    return duplex;
+}
+
 /* ---- bytes ---- */
 
 /* read(duplex): waits; true and what has come, true alone at the end; or false, error */

@@ -1,6 +1,6 @@
 /*
- * moonloop.core.generation: what lua/moonloop/loader.lua reads app files from and tells apps and routes
- * to.
+ * moonloop.core.generation: what lua/moonloop/loader.lua reads app files from and tells apps and
+ * routes to.
  */
 #include "base/mem.h"
 #include "http/method.h"
@@ -56,8 +56,8 @@ static int l_add_app(lua_State *L)
 {
     struct generation *generation = generation_of(L);
     const char *name = luaL_checkstring(L, 1), *mount = luaL_checkstring(L, 2);
-    generation->apps = mem_grow(generation->apps,
-                                (generation->napps + 1) * sizeof(*generation->apps));
+    generation->apps =
+        mem_grow(generation->apps, (generation->napps + 1) * sizeof(*generation->apps));
     generation->apps[generation->napps++] = (struct app){
         .name = mem_copy_text(name),
         .mount = mem_copy_text(mount),
@@ -154,7 +154,8 @@ static int l_add_route(lua_State *L)
     route->pattern = mem_copy_text(lua_tostring(L, 3));
     route->source = mem_copy_text(lua_tostring(L, 4));
     if (!lua_isnil(L, 5))
-        route->shown = mem_copy_text(lua_pushfstring(L, "%s%s", lua_tostring(L, 5), route->pattern));
+        route->shown =
+            mem_copy_text(lua_pushfstring(L, "%s%s", lua_tostring(L, 5), route->pattern));
     route->app = (uint32_t)option(L, 1, "app", 1) - 1;
     route->wants = (uint8_t)option(L, 1, "wants", 2);
     route->limit = (uint32_t)option(L, 1, "limit", 0);
@@ -164,8 +165,8 @@ static int l_add_route(lua_State *L)
     lua_getfield(L, 1, "thread");
     route->runs_in_thread = lua_toboolean(L, -1);
     route->router = router_for(generation, lua_tostring(L, 5));
-    generation->routes = mem_grow(generation->routes,
-                                  (generation->nroutes + 1) * sizeof(*generation->routes));
+    generation->routes =
+        mem_grow(generation->routes, (generation->nroutes + 1) * sizeof(*generation->routes));
     generation->routes[generation->nroutes++] = route;
     lua_getfield(L, 1, "handler");
     route->handler_ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -198,15 +199,16 @@ static int l_add_file(lua_State *L)
     for (size_t i = 0; i < generation->nfiles; i++)
         if (strcmp(generation->files[i], path) == 0)
             return 0;
-    generation->files = mem_grow(generation->files,
-                                 (generation->nfiles + 2) * sizeof(*generation->files));
+    generation->files =
+        mem_grow(generation->files, (generation->nfiles + 2) * sizeof(*generation->files));
     generation->files[generation->nfiles++] = mem_copy_text(path);
     generation->files[generation->nfiles] = NULL;
     return 0;
 }
 
-/* guarded(fn, ...): calls code of an app while it is being loaded: true and what it gives, or false and
- * the error, a string with its traceback. It is interrupted when it takes longer than block_limit. */
+/* guarded(fn, ...): calls code of an app while it is being loaded: true and what it gives, or false
+ * and the error, a string with its traceback. It is interrupted when it takes longer than
+ * block_limit. */
 static int l_guarded(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -230,9 +232,8 @@ int luaopen_moonloop_core_generation(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"files", l_files},         {"file", l_file},
                                          {"add_app", l_add_app},     {"fail_app", l_fail_app},
-                                         {"add_route", l_add_route},
-                                         {"add_file", l_add_file},   {"guarded", l_guarded},
-                                         {NULL, NULL}};
+                                         {"add_route", l_add_route}, {"add_file", l_add_file},
+                                         {"guarded", l_guarded},     {NULL, NULL}};
     vm_library(L, functions);
     router_for(vm_of(L)->generation, NULL);
     return 1;

@@ -11,7 +11,6 @@
 #include "http/method.h"
 #include "http/query.h"
 #include "http/server.h"
-#include "net/stream.h"
 #include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/request_tls.h"
@@ -304,9 +303,7 @@ static int l_peer(lua_State *L)
 
 static int l_scheme(lua_State *L)
 {
-    struct request *request = exchange_check(L, 1)->request;
-    bool is_https = stream_has_tls(request->conn->stream) || forwarded_is_https(request);
-    lua_pushstring(L, is_https ? "https" : "http");
+    lua_pushstring(L, forwarded_is_https(exchange_check(L, 1)->request) ? "https" : "http");
     return 1;
 }
 

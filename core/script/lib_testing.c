@@ -146,7 +146,7 @@ static int l_pool(lua_State *L)
     struct pool_options options = {
         .connections = 32,
         .queue = 1000,
-        .idle_ms = 60 * 1000,
+        .idle_ms = 60000,
         .verify = true,
         .open_socket = open_socket,
         .open_data = luaL_checkudata(L, 1, HOST_NAME),

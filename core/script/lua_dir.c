@@ -29,7 +29,7 @@ static char *installed_dir(void)
     char *slash = strrchr(path, '/');
     if (slash == NULL)
         return NULL;
-    strcpy(slash, "/../share/moonloop/lua");
+    snprintf(slash, sizeof(path) - (size_t)(slash - path), "/../share/moonloop/lua");
     return if_usable(path);
 }
 

@@ -91,9 +91,8 @@ void parcel_free(struct parcel *parcel)
 
 void parcels_free(struct link *messages)
 {
-    while (!link_is_alone(messages)) {
-        struct parcel *parcel = LIST_ENTRY(messages->next, struct parcel, link);
-        link_remove(&parcel->link);
+    for (struct link *first; (first = link_take_first(messages)) != NULL;) {
+        struct parcel *parcel = LIST_ENTRY(first, struct parcel, link);
         parcel_free(parcel);
     }
 }

@@ -121,9 +121,8 @@ static void on_post(struct offload_job *base, struct link *messages, uint32_t nd
         return;
     }
     box->ndropped += ndropped;
-    while (!link_is_alone(messages)) {
-        struct parcel *parcel = LIST_ENTRY(messages->next, struct parcel, link);
-        link_remove(&parcel->link);
+    for (struct link *first; (first = link_take_first(messages)) != NULL;) {
+        struct parcel *parcel = LIST_ENTRY(first, struct parcel, link);
         keep(box, parcel);
     }
     feed_reader(box);

@@ -179,7 +179,7 @@ static int on_job(struct process_child *child, const struct frame *frame)
     if (child->origin == NULL || frame->len < sizeof(head))
         return -EPROTO;
     int status = frame_read(&child->stream, &head, sizeof(head));
-    if (status == 0)
+    if (status >= 0)
         status = wire_receive(&child->stream, frame, sizeof(head), &payload);
     if (status < 0)
         return status;

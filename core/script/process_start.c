@@ -141,6 +141,12 @@ static void push_reason(lua_State *L, const struct launch *launch, enum launch_s
     case LAUNCH_EXEC:
         code = push_exec_reason(L, launch, error);
         break;
+    case LAUNCH_HELPER:
+        lua_pushfstring(L,
+                        "cannot start %s: the process that starts programs for this worker has "
+                        "ended; the worker is being replaced",
+                        name);
+        break;
     default:
         lua_pushfstring(L, "cannot start %s: %s", name, strerror(-error));
     }

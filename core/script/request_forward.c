@@ -5,16 +5,20 @@
 #include "base/arena.h"
 #include "http/conn.h"
 #include "http/forwarded.h"
+#include "http/forwarded_field.h"
 #include "http/hop.h"
+#include "http/introduction.h"
 #include "http/query.h"
 #include "http/request.h"
 #include "http/server.h"
-#include "net/stream.h"
 #include "script/exchange.h"
 #include "script/exchange_parts.h"
 
+#include <ctype.h>
 #include <lauxlib.h>
 #include <string.h>
+
+enum { MAX_HOPS = 100 };
 
 static void push_str(lua_State *L, struct str text)
 {
@@ -126,22 +130,85 @@ static int l_forward_path(lua_State *L)
 }
 
 /* asker(token): the address of who is connected, a proxy perhaps; whether that is believed; the
- * host that is asked for or nil; the scheme */
+ * host that is asked for or nil; the scheme; whether Forwarded is the field that proxies write */
 static int l_asker(lua_State *L)
 {
-    char text[FORWARDED_ADDRESS_BYTES];
+    char text[IP_ADDRESS_TEXT_BYTES];
     const struct request *request = exchange_check(L, 1)->request;
+    const struct conn *conn = request->conn;
+    struct ip_address peer;
     struct str host;
-    size_t len = stream_peer(request->conn->stream, text);
-    lua_pushlstring(L, text, len);
-    lua_pushboolean(
-        L, forwarded_trusts(http_server_config(request->conn->server), (struct str){text, len}));
+    if (introduction_peer(conn, &peer))
+        lua_pushlstring(L, text, ip_address_show(&peer, text));
+    else
+        lua_pushliteral(L, "unix");
+    struct forwarded seen = forwarded_look(request);
+    lua_pushboolean(L, seen.is_believed);
     if (request_host(request, &host))
         push_str(L, host);
     else
         lua_pushnil(L);
-    lua_pushstring(L, stream_has_tls(request->conn->stream) ? "https" : "http");
-    return 4;
+    lua_pushstring(L, introduction_is_tls(conn) ? "https" : "http");
+    lua_pushboolean(L, http_server_config(conn->server)->forwarded_header ==
+                           FORWARDED_HEADER_STANDARD);
+    return 5;
+}
+
+/* A name that a proxy has made up (RFC 7239, 6.3), in place of an address. */
+static bool is_made_up(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)text[i]) && strchr("._-", text[i]) == NULL)
+            return false;
+    return len > 1 && *text == '_' && memchr(text, '\0', len) == NULL;
+}
+
+/* An address without port or brackets, a made-up name, or "unknown". */
+static void push_node(lua_State *L, struct str node)
+{
+    char text[FORWARDED_ADDRESS_BYTES];
+    struct ip_address address;
+    size_t len = forwarded_field_text(node, text, sizeof(text));
+    if (forwarded_node_address(node, &address))
+        lua_pushlstring(L, text, ip_address_show(&address, text));
+    else if (is_made_up(text, len))
+        lua_pushlstring(L, text, len);
+    else
+        lua_pushliteral(L, "unknown");
+}
+
+static void set_text(lua_State *L, const char *name, struct str value)
+{
+    char text[256];
+    size_t len = forwarded_field_text(value, text, sizeof(text));
+    if (len == 0)
+        return;
+    lua_pushlstring(L, text, len);
+    lua_setfield(L, -2, name);
+}
+
+/* hops(token): whom the requests that led to this one came from, the first first: { node, proto =,
+ * host = }, as far as they are well-formed; and how many of them, from the end, are believed */
+static int l_hops(lua_State *L)
+{
+    const struct request *request = exchange_check(L, 1)->request;
+    struct forwarded_trail counted = {.request = request}, trail = counted;
+    struct forwarded_hop hop;
+    int count = 0;
+    while (count < MAX_HOPS && forwarded_trail_next(&counted, &hop))
+        count++;
+    lua_createtable(L, count, 0);
+    for (int at = count; at > 0 && forwarded_trail_next(&trail, &hop); at--) {
+        lua_createtable(L, 1, 2);
+        push_node(L, hop.node);
+        lua_rawseti(L, -2, 1);
+        set_text(L, "proto", hop.proto);
+        set_text(L, "host", hop.host);
+        lua_rawseti(L, -2, at);
+    }
+    uint32_t depth = forwarded_look(request).depth;
+    lua_pushinteger(L, depth < (uint32_t)count ? (lua_Integer)depth : count);
+    return 2;
 }
 
 void exchange_add_forward_functions(lua_State *L)
@@ -149,6 +216,7 @@ void exchange_add_forward_functions(lua_State *L)
     static const luaL_Reg functions[] = {{"forward_fields", l_forward_fields},
                                          {"forward_path", l_forward_path},
                                          {"asker", l_asker},
+                                         {"hops", l_hops},
                                          {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -127,6 +127,20 @@ static int l_interim(lua_State *L)
     return 0;
 }
 
+/* The timeout is one for the answer. */
+static void unbind(struct exchange *exchange)
+{
+    exchange->is_unbounded = true;
+    deadline_stop(&exchange->deadline);
+}
+
+/* unbounded(token): the answer may take as long as it likes */
+static int l_unbounded(lua_State *L)
+{
+    unbind(exchange_check(L, 1));
+    return 0;
+}
+
 /* upgrade(token, protocol, headers or nil): answers 101; the connection, or nil and why not */
 static int l_upgrade(lua_State *L)
 {
@@ -140,7 +154,7 @@ static int l_upgrade(lua_State *L)
         return 2;
     }
     struct answer answer = read_fields(L, exchange, 3);
-    deadline_stop(&exchange->deadline); /* that of the answer, which this is */
+    unbind(exchange); /* the answer is this */
     struct duplex *duplex = upgrade_take(exchange->request, protocol, answer.fields);
     duplex_push(L, duplex, &exchange->task->root, true, 0);
     return 1;
@@ -148,8 +162,12 @@ static int l_upgrade(lua_State *L)
 
 void exchange_add_stream_functions(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"write", l_write},       {"begin", l_begin},
-                                         {"is_begun", l_is_begun}, {"interim", l_interim},
-                                         {"upgrade", l_upgrade},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"write", l_write},
+                                         {"begin", l_begin},
+                                         {"is_begun", l_is_begun},
+                                         {"interim", l_interim},
+                                         {"upgrade", l_upgrade},
+                                         {"unbounded", l_unbounded},
+                                         {NULL, NULL}};
     vm_add_functions(L, functions);
 }

@@ -32,10 +32,8 @@ void scope_hold(struct scope *scope, struct scope_holding *holding)
 void scope_deinit(struct scope *scope)
 {
     struct vm *vm = scope->owner->vm;
-    while (!link_is_alone(&scope->holdings)) {
-        struct scope_holding *holding =
-            LIST_ENTRY(scope->holdings.next, struct scope_holding, link);
-        link_remove(&holding->link);
+    for (struct link *first; (first = link_take_first(&scope->holdings)) != NULL;) {
+        struct scope_holding *holding = LIST_ENTRY(first, struct scope_holding, link);
         holding->on_scope_end(holding);
     }
     timer_stop(vm->loop, &scope->deadline);
@@ -131,19 +129,17 @@ struct scope *scope_enter(struct task *task, int64_t deadline_us, bool fails_fas
 }
 
 /* The innermost scope of a task goes; its children get the next one for a home. */
-static void give_up_innermost(struct scope *scope)
+static void give_up_innermost(struct task *task)
 {
-    struct task *task = scope->owner;
-    struct scope *heir = scope->parent;
+    struct scope *scope = task->scope, *heir = scope->parent;
     lua_State *L = task->vm->L;
-    ENSURE(task->scope == scope && scope != &task->root && scope->join == NULL);
+    ENSURE(scope != &task->root && scope->join == NULL);
     if (scope->ntasks != 0) {
         vm_push_error(L, "cancelled", "the scope that this task was spawned in was not left well");
         scope_cancel(scope, L);
     }
-    while (!link_is_alone(&scope->tasks)) {
-        struct task *child = LIST_ENTRY(scope->tasks.next, struct task, link);
-        link_remove(&child->link);
+    for (struct link *first; (first = link_take_first(&scope->tasks)) != NULL;) {
+        struct task *child = LIST_ENTRY(first, struct task, link);
         link_append(&heir->tasks, &child->link);
         link_remove(&child->root.link);
         link_append(&heir->scopes, &child->root.link);
@@ -159,18 +155,18 @@ static void give_up_innermost(struct scope *scope)
 void scope_give_up_inner(struct scope *scope)
 {
     while (scope->owner->scope != scope)
-        give_up_innermost(scope->owner->scope);
+        give_up_innermost(scope->owner);
 }
 
 void scope_give_up(struct scope *scope)
 {
     scope_give_up_inner(scope);
-    give_up_innermost(scope);
+    give_up_innermost(scope->owner);
 }
 
 void scope_leave(struct scope *scope)
 {
     scope_give_up_inner(scope);
     ENSURE(scope->ntasks == 0);
-    give_up_innermost(scope);
+    give_up_innermost(scope->owner);
 }

@@ -226,10 +226,10 @@ void tasks_run_soon(struct vm *vm)
 static struct link *pick_ready(struct vm *vm)
 {
     struct link *picked = vm->ready.next;
-    uint64_t count = 0;
+    uint64_t count = 1;
     if (vm->shuffle == 0)
         return picked;
-    for (struct link *at = vm->ready.next; at != &vm->ready; at = at->next)
+    for (struct link *at = picked->next; at != &vm->ready; at = at->next)
         count++;
     vm->shuffle ^= vm->shuffle << 13; /* xorshift64 */
     vm->shuffle ^= vm->shuffle >> 7;
@@ -479,16 +479,16 @@ void tasks_kill_all(struct vm *vm)
     }
     /* Scopes of one task are listed in those of another: all lists are undone before any memory
      * goes. */
-    for (struct link *at = vm->alive.next; at != &vm->alive; at = at->next)
-        for (struct scope *scope = LIST_ENTRY(at, struct task, alive)->scope; scope != NULL;
-             scope = scope == &scope->owner->root ? NULL : scope->parent)
+    for (struct link *at = vm->alive.next; at != &vm->alive; at = at->next) {
+        struct task *task = LIST_ENTRY(at, struct task, alive);
+        link_init(&task->root.link);
+        for (struct scope *scope = task->scope; scope != &task->root; scope = scope->parent)
             link_init(&scope->link);
+    }
     for (struct link *at = vm->alive.next; at != &vm->alive; at = at->next)
         kill_scopes(LIST_ENTRY(at, struct task, alive));
-    while (!link_is_alone(&vm->alive)) {
-        struct task *task = LIST_ENTRY(vm->alive.next, struct task, alive);
-        link_remove(&task->alive);
-        free(task);
+    for (struct link *first; (first = link_take_first(&vm->alive)) != NULL;) {
+        free(LIST_ENTRY(first, struct task, alive));
         vm->ntasks--;
     }
 }

@@ -166,7 +166,7 @@ static uint64_t now_us(void)
 static void read_messages(struct topics *topics)
 {
     struct mailbox_message message;
-    uint64_t end_us = now_us() + MS_PER_TURN * 1000;
+    uint64_t end_us = now_us() + MS_PER_TURN * 1000ull;
     mailbox_hush(topics->post);
     for (int count = 1; mailbox_next(topics->post, &message); count++) {
         deliver(topics, message.topic, message.bytes, message.nlost);

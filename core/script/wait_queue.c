@@ -154,9 +154,8 @@ void mutexes_give_up(struct task *task)
 
 void mutexes_forget(struct task *task)
 {
-    while (!link_is_alone(&task->mutexes)) {
-        struct wait_queue *queue = LIST_ENTRY(task->mutexes.next, struct wait_queue, held);
-        link_remove(&queue->held);
+    for (struct link *first; (first = link_take_first(&task->mutexes)) != NULL;) {
+        struct wait_queue *queue = LIST_ENTRY(first, struct wait_queue, held);
         queue->owner = NULL;
     }
 }

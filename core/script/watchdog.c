@@ -290,13 +290,26 @@ static void set_compiler(struct vm *vm, int mode)
     luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | mode);
 }
 
+/* For moonloop.guard: true while the running slice is being ended. */
+static int l_is_interrupting(lua_State *L)
+{
+    const struct watchdog *watchdog = vm_of(L)->watchdog;
+    lua_pushboolean(L, watchdog != NULL &&
+                           atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed) ==
+                               atomic_load_explicit(&watchdog->struck, memory_order_relaxed));
+    return 1;
+}
+
 bool watchdog_join(struct watchdog *watchdog, struct vm *vm, struct fault *fault)
 {
     if (watchdog->limit_ms == 0)
         return true;
     lua_getglobal(vm->L, "require");
     lua_pushliteral(vm->L, "moonloop.guard");
-    if (!vm_call(vm, 1, 1, fault) || !vm_call(vm, 0, 0, fault))
+    if (!vm_call(vm, 1, 1, fault))
+        return false;
+    lua_pushcfunction(vm->L, l_is_interrupting);
+    if (!vm_call(vm, 1, 0, fault))
         return false;
     vm->watchdog = watchdog;
     vm->slices = &watchdog->slices;

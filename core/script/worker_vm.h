@@ -67,7 +67,7 @@ extern const struct offload_kind worker_vm_kind;
 /* The origin of jobs that `vm` sends. NULL with the reason in `fault`. */
 struct offload_origin *worker_origin_new(struct vm *vm, struct fault *fault);
 /* That origin in another process: takes the snapshot, copies the texts. */
-struct offload_origin *worker_origin_adopt(const struct worker_origin *origin);
+struct offload_origin *worker_origin_adopt(const struct worker_origin *from);
 /* A job for `origin`, which is borrowed; it sends messages through its pool. Takes the payload. */
 struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
                                   const char *label);

@@ -3,10 +3,12 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "net/tls.h"
 #include "net/tls_file.h"
 #include "net/tls_material.h"
 #include "net/tls_server.h"
+#include "server/certificate_list.h"
 #include "server/protocol.h"
 #include "server/slots.h"
 
@@ -16,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 1000, SOON_S = 7 * 24 * 60 * 60 };
+enum { LOOK_MS = 1000, SAY_AGAIN_S = 24 * 60 * 60 };
 
 struct certificates {
     struct master_loop *loop;
@@ -28,6 +30,8 @@ struct certificates {
     struct buf stamp; /* of the files when they were read last, well or not */
     struct buf seen;  /* a stamp that differs; read when it stays the same for a look */
     int fd;           /* what is served; -1: no TLS */
+    struct certificate_list *list; /* what that is; NULL: no TLS */
+    int64_t said_s;                /* when it was looked at which of them expire */
 };
 
 static struct tls_material_files files_of(const struct config *config)
@@ -41,19 +45,23 @@ static struct tls_material_files files_of(const struct config *config)
     };
 }
 
-static void say_expiry(const struct tls_context *tls)
+static void say_expiry(struct certificates *certificates)
 {
-    const char *name = "";
-    int64_t until = tls_context_good_until(tls, &name), now = (int64_t)time(NULL);
-    if (until <= now)
-        log_warn("tls: %s: the certificate has expired; clients will refuse it", name);
-    else if (until - now < SOON_S)
-        log_warn("tls: %s: the certificate expires in %.1f days", name,
-                 (double)(until - now) / 86400.0);
+    struct buf sentences = {0};
+    int64_t now_s = (int64_t)time(NULL);
+    certificate_list_complain(certificates->list, now_s, &sentences);
+    certificates->said_s = now_s;
+    buf_add_char(&sentences, '\0');
+    char *rest = NULL;
+    for (char *each = strtok_r(sentences.ptr, "\n", &rest); each != NULL;
+         each = strtok_r(NULL, "\n", &rest))
+        log_warn("%s", each);
+    buf_deinit(&sentences);
 }
 
-/* Reads and tries them. -1 with the reason, else a payload. */
-static int read_all(const struct config *config, struct fault *fault)
+/* Reads and tries them. -1 with the reason, else a payload. `list`: what they are; may be NULL. */
+static int read_all(const struct config *config, struct certificate_list **list,
+                    struct fault *fault)
 {
     struct tls_material_files files = files_of(config);
     struct buf material = {0};
@@ -64,7 +72,8 @@ static int read_all(const struct config *config, struct fault *fault)
         fd = payload_new(buf_str(&material));
         if (fd < 0)
             fault_set(fault, "tls: cannot hand over the certificates: %s", strerror(-fd));
-        say_expiry(tls);
+        else if (list != NULL)
+            *list = certificate_list_new(tls);
     }
     tls_context_free(tls);
     tls_file_forget(&material);
@@ -73,14 +82,17 @@ static int read_all(const struct config *config, struct fault *fault)
 
 bool certificates_are_good(const struct config *config, struct fault *fault)
 {
-    int fd = config->certfile != NULL ? read_all(config, fault) : -1;
+    int fd = config->certfile != NULL ? read_all(config, NULL, fault) : -1;
     if (fd >= 0)
         close(fd);
     return config->certfile == NULL || fd >= 0;
 }
 
-static void serve(struct certificates *certificates, int fd)
+static void serve(struct certificates *certificates, int fd, struct certificate_list *list)
 {
+    certificate_list_free(certificates->list);
+    certificates->list = list;
+    say_expiry(certificates);
     if (certificates->fd >= 0)
         close(certificates->fd);
     certificates->fd = fd;
@@ -100,13 +112,14 @@ static void take_stamp(const struct certificates *certificates, struct buf *stam
 static void reread(struct certificates *certificates)
 {
     struct fault fault = {0};
-    int fd = read_all(certificates->config, &fault);
+    struct certificate_list *list = NULL;
+    int fd = read_all(certificates->config, &list, &fault);
     if (fd < 0) {
         log_error("the certificates have changed and cannot be used, the ones before stay: %s",
                   fault.text);
         return;
     }
-    serve(certificates, fd);
+    serve(certificates, fd, list);
     log_info("the certificates have changed: new connections get the new ones");
 }
 
@@ -116,6 +129,8 @@ static void on_look(struct master_timer *timer)
     struct certificates *certificates = LIST_ENTRY(timer, struct certificates, look);
     struct buf now = {0};
     master_timer_start(certificates->loop, timer, LOOK_MS, on_look);
+    if ((int64_t)time(NULL) - certificates->said_s >= SAY_AGAIN_S)
+        say_expiry(certificates);
     take_stamp(certificates, &now);
     bool is_changed = !str_equal(buf_str(&now), buf_str(&certificates->stamp));
     bool is_settled = str_equal(buf_str(&now), buf_str(&certificates->seen));
@@ -153,8 +168,9 @@ struct certificates *certificates_new(struct master_loop *loop, const struct con
     master_timer_init(&certificates->turn);
     if (config->certfile == NULL)
         return certificates;
-    if ((certificates->fd = read_all(config, fault)) < 0)
+    if ((certificates->fd = read_all(config, &certificates->list, fault)) < 0)
         goto fail;
+    say_expiry(certificates);
     if ((certificates->keys = ticket_keys_new()) == NULL) {
         fault_set(fault, "tls: no keys for session tickets: %s", strerror(errno));
         goto fail;
@@ -175,6 +191,7 @@ void certificates_free(struct certificates *certificates)
     master_timer_stop(&certificates->turn);
     buf_deinit(&certificates->stamp);
     buf_deinit(&certificates->seen);
+    certificate_list_free(certificates->list);
     ticket_keys_free(certificates->keys);
     if (certificates->fd >= 0)
         close(certificates->fd);
@@ -194,15 +211,17 @@ void certificates_use_slots(struct certificates *certificates, struct slots *slo
 bool certificates_use_config(struct certificates *certificates, const struct config *config,
                              struct fault *fault)
 {
+    struct certificate_list *list = NULL;
     int fd = -1;
-    if (certificates->fd >= 0 && config->certfile != NULL && (fd = read_all(config, fault)) < 0)
+    if (certificates->fd >= 0 && config->certfile != NULL &&
+        (fd = read_all(config, &list, fault)) < 0)
         return false;
     certificates->config = config;
     if (fd < 0)
         return true; /* it begins and ends with a restart */
     buf_deinit(&certificates->seen);
     take_stamp(certificates, &certificates->stamp);
-    serve(certificates, fd);
+    serve(certificates, fd, list);
     return true;
 }
 
@@ -210,4 +229,9 @@ void certificates_fill_boot(const struct certificates *certificates, struct work
 {
     boot->tls_fd = certificates->fd;
     boot->ticket_keys = certificates->keys;
+}
+
+const struct certificate_list *certificates_list(const struct certificates *certificates)
+{
+    return certificates->list;
 }

@@ -1,7 +1,8 @@
 /*
  * certificates.h - the master's hand on TLS: reads certificates and keys with its own rights, tries
  * them, gives them to the workers, and does so again when the files change or the configuration
- * does. What is wrong is said once, and what was served before stays.
+ * does. What is wrong is said once, and what was served before stays; which of them expire soon is
+ * said daily.
  *
  * Also turns the keys of session tickets. On the master's thread.
  */
@@ -14,6 +15,7 @@
 
 #include <stdbool.h>
 
+struct certificate_list;
 struct certificates;
 struct slots;
 
@@ -31,3 +33,5 @@ void certificates_use_slots(struct certificates *certificates, struct slots *slo
 bool certificates_use_config(struct certificates *certificates, const struct config *config,
                              struct fault *fault);
 void certificates_fill_boot(const struct certificates *certificates, struct worker_boot *boot);
+/* What is served. Borrowed until the files change; NULL: no TLS. */
+const struct certificate_list *certificates_list(const struct certificates *certificates);

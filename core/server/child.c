@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROUTES_TEXT_BYTES = 512 };
-
 uint32_t child_number(const struct child *child)
 {
     return child->slot + 1;
@@ -30,15 +28,27 @@ void child_tell(struct child *child, uint32_t type, uint64_t number, int fd)
     /* Any other failure: it is gone, and SIGCHLD is under way. */
 }
 
+void child_look(const struct child *child, struct child_facts *facts)
+{
+    *facts = (struct child_facts){0};
+    if (child->is_former)
+        return;
+    scoreboard_slot_describe(child->seat, facts->routes, sizeof(facts->routes));
+    snprintf(facts->memory, sizeof(facts->memory), "%.1f MB",
+             (double)atomic_load(&child->seat->memory_bytes) / 1048576);
+    facts->fields[0] = (struct log_field){"routes", str_of(facts->routes)};
+    facts->fields[1] = (struct log_field){"memory", str_of(facts->memory)};
+    facts->count = 2;
+}
+
 void child_kill(struct child *child, const char *why)
 {
-    char routes[ROUTES_TEXT_BYTES];
+    struct child_facts facts;
     if (child->is_doomed)
         return;
-    scoreboard_slot_describe(child->seat, routes, sizeof(routes));
-    struct log_field fields[] = {{"routes", str_of(routes)}};
-    log_with(LOG_ERROR, fields, !child->is_former, "worker %u (pid %d) %s: killed", child_number(child),
-             (int)child->pid, why);
+    child_look(child, &facts);
+    log_with(LOG_ERROR, facts.fields, facts.count, "worker %u (pid %d) %s: killed",
+             child_number(child), (int)child->pid, why);
     child->is_doomed = true;
     kill(child->pid, SIGKILL);
 }
@@ -73,7 +83,7 @@ static bool read_counter(const char *path, const char *key, uint64_t *value)
     bool is_found = false;
     FILE *file = fopen(path, "re");
     while (file != NULL && !is_found && fscanf(file, "%63s %llu", name, &number) == 2)
-        if ((is_found = strcmp(name, key) == 0))
+        if ((is_found = (strcmp(name, key) == 0)))
             *value = number;
     if (file != NULL)
         fclose(file);

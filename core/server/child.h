@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "server/master_loop.h"
 #include "shared/scoreboard.h"
 
@@ -39,8 +40,17 @@ struct child {
     bool is_asked;      /* what is under way, and has not told yet */
     bool has_told;
     bool is_recycling; /* wants a successor */
+    bool keeps_seat;   /* takes part in topics, in its seat of the mailbox */
     bool is_former;    /* its seat says nothing: it writes another scoreboard */
     bool is_doomed;    /* killed by us, and the log has said why */
+};
+
+/* What it was doing, for the log: fields that borrow from the struct. */
+struct child_facts {
+    char routes[512];
+    char memory[32]; /* a second ago at most */
+    struct log_field fields[2];
+    size_t count; /* 0: its seat says nothing */
 };
 
 /* Its number for people: "worker 2". */
@@ -49,6 +59,7 @@ uint32_t child_number(const struct child *child);
 void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
 /* SIGKILL; `why` goes to the log with the routes that were running. */
 void child_kill(struct child *child, const char *why);
+void child_look(const struct child *child, struct child_facts *facts);
 const char *child_state_name(const struct child *child);
 
 /* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */

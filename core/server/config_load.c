@@ -192,6 +192,7 @@ static bool read_others(lua_State *L, struct config *config, struct fault *fault
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static const char *const formats[] = {"text", "json", NULL};
+    static const char *const headers[] = {"x-forwarded", "forwarded", NULL};
     static const char *const wishes[] = {"none", "optional", "required", NULL};
     lua_getfield(L, 1, "bind");
     bool is_read = read_binds(L, "bind", 1, config->binds, &config->nbinds, fault);
@@ -200,11 +201,14 @@ static bool read_others(lua_State *L, struct config *config, struct fault *fault
                                     &config->nredirect_binds, fault);
     lua_getfield(L, 1, "cert_reqs");
     is_read = is_read && read_choice(L, "cert_reqs", wishes, &config->cert_reqs, fault);
+    lua_getfield(L, 1, "forwarded_header");
+    is_read =
+        is_read && read_choice(L, "forwarded_header", headers, &config->forwarded_header, fault);
     lua_getfield(L, 1, "loglevel");
     is_read = is_read && read_choice(L, "loglevel", levels, &config->loglevel, fault);
     lua_getfield(L, 1, "log_format");
     is_read = is_read && read_choice(L, "log_format", formats, &config->log_format, fault);
-    lua_pop(L, 5);
+    lua_pop(L, 6);
     return is_read;
 }
 
@@ -289,5 +293,6 @@ bool config_is_same_for_workers(const struct config *a, const struct config *b)
     for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
         if (!options[i].is_master_only && !is_same(&options[i], a, b))
             return false;
-    return a->loglevel == b->loglevel && a->log_format == b->log_format;
+    return a->loglevel == b->loglevel && a->log_format == b->log_format &&
+           a->forwarded_header == b->forwarded_header;
 }

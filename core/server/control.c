@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "server/handover.h"
 #include "server/protocol.h"
 
@@ -300,8 +301,8 @@ void control_close(struct control *control)
 {
     if (control == NULL)
         return;
-    while (!link_is_alone(&control->clients))
-        client_free(LIST_ENTRY(control->clients.next, struct control_client, link));
+    for (struct link *first; (first = link_take_first(&control->clients)) != NULL;)
+        client_free(LIST_ENTRY(first, struct control_client, link));
     int fd = control->watch.fd;
     master_watch_stop(control->loop, &control->watch);
     close(fd);

@@ -1,16 +1,21 @@
 #include "server/handover.h"
 
+#include "base/log.h"
 #include "base/mem.h"
-#include "server/protocol.h"
-
+#include "base/payload.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
-static const char variable[] = "MOONLOOP_INTERNAL_HANDOVER"; /* "DESCRIPTOR:PID" */
+enum { RETURN_AFTER_S = 1 };
+
+static const char variable[] = "MOONLOOP_INTERNAL_HANDOVER"; /* "DESCRIPTOR:PID:FORMER:FAILURES" */
 static const char first_line[] = "moonloop handover 1\n";
 
 /* ---- its parts ---- */
@@ -35,7 +40,7 @@ const char *handover_bind_text(const char *label, bool *is_redirect)
 struct handover *handover_new(void)
 {
     struct handover *handover = MEM_NEW(struct handover);
-    handover->control_fd = -1;
+    handover->control_fd = handover->mailbox_fd = -1;
     return handover;
 }
 
@@ -76,6 +81,7 @@ void handover_forget(struct handover *handover)
         free(handover_socket(handover, i)->bind);
     buf_deinit(&handover->sockets);
     buf_deinit(&handover->workers);
+    free(handover->binary);
     free(handover->shared_path);
     free(handover->control_path);
     free(handover);
@@ -93,6 +99,8 @@ void handover_free(struct handover *handover)
             close(handover_worker(handover, i)->fd);
     if (handover->control_fd >= 0)
         close(handover->control_fd);
+    if (handover->mailbox_fd >= 0)
+        close(handover->mailbox_fd);
     handover_forget(handover);
 }
 
@@ -103,18 +111,22 @@ static void write_text(const struct handover *handover, struct buf *text)
     buf_add_text(text, first_line);
     buf_printf(text, "server %llu %llu %u %u\n", (unsigned long long)handover->started_ms,
                (unsigned long long)handover->generation, handover->configured, handover->wanted);
+    if (handover->binary != NULL)
+        buf_printf(text, "binary %s\n", handover->binary);
     if (handover->shared_path != NULL)
         buf_printf(text, "shared %s\n", handover->shared_path);
     if (handover->control_path != NULL)
         buf_printf(text, "control %d %s\n", handover->control_fd, handover->control_path);
+    if (handover->mailbox_fd >= 0)
+        buf_printf(text, "mailbox %d\n", handover->mailbox_fd);
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
         const struct handover_socket *socket = handover_socket(handover, i);
         buf_printf(text, "socket %d %d %s\n", socket->slot, socket->fd, socket->bind);
     }
     for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
         const struct handover_worker *worker = handover_worker(handover, i);
-        buf_printf(text, "worker %u %d %d %llu %d\n", worker->slot, (int)worker->pid, worker->fd,
-                   (unsigned long long)worker->started_ms, worker->is_draining);
+        buf_printf(text, "worker %u %d %d %llu %d %d\n", worker->slot, (int)worker->pid, worker->fd,
+                   (unsigned long long)worker->started_ms, worker->is_draining, worker->seat);
     }
 }
 
@@ -122,12 +134,15 @@ static void write_text(const struct handover *handover, struct buf *text)
 static bool read_line(struct handover *handover, const char *line)
 {
     unsigned long long started_ms, generation;
-    struct handover_worker worker;
+    struct handover_worker worker = {.seat = -1};
     int slot, fd, pid, is_draining, at = 0;
     if (sscanf(line, "server %llu %llu %u %u", &started_ms, &generation, &handover->configured,
                &handover->wanted) == 4) {
         handover->started_ms = started_ms;
         handover->generation = generation;
+    } else if (strncmp(line, "binary ", 7) == 0) {
+        free(handover->binary);
+        handover->binary = mem_copy_text(line + 7);
     } else if (strncmp(line, "shared ", 7) == 0) {
         free(handover->shared_path);
         handover->shared_path = mem_copy_text(line + 7);
@@ -135,10 +150,12 @@ static bool read_line(struct handover *handover, const char *line)
         free(handover->control_path);
         handover->control_path = mem_copy_text(line + at);
         handover->control_fd = fd;
+    } else if (sscanf(line, "mailbox %d", &fd) == 1) {
+        handover->mailbox_fd = fd;
     } else if (sscanf(line, "socket %d %d %n", &slot, &fd, &at) == 2 && at != 0) {
         handover_add_socket(handover, slot, fd, line + at);
-    } else if (sscanf(line, "worker %u %d %d %llu %d", &worker.slot, &pid, &fd, &started_ms,
-                      &is_draining) == 5) {
+    } else if (sscanf(line, "worker %u %d %d %llu %d %d", &worker.slot, &pid, &fd, &started_ms,
+                      &is_draining, &worker.seat) >= 5) {
         worker.pid = pid;
         worker.fd = fd;
         worker.started_ms = started_ms;
@@ -164,6 +181,19 @@ static bool read_text(struct handover *handover, char *text)
 
 /* ---- through the exec ---- */
 
+/* What the environment says: descriptors, and how often a program could not start from them. */
+struct mark {
+    int text_fd; /* -1: there is nothing */
+    int former_fd;
+    int failures;
+};
+
+/* Between handover_take and handover_settle: what was found, as it was. */
+static struct {
+    struct mark mark;
+    struct handover *handover; /* NULL: it could not be read */
+} kept = {{-1, -1, 0}, NULL};
+
 /* To be closed on exec, or not. */
 static void keep(const struct handover *handover, bool is_kept)
 {
@@ -174,62 +204,170 @@ static void keep(const struct handover *handover, bool is_kept)
         fcntl(handover_worker(handover, i)->fd, F_SETFD, flags);
     if (handover->control_fd >= 0)
         fcntl(handover->control_fd, F_SETFD, flags);
+    if (handover->mailbox_fd >= 0)
+        fcntl(handover->mailbox_fd, F_SETFD, flags);
 }
 
-int handover_leave(const struct handover *handover)
+static void keep_mark(const struct mark *mark, bool is_kept)
 {
-    char value[48];
+    fcntl(mark->text_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
+    if (mark->former_fd >= 0)
+        fcntl(mark->former_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
+}
+
+static void write_mark(const struct mark *mark)
+{
+    char value[64];
+    snprintf(value, sizeof(value), "%d:%d:%d:%d", mark->text_fd, (int)getpid(), mark->former_fd,
+             mark->failures);
+    setenv(variable, value, 1);
+}
+
+/* False: there is none, or it is another process's. */
+static bool read_mark(struct mark *mark)
+{
+    int pid = 0;
+    const char *value = getenv(variable);
+    *mark = (struct mark){-1, -1, 0};
+    return value != NULL &&
+           sscanf(value, "%d:%d:%d:%d", &mark->text_fd, &pid, &mark->former_fd, &mark->failures) >=
+               2 &&
+           pid == (int)getpid() && mark->text_fd >= 0;
+}
+
+int handover_leave(const struct handover *handover, int former_fd)
+{
     struct buf text = {0};
     write_text(handover, &text);
-    int fd = payload_new(buf_str(&text));
+    struct mark mark = {payload_new(buf_str(&text)), former_fd, 0};
     buf_deinit(&text);
-    if (fd < 0)
-        return fd;
-    fcntl(fd, F_SETFD, 0);
+    if (mark.text_fd < 0)
+        return mark.text_fd;
+    keep_mark(&mark, true);
     keep(handover, true);
-    snprintf(value, sizeof(value), "%d:%d", fd, (int)getpid());
-    setenv(variable, value, 1);
+    write_mark(&mark);
     return 0;
-}
-
-/* The descriptor that the environment names; -1: there is none, or it is another process's. */
-static int named_fd(void)
-{
-    int fd = -1, pid = 0;
-    const char *value = getenv(variable);
-    bool is_ours = value != NULL && sscanf(value, "%d:%d", &fd, &pid) == 2 && pid == (int)getpid();
-    return is_ours ? fd : -1;
 }
 
 void handover_withdraw(const struct handover *handover)
 {
-    int fd = named_fd();
-    if (fd >= 0)
-        close(fd);
+    struct mark mark;
+    if (read_mark(&mark)) {
+        keep_mark(&mark, false);
+        close(mark.text_fd);
+    }
     unsetenv(variable);
     keep(handover, false);
 }
 
-bool handover_take(struct handover **handover, struct fault *fault)
+/* ---- on the other side ---- */
+
+static struct handover *read_left(int fd, struct fault *fault)
 {
-    int fd = named_fd();
     struct buf text = {0};
-    unsetenv(variable);
-    *handover = NULL;
-    if (fd < 0)
-        return true;
-    *handover = handover_new();
+    struct handover *handover = handover_new();
     int status = payload_read(fd, &text);
     buf_add_char(&text, '\0');
-    bool is_good = status == 0 && read_text(*handover, text.ptr);
+    bool is_good = status == 0 && read_text(handover, text.ptr);
     buf_deinit(&text);
-    close(fd);
-    keep(*handover, false);
     if (is_good)
-        return true;
+        return handover;
     fault_set(fault, "what the server's former program left cannot be read: %s",
               status < 0 ? strerror(-status) : "it is of another version");
-    handover_free(*handover);
+    handover_forget(handover);
+    return NULL;
+}
+
+static bool replace_by_copy(int *fd)
+{
+    *fd = *fd >= 0 ? fcntl(*fd, F_DUPFD_CLOEXEC, 3) : -1;
+    return *fd >= 0;
+}
+
+/* So that the descriptors that were left stay, whatever is done with these. */
+static bool copy_descriptors(struct handover *handover, struct fault *fault)
+{
+    bool has_control = handover->control_fd >= 0;
+    bool is_good = replace_by_copy(&handover->control_fd) || !has_control;
+    replace_by_copy(&handover->mailbox_fd);
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
+        is_good &= replace_by_copy(&handover_socket(handover, i)->fd);
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++)
+        is_good &= replace_by_copy(&handover_worker(handover, i)->fd);
+    if (!is_good)
+        fault_set(fault, "what the server's former program left cannot be taken over: %s",
+                  strerror(errno));
+    return is_good;
+}
+
+bool handover_take(struct handover **handover, struct fault *fault)
+{
     *handover = NULL;
+    if (!read_mark(&kept.mark))
+        return true;
+    unsetenv(variable);
+    if ((kept.handover = read_left(kept.mark.text_fd, fault)) == NULL)
+        return false;
+    keep(kept.handover, false);
+    keep_mark(&kept.mark, false);
+    prctl(PR_SET_NAME, "moonloop"); /* one that is executed by descriptor is called by its number */
+    struct handover *taken = read_left(kept.mark.text_fd, fault);
+    if (taken != NULL && copy_descriptors(taken, fault)) {
+        taken->failures = (uint32_t)kept.mark.failures;
+        *handover = taken;
+        return true;
+    }
+    handover_free(taken);
     return false;
+}
+
+void handover_settle(void)
+{
+    handover_free(kept.handover);
+    kept.handover = NULL;
+    if (kept.mark.text_fd >= 0)
+        close(kept.mark.text_fd);
+    if (kept.mark.former_fd >= 0)
+        close(kept.mark.former_fd);
+    kept.mark = (struct mark){-1, -1, 0};
+}
+
+/* True: it is to stop. Its signals have been blocked since before the exec. */
+static bool wait_for_stop(void)
+{
+    const struct timespec patience = {.tv_sec = RETURN_AFTER_S};
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGQUIT);
+    return sigtimedwait(&stops, NULL, &patience) > 0;
+}
+
+bool handover_can_return(void)
+{
+    struct mark mark;
+    return kept.mark.text_fd >= 0 || read_mark(&mark);
+}
+
+void handover_return(char **argv)
+{
+    if (kept.mark.text_fd < 0 && !read_mark(&kept.mark))
+        return;
+    struct mark *mark = &kept.mark;
+    log_error("this program cannot go on with the server: %s",
+              mark->failures == 0
+                  ? "the one before it does, with its workers, which serve meanwhile"
+                  : "its workers serve meanwhile, and it is tried again in a second");
+    if (mark->failures != 0 && wait_for_stop())
+        return; /* without a master, workers leave */
+    mark->failures++;
+    keep_mark(mark, true);
+    if (kept.handover != NULL)
+        keep(kept.handover, true);
+    write_mark(mark);
+    if (mark->former_fd >= 0)
+        execveat(mark->former_fd, "", argv, environ, AT_EMPTY_PATH);
+    execv("/proc/self/exe", argv);
+    log_error("the program before this one cannot be executed: %s", strerror(errno));
 }

@@ -1,7 +1,7 @@
 /*
  * handover.h - what a master leaves to the program that it becomes when it executes its binary anew
- * (SIGUSR2): its listening sockets, that of the control socket, its workers, and where the shared
- * dictionary lies.
+ * (SIGUSR2): its listening sockets, that of the control socket, its workers, the memory of their
+ * topics, and where the shared dictionary lies.
  *
  * The process stays the same, so its children stay its children and its descriptors can stay open.
  * Their numbers travel as lines of text in a memfd; the environment says which.
@@ -29,6 +29,7 @@ struct handover_worker {
     int fd; /* the master's end of its pair; see protocol.h */
     uint64_t started_ms;
     bool is_draining; /* it has been told to leave */
+    int seat;         /* in the mailbox and the like; -1: not told */
 };
 
 struct handover {
@@ -36,9 +37,12 @@ struct handover {
     uint64_t generation; /* the last number that was given to one */
     uint32_t configured; /* workers, by the configuration; and as many as there shall be */
     uint32_t wanted;
+    char *binary;       /* the path that an upgrade looks at; NULL: not told */
     char *shared_path;  /* a directory that the master made; NULL: none */
     char *control_path; /* NULL: there is no control socket */
     int control_fd;     /* callers who come meanwhile wait in its queue; -1: none, or taken over */
+    int mailbox_fd;     /* -1: there is none that can be handed over, or it was taken over */
+    uint32_t failures;  /* of programs to start from this, in a row */
     struct buf sockets; /* of struct handover_socket; see below */
     struct buf workers; /* of struct handover_worker */
 };
@@ -46,8 +50,17 @@ struct handover {
 /* An empty one. */
 struct handover *handover_new(void);
 /* What our predecessor left, once: NULL when there was none. False with the reason when there was
- * one and it cannot be read. Everything is closed on exec again; the caller frees it. */
+ * one and it cannot be read. The descriptors are copies, the caller's; the others stay open, for
+ * handover_return, until handover_settle. */
 bool handover_take(struct handover **handover, struct fault *fault);
+/* The server goes on as this program: there is no way back. */
+void handover_settle(void);
+/* Whether there is one. */
+bool handover_can_return(void);
+/* In a program that was left something and cannot start from it: executes the program before it,
+ * with the same; when that cannot start either, it again, after a second. Returns when there is
+ * nothing to give back, or nobody, or when the server is to stop. `argv` is the server's own. */
+void handover_return(char **argv);
 /* Descriptors that nobody has taken over are closed; -1 marks those that somebody has. NULL is
  * fine. */
 void handover_free(struct handover *handover);
@@ -65,8 +78,8 @@ uint32_t handover_nsockets(const struct handover *handover);
 struct handover_worker *handover_worker(const struct handover *handover, uint32_t index);
 uint32_t handover_nworkers(const struct handover *handover);
 
-/* Makes the descriptors and the text outlive an exec, and names the text in the environment. 0 or
- * -errno. */
-int handover_leave(const struct handover *handover);
+/* Makes the descriptors and the text outlive an exec, and names the text in the environment.
+ * `former_fd`: this program, for one that cannot start. 0 or -errno. */
+int handover_leave(const struct handover *handover, int former_fd);
 /* The exec has failed: back to before. The descriptors stay open. */
 void handover_withdraw(const struct handover *handover);

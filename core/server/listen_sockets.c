@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "http/server.h"
 #include "net/host_address.h"
+#include "net/loopback.h"
 #include "server/handover.h"
 
 #include <arpa/inet.h>
@@ -23,11 +24,11 @@
 enum { BACKLOG = 4096, URL_BYTES = 192, MAX_SOCKETS = 2 * CONFIG_MAX_BINDS };
 
 struct bind_address {
-    const char *text; /* as configured; borrowed from the config */
-    char *label;      /* for a handover: the text, and whether it only redirects */
+    const char *text; /* as configured, without "proxy+"; borrowed from the config */
+    char *label;      /* for a handover: as configured, and whether it only redirects */
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    uint8_t service; /* enum http_service */
+    uint8_t service; /* enum http_service, perhaps with HTTP_EXPECTS_PROXY */
     int shared_fd;   /* -1: one socket per slot */
     char *unix_path; /* ours to remove */
     char url[URL_BYTES];
@@ -119,7 +120,7 @@ static bool resolve(struct bind_address *bind_address, struct fault *fault)
         return false;
     }
     struct addrinfo *best = found; /* of "localhost", the IPv4 address: what most clients try */
-    for (struct addrinfo *each = found; each != NULL; each = each->ai_next)
+    for (struct addrinfo *each = best->ai_next; each != NULL; each = each->ai_next)
         if (each->ai_family == AF_INET && best->ai_family != AF_INET)
             best = each;
     memcpy(&bind_address->addr, best->ai_addr, best->ai_addrlen);
@@ -136,6 +137,7 @@ static int open_tcp(const struct bind_address *bind_address, bool is_reuseport)
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
+    loopback_forgo_pacing(fd, addr);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (!is_reuseport || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
         bind(fd, addr, bind_address->addr_len) == 0 && (!is_reuseport || listen(fd, BACKLOG) == 0))
@@ -163,7 +165,8 @@ static void make_tcp_urls(struct bind_address *bind_address)
     char host[INET6_ADDRSTRLEN], reachable[HOST_ADDRESS_BYTES];
     int family = bind_address->addr.ss_family;
     const char *format = family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u";
-    const char *scheme = bind_address->service == HTTP_SERVES_TLS ? "https" : "http";
+    bool has_tls = (bind_address->service & ~HTTP_EXPECTS_PROXY) == HTTP_SERVES_TLS;
+    const char *scheme = has_tls ? "https" : "http";
     unsigned port = ntohs(*port_of(&bind_address->addr));
     getnameinfo((struct sockaddr *)&bind_address->addr, bind_address->addr_len, host, sizeof(host),
                 NULL, 0, NI_NUMERICHOST);
@@ -212,17 +215,18 @@ static bool is_stale(const struct sockaddr_un *addr)
 static int claim_unix(struct bind_address *bind_address, const char *path, struct fault *fault)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (*path == '\0' || strlen(path) >= sizeof(addr.sun_path)) {
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof(addr.sun_path)) {
         fault_set(fault, "bind: %s: the path of a Unix socket has 1 to %zu bytes",
                   bind_address->text, sizeof(addr.sun_path) - 1);
         return -EINVAL;
     }
     bool is_abstract = *path == '@'; /* has no place in the file system (unix(7)) */
     socklen_t addr_len = sizeof(addr);
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, len);
     if (is_abstract) {
         addr.sun_path[0] = '\0';
-        addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+        addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     } else if (is_stale(&addr)) {
         unlink(path);
     }
@@ -308,15 +312,26 @@ static int claim(struct bind_address *bind_address, struct fault *fault)
     return claim_tcp(bind_address, fault);
 }
 
+/* "proxy+" before an address: connections to it begin with a PROXY header. */
+static const char *without_mark(const char *text, uint8_t *mark)
+{
+    static const char start[] = "proxy+";
+    bool is_marked = strncmp(text, start, sizeof(start) - 1) == 0;
+    *mark = is_marked ? HTTP_EXPECTS_PROXY : 0;
+    return is_marked ? text + sizeof(start) - 1 : text;
+}
+
 static bool claim_all(struct listen_sockets *sockets, char *const *texts, uint32_t count,
                       enum http_service service, struct fault *fault)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct bind_address *each = &sockets->binds[sockets->nbinds];
-        each->text = texts[i];
+        uint8_t mark;
+        each->text = without_mark(texts[i], &mark);
         /* Who connects to a Unix socket is on this machine. */
         bool is_unix = strncmp(each->text, "unix:", 5) == 0;
-        each->service = is_unix && service == HTTP_SERVES_TLS ? HTTP_SERVES_PLAIN : service;
+        bool is_plain = is_unix && service == HTTP_SERVES_TLS;
+        each->service = (uint8_t)(mark | (is_plain ? HTTP_SERVES_PLAIN : service));
         sockets->services[sockets->nbinds++] = each->service;
         each->label = handover_label(texts[i], service == HTTP_REDIRECTS);
         if (!is_handed_over(each, sockets->handover) && claim(each, fault) < 0)
@@ -341,7 +356,8 @@ struct listen_sockets *listen_sockets_open(const struct config *config, uint32_t
     return sockets;
 
 fail:
-    listen_sockets_unlink(sockets);
+    if (handover == NULL) /* else they are served */
+        listen_sockets_unlink(sockets);
     listen_sockets_close(sockets);
     return NULL;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "server/slots.h"
 
 #include <stdlib.h>

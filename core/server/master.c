@@ -35,6 +35,8 @@ static void on_fork(void *data)
     background_leave(master->background);
     upgrade_leave(master->upgrade);
     notify_leave(master->notify);
+    if (master->mailbox != NULL)
+        mailbox_close_fd(master->mailbox);
     close(master->start_dir);
 }
 
@@ -66,6 +68,11 @@ static void on_crash(void *data, const struct child *child, const char *why)
     struct master *master = data;
     if (!master->is_stopping)
         reload_on_crash(master->reload, child, why);
+}
+
+static void on_roll_failed(void *data, const struct child *child, const char *why)
+{
+    requests_roll_failed(data, child, why);
 }
 
 static void on_gone(void *data, const struct child *child, const char *why)
@@ -125,8 +132,13 @@ static void announce(struct master *master)
         const char *url = listen_sockets_url(master->sockets, i);
         const char *reachable_url = listen_sockets_reachable_url(master->sockets, i);
         printf("%s\n", url);
-        if (listen_sockets_services(master->sockets)[i] == HTTP_REDIRECTS)
+        uint8_t service = listen_sockets_services(master->sockets)[i];
+        if ((service & ~HTTP_EXPECTS_PROXY) == HTTP_REDIRECTS)
             printf("  leads to https\n");
+        if ((service & HTTP_EXPECTS_PROXY) != 0)
+            printf("  expects a PROXY header from %s\n", master->config->forwarded_allow_ips != NULL
+                                                             ? master->config->forwarded_allow_ips
+                                                             : "nobody");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);
@@ -152,6 +164,7 @@ static const struct slots_events slots_events = {
     .on_prepared = on_prepared,
     .on_listed = on_listed,
     .on_crash = on_crash,
+    .on_roll_failed = on_roll_failed,
     .on_gone = on_gone,
     .on_serving = on_serving,
     .on_empty = on_empty,
@@ -369,8 +382,9 @@ static bool boot(struct master *master, struct fault *fault)
         return false;
     }
     master->notify = notify_new(master->loop);
-    master->mailbox = mailbox_new(SEATS);
-    if (master->mailbox == NULL)
+    master->mailbox = succession_take_mailbox(master->handover, SEATS);
+    bool has_former_mailbox = master->mailbox != NULL;
+    if (master->mailbox == NULL && (master->mailbox = mailbox_new(SEATS)) == NULL)
         log_warn("topics do not reach other workers: %s", strerror(errno));
     master->addresses = address_table_new(SEATS, config->max_connections);
     if (master->addresses == NULL && config->limit_connections_per_ip != 0)
@@ -384,6 +398,7 @@ static bool boot(struct master *master, struct fault *fault)
         .loop = master->loop,
         .board = master->board,
         .mailbox = master->mailbox,
+        .has_former_mailbox = has_former_mailbox,
         .addresses = master->addresses,
         .sockets = master->sockets,
         .privileges = &master->privileges,
@@ -405,6 +420,7 @@ static bool boot(struct master *master, struct fault *fault)
     handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
                                         alone now */
     master->handover = NULL;
+    handover_settle();
     return true;
 }
 
@@ -454,6 +470,9 @@ int master_run(struct config *config, const struct config_source *source)
         slots_start(master->slots);
         master_loop_run(master->loop);
         log_info("stopped");
+    } else if (handover_can_return()) { /* nothing of the server ends: no clean-up */
+        log_error("cannot start after the upgrade: %s", fault.text);
+        return 1;
     } else {
         master->problem = mem_copy_text(fault.text);
         master->exit_code = 1;

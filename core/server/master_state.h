@@ -42,6 +42,7 @@ struct master {
     struct upgrade *upgrade;
     struct handover *handover; /* from the program that this process was before; while it boots */
     uint32_t former_workers;   /* that its configuration asked for */
+    bool has_returned;         /* that one was to be the last, but the next could not start */
     bool is_succeeding;        /* not all of its workers have a successor that serves */
     uint64_t started_ms;
     int start_dir; /* relative paths of the command line start there */
@@ -60,6 +61,8 @@ void master_set_watching(struct master *master);
 
 /* succession.c: what a handover brings into a master that starts, and SIGUSR2. */
 void succession_use_binds(const struct handover *handover, struct config *config);
+/* The mailbox that the former workers go on with; NULL: there is none, or none of our kind. */
+struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats);
 void succession_begin(struct master *master);
 /* False with the reason, which has been logged, when it cannot begin; how one that has begun goes
  * out is told to requests_upgrade_done. */
@@ -82,6 +85,8 @@ void requests_reload_done(void *data, enum reload_outcome outcome, const char *r
 void requests_upgrade_done(void *data, bool is_proved, const char *text);
 /* Tells who waits for a rolling restart, once it is over. */
 void requests_look_at_restart(struct master *master);
+/* A worker of it could not boot: says so in the log and to them. */
+void requests_roll_failed(struct master *master, const struct child *child, const char *why);
 /* The server stops: tells who waits for a reload, a restart or an upgrade that it will not be. */
 void requests_give_up(struct master *master);
 /* For listing_new. */

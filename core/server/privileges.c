@@ -8,14 +8,28 @@
 #include <string.h>
 #include <unistd.h>
 
-/* By name, else by number. */
-static const struct passwd *find_user(const char *text)
+/* By name, else by number, which need not be anybody's: then it is the group's as well. */
+static bool find_user(const char *text, struct privileges *privileges)
 {
     uint64_t number;
     const struct passwd *user = getpwnam(text);
-    if (user == NULL && str_to_u64(str_of(text), &number) && number < UINT32_MAX)
+    bool is_number = user == NULL && str_to_u64(str_of(text), &number) && number < UINT32_MAX;
+    if (is_number)
         user = getpwuid((uid_t)number);
-    return user;
+    if (user == NULL && !is_number)
+        return false;
+    privileges->user = user != NULL ? user->pw_uid : (uid_t)number;
+    privileges->group = user != NULL ? user->pw_gid : (gid_t)number;
+    if (user != NULL)
+        snprintf(privileges->user_name, sizeof(privileges->user_name), "%s", user->pw_name);
+    return true;
+}
+
+static void find_own_name(struct privileges *privileges)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    if (user != NULL)
+        snprintf(privileges->user_name, sizeof(privileges->user_name), "%s", user->pw_name);
 }
 
 static bool find_group(const char *text, gid_t *group)
@@ -35,18 +49,12 @@ bool privileges_find(const struct config *config, struct privileges *privileges,
                      struct fault *fault)
 {
     *privileges = (struct privileges){.user = geteuid(), .group = getegid()};
-    const struct passwd *user =
-        config->user != NULL ? find_user(config->user) : getpwuid(geteuid());
-    if (config->user != NULL && user == NULL) {
+    if (config->user == NULL) {
+        find_own_name(privileges);
+    } else if (!find_user(config->user, privileges)) {
         fault_set(fault, "user: there is no user \"%s\"", config->user);
         return false;
     }
-    if (config->user != NULL) {
-        privileges->user = user->pw_uid;
-        privileges->group = user->pw_gid;
-    }
-    if (user != NULL)
-        snprintf(privileges->user_name, sizeof(privileges->user_name), "%s", user->pw_name);
     if (config->group != NULL && !find_group(config->group, &privileges->group)) {
         fault_set(fault, "group: there is no group \"%s\"", config->group);
         return false;
@@ -70,6 +78,8 @@ bool privileges_take(const struct privileges *privileges)
 {
     if (!privileges->is_changing)
         return true;
-    return initgroups(privileges->user_name, privileges->group) == 0 &&
-           setgid(privileges->group) == 0 && setuid(privileges->user) == 0;
+    int status = *privileges->user_name != '\0'
+                     ? initgroups(privileges->user_name, privileges->group)
+                     : setgroups(1, &privileges->group);
+    return status == 0 && setgid(privileges->group) == 0 && setuid(privileges->user) == 0;
 }

@@ -13,7 +13,7 @@ struct privileges {
     bool is_changing;
     uid_t user;
     gid_t group;
-    char user_name[64];
+    char user_name[64]; /* "": the user is a number without a name */
 };
 
 /* Looks the names up. False with the reason when there is no such user, or we may not become it. */

@@ -9,11 +9,10 @@
  *   worker was told to go by a signal -> LEAVING, drains
  *   either end closes: the other side is gone; a worker then drains and exits
  *
- * Messages have a fixed size. What can be long (a snapshot, a report) travels as a descriptor.
+ * Messages have a fixed size. What can be long (a snapshot, a report) travels as a descriptor
+ * (base/payload.h).
  */
 #pragma once
-
-#include "base/buf.h"
 
 #include <stdint.h>
 
@@ -21,9 +20,9 @@ enum note_type {
     NOTE_PREPARE = 1, /* master: build this generation beside the current one; fd: its snapshot */
     NOTE_COMMIT,      /* master */
     NOTE_ABORT,       /* master: forget what was prepared */
-    NOTE_DRAIN,       /* master: stop accepting, finish what runs, exit */
-    NOTE_RETIRE,      /* master: the same for good: first accept what still queues on the sockets */
-    NOTE_REOPEN_LOGS, /* master */
+    NOTE_DRAIN,  /* master: stop accepting, finish what runs, exit; number: 1: others serve on */
+    NOTE_RETIRE, /* master: the same for good: first accept what still queues on the sockets */
+    NOTE_REOPEN_LOGS,  /* master */
     NOTE_CERTIFICATES, /* master: serve TLS with these from now on; fd: tls_material.h */
     NOTE_LIST,         /* master: what is under way? */
     NOTE_PREPARED,     /* worker; fd: a report (report.h) */
@@ -32,12 +31,12 @@ enum note_type {
     NOTE_RECYCLE,      /* worker; detail: enum recycle_reason */
 };
 
-enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY };
+enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY, RECYCLE_HELPER };
 
 struct note {
     uint32_t type; /* enum note_type */
     uint32_t detail;
-    uint64_t number; /* of a generation */
+    uint64_t number; /* of a generation, where nothing else is said */
     int fd;          /* -1: none */
 };
 
@@ -45,8 +44,3 @@ struct note {
 int note_send(int socket_fd, const struct note *note);
 /* 1: a message, whose fd is now the caller's; 0: the other side is gone; -EAGAIN: nothing yet. */
 int note_receive(int socket_fd, struct note *note);
-
-/* A memfd with these bytes, or -errno; the caller's to close. */
-int payload_new(struct str bytes);
-/* Appends the bytes of a payload. 0 or -errno. */
-int payload_read(int fd, struct buf *bytes);

@@ -397,7 +397,7 @@ static void fall_back(struct reload *reload, const char *why)
               (unsigned long long)bad, reason, (unsigned long long)reload->probation.former_number,
               (unsigned long long)reload->number);
     slots_forgive(reload->slots);
-    slots_roll(reload->slots);
+    slots_roll(reload->slots, SLOTS_INSIST);
 }
 
 void reload_on_crash(struct reload *reload, const struct child *child, const char *why)

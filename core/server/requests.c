@@ -100,7 +100,32 @@ static void on_restart_request(struct master *master, struct control_client *cli
         client->waits_for_restart = true;
     else
         answer_text(client, true, "restarting the workers");
-    slots_roll(master->slots);
+    slots_roll(master->slots, SLOTS_TRY);
+}
+
+void requests_roll_failed(struct master *master, const struct child *child, const char *why)
+{
+    struct control_client *next;
+    char text[FAULT_TEXT_BYTES];
+    const char *refusal = child->prepared != 0 ? reload_refusal(master->reload) : NULL;
+    const char *reason = refusal != NULL ? refusal : why;
+    uint32_t wanted = slots_wanted(master->slots);
+    bool is_insisting = slots_is_insisting(master->slots);
+    snprintf(
+        text, sizeof(text), "worker %u (pid %d) did not start: %.*s; %u of %u workers are new, %s",
+        child_number(child), (int)child->pid, (int)strcspn(reason, "\n"), reason,
+        wanted - slots_left_to_roll(master->slots), wanted,
+        is_insisting ? "the others go on and are tried again" : "the others go on as they are");
+    if (!is_insisting) /* else the log has each death already */
+        log_error("the workers cannot all be replaced: %s", text);
+    if (master->control == NULL)
+        return;
+    for (struct control_client *client = control_next(master->control, NULL); client != NULL;
+         client = next) {
+        next = control_next(master->control, client);
+        if (client->waits_for_restart)
+            answer_text(client, false, "the restart has failed: %s", text);
+    }
 }
 
 void requests_look_at_restart(struct master *master)
@@ -147,8 +172,9 @@ static void on_scale_request(struct master *master, struct control_client *clien
 static void answer_status(struct master *master, struct control_client *client, const char *what)
 {
     struct buf text = {0};
-    struct status_source source = {master->config, master->sockets, master->slots, master->reload,
-                                   master->started_ms};
+    struct status_source source = {master->config,     master->sockets,
+                                   master->slots,      master->reload,
+                                   master->started_ms, certificates_list(master->certificates)};
     if (strcmp(what, "ps") == 0)
         status_write_ps(&source, &text);
     else if (strcmp(what, "routes") == 0)

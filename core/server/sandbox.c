@@ -1,17 +1,19 @@
 #include "server/sandbox.h"
 
+#include "base/helper.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* What servers and ordinary programs need. Left out, and so answered ENOSYS as by a kernel that
- * does not know them: mounting and name spaces, modules, tracing and other processes' memory, bpf,
- * perf, keys, io_uring, userfaultfd, swap, clocks, quotas, reboot, terminals of others, raw I/O
- * ports. */
+/* What workers and the programs that they have started need. Left out, and so answered ENOSYS as by
+ * a kernel that does not know them: mounting and name spaces, modules, tracing and other processes'
+ * memory, bpf, perf, keys, io_uring, userfaultfd, swap, clocks, quotas, reboot, terminals of
+ * others, raw I/O ports. */
 static const char *const allowed[] = {
     /* files and directories */
     "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup",
@@ -77,12 +79,19 @@ static int allow_clone(scmp_filter_ctx filter)
                             SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* CLONE_UNTRACED: how leaks are looked for. */
+#define NO_PROCESS_FLAGS (CLONE_THREAD | CLONE_UNTRACED)
+#else
+#define NO_PROCESS_FLAGS CLONE_THREAD
+#endif
+
 static bool is_clone(int number)
 {
     return number == SCMP_SYS(clone) || number == SCMP_SYS(clone3);
 }
 
-static int fill(scmp_filter_ctx filter)
+static int allow_programs(scmp_filter_ctx filter)
 {
     int status = allow_clone(filter);
     for (size_t i = 0; status == 0 && i < sizeof(allowed) / sizeof(*allowed); i++) {
@@ -94,9 +103,31 @@ static int fill(scmp_filter_ctx filter)
     return status;
 }
 
-static bool enter_filter(void)
+/* What starts programs and processes, or becomes somebody: for the helper alone. */
+static const char *const denied[] = {
+    "execve",   "execveat",  "fork",      "vfork",    "setuid",      "setgid", "setreuid",
+    "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",    "capset", "setgroups",
+    "kcmp",     "mknod",     "mknodat",   "acct",     "personality",
+};
+
+/* A clone that is no thread is a process. */
+static int deny_processes(scmp_filter_ctx filter)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < sizeof(denied) / sizeof(*denied); i++) {
+        int number = seccomp_syscall_resolve_name(denied[i]);
+        if (number >= 0)
+            status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0);
+    }
+    if (status == 0)
+        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                                  SCMP_A0(SCMP_CMP_MASKED_EQ, NO_PROCESS_FLAGS, 0));
+    return status;
+}
+
+static bool enter_filter(uint32_t otherwise, int (*fill)(scmp_filter_ctx filter))
+{
+    scmp_filter_ctx filter = seccomp_init(otherwise);
     if (filter == NULL) {
         errno = ENOMEM;
         return false;
@@ -138,5 +169,14 @@ bool sandbox_enter(const struct config *config)
         log_warn("this kernel has no seccomp: workers may call all of it");
         return true;
     }
-    return enter_filter();
+    if (!enter_filter(SCMP_ACT_ERRNO(ENOSYS), allow_programs))
+        return false;
+    int status = helper_start();
+    errno = -status;
+    return status == 0 && sandbox_narrow();
+}
+
+bool sandbox_narrow(void)
+{
+    return enter_filter(SCMP_ACT_ALLOW, deny_processes);
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -68,11 +69,11 @@ void slots_await_end(struct child *child)
                        child->slots->config->graceful_timeout_ms + KILL_EXTRA_MS, on_kill_due);
 }
 
-static void drain(struct child *child, enum note_type how)
+static void drain(struct child *child, enum note_type how, bool is_restart)
 {
     if (child->state == CHILD_DRAINING)
         return;
-    child_tell(child, how, 0, -1);
+    child_tell(child, how, is_restart, -1);
     slots_await_end(child);
 }
 
@@ -101,6 +102,21 @@ static void on_leaving(struct child *child)
     slot->successor = NULL;
     if (slot->current == NULL && !slot->is_retired && !slots->is_stopping)
         slot_fork(slots, child->slot);
+}
+
+static void on_recycle(struct child *child, uint32_t reason)
+{
+    static const char *const texts[] = {
+        [RECYCLE_REQUESTS] = "has reached max_requests",
+        [RECYCLE_MEMORY] = "has reached max_memory",
+        [RECYCLE_HELPER] = "can start no programs any more",
+    };
+    bool is_known = reason < sizeof(texts) / sizeof(*texts) && texts[reason] != NULL;
+    log_info("worker %u (pid %d) %s: replacing it", child_number(child), (int)child->pid,
+             is_known ? texts[reason] : "asks for a successor");
+    child->is_recycling = true;
+    if (child->slots->slot[child->slot].current == child)
+        replace(child->slots, child->slot);
 }
 
 static void on_prepared(struct child *child, const struct note *note)
@@ -132,11 +148,7 @@ void slots_on_note(struct child *child, const struct note *note)
         on_leaving(child);
         break;
     case NOTE_RECYCLE:
-        log_info("worker %u (pid %d) has reached %s: replacing it", child_number(child),
-                 (int)child->pid, note->detail == RECYCLE_MEMORY ? "max_memory" : "max_requests");
-        child->is_recycling = true;
-        if (slots->slot[child->slot].current == child)
-            replace(slots, child->slot);
+        on_recycle(child, note->detail);
         break;
     default:
         break;
@@ -184,7 +196,7 @@ void slots_commit(struct slots *slots, struct child *child, uint64_t number)
         struct child *old = slot->current;
         slot->current = child;
         slot->successor = NULL;
-        drain(old, NOTE_DRAIN);
+        drain(old, NOTE_DRAIN, true);
     }
     slot->is_rolling = false;
     slots->options.events->on_serving(slots->options.data, child);
@@ -200,9 +212,9 @@ static void retire(struct slots *slots, uint32_t index)
     slot->deaths = 0;
     master_timer_stop(&slot->respawn);
     if (slot->successor != NULL)
-        drain(slot->successor, NOTE_DRAIN);
+        drain(slot->successor, NOTE_DRAIN, true);
     if (slot->current != NULL)
-        drain(slot->current, NOTE_RETIRE);
+        drain(slot->current, NOTE_RETIRE, true);
     slot->current = slot->successor = NULL;
 }
 
@@ -253,19 +265,39 @@ void slots_use_config(struct slots *slots, const struct config *config)
     slots->config = config;
 }
 
-void slots_roll(struct slots *slots)
+void slots_roll(struct slots *slots, enum slots_roll how)
 {
+    slots->is_insisting = how == SLOTS_INSIST || (slots->is_insisting && slots_is_rolling(slots));
     for (uint32_t i = 0; i < slots->wanted; i++)
         slots->slot[i].is_rolling = true;
     continue_roll(slots);
 }
 
+uint32_t slots_left_to_roll(const struct slots *slots)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->wanted; i++)
+        count += slots->slot[i].is_rolling;
+    return count;
+}
+
 bool slots_is_rolling(const struct slots *slots)
 {
-    for (uint32_t i = 0; i < slots->wanted; i++)
-        if (slots->slot[i].is_rolling)
-            return true;
-    return false;
+    return slots_left_to_roll(slots) != 0;
+}
+
+bool slots_is_insisting(const struct slots *slots)
+{
+    return slots->is_insisting;
+}
+
+void slots_on_boot_failed(struct slots *slots, const struct child *child, const char *why)
+{
+    if (!slots->slot[child->slot].is_rolling || slots->is_stopping)
+        return;
+    slots->options.events->on_roll_failed(slots->options.data, child, why);
+    for (uint32_t i = 0; i < slots->wanted && !slots->is_insisting; i++)
+        slots->slot[i].is_rolling = false;
 }
 
 void slots_forgive(struct slots *slots)
@@ -298,7 +330,7 @@ void slots_stop(struct slots *slots)
         if (child->state == CHILD_DRAINING)
             child_tell(child, NOTE_DRAIN, 0, -1); /* one that is being retired: at once now */
         else
-            drain(child, NOTE_DRAIN);
+            drain(child, NOTE_DRAIN, false);
     if (link_is_alone(&slots->children))
         slots->options.events->on_empty(slots->options.data);
 }

@@ -35,6 +35,8 @@ struct slots_events {
     void (*on_crash)(void *data, const struct child *child, const char *why);
     /* A worker has ended; `child` is freed after this. `why`: "killed by SIGSEGV ...". */
     void (*on_gone)(void *data, const struct child *child, const char *why);
+    /* Before on_gone: a worker that a roll has started, or that its slot needs, could not boot. */
+    void (*on_roll_failed)(void *data, const struct child *child, const char *why);
     /* A child answers its first commit: it serves. */
     void (*on_serving)(void *data, struct child *child);
     /* All are gone after slots_stop. */
@@ -44,7 +46,8 @@ struct slots_events {
 struct slots_options {
     struct master_loop *loop;
     struct scoreboard *board;
-    struct mailbox *mailbox; /* NULL: none */
+    struct mailbox *mailbox;         /* NULL: none */
+    bool has_former_mailbox;         /* former workers use it as well, each in its seat */
     struct address_table *addresses; /* NULL: none */
     struct listen_sockets *sockets;
     const struct privileges *privileges;
@@ -69,8 +72,14 @@ int slots_scale(struct slots *slots, uint32_t nworkers, struct fault *fault);
 uint32_t slots_wanted(const struct slots *slots);
 /* For the workers that are forked from now on. */
 void slots_use_config(struct slots *slots, const struct config *config);
-/* Replaces every worker, one slot after the other. */
-void slots_roll(struct slots *slots);
+/* Replaces every worker, one slot after the other. When a successor cannot boot: is the roll given
+ * up, so that who is left goes on, or tried again every second? */
+enum slots_roll { SLOTS_TRY, SLOTS_INSIST };
+void slots_roll(struct slots *slots, enum slots_roll how);
+/* Whether the one that is under way would be tried again. */
+bool slots_is_insisting(const struct slots *slots);
+/* How many have not been replaced yet. */
+uint32_t slots_left_to_roll(const struct slots *slots);
 bool slots_is_rolling(const struct slots *slots);
 /* Tells a worker to switch to a generation; the first time it begins to serve. */
 void slots_commit(struct slots *slots, struct child *child, uint64_t number);

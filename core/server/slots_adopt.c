@@ -17,9 +17,22 @@ void slots_hand_over(struct slots *slots, struct handover *handover)
             .fd = child->watch.fd,
             .started_ms = child->started_ms,
             .is_draining = child->state == CHILD_DRAINING,
+            .seat = child->keeps_seat ? (int)child->seat_number : -1,
         };
         handover_add_worker(handover, &worker);
     }
+}
+
+/* The one in which it takes part in topics, so that no other worker gets that, else any. */
+static struct scoreboard_slot *take_seat(struct slots *slots, const struct handover_worker *worker,
+                                         uint32_t *number)
+{
+    uint32_t wanted = (uint32_t)worker->seat;
+    if (!slots->options.has_former_mailbox || worker->seat < 0 ||
+        wanted >= scoreboard_count(slots->options.board))
+        return slots_take_seat(slots, number);
+    *number = wanted;
+    return scoreboard_slot(slots->options.board, wanted);
 }
 
 /* Has its place for as long as it serves; one that is no longer in it leaves. */
@@ -27,7 +40,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
 {
     uint32_t seat_number = 0;
     struct slot *slot = &slots->slot[worker->slot];
-    struct scoreboard_slot *seat = slots_take_seat(slots, &seat_number);
+    struct scoreboard_slot *seat = take_seat(slots, worker, &seat_number);
     if (seat == NULL) {
         log_error("worker %u (pid %d) finds no place after the upgrade: killed", worker->slot + 1,
                   (int)worker->pid);
@@ -39,6 +52,7 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
         slots_add_child(slots, worker->slot, worker->pid, worker->fd, seat, seat_number);
     child->started_ms = worker->started_ms;
     child->is_former = true;
+    child->keeps_seat = slots->options.has_former_mailbox && worker->seat == (int)seat_number;
     child->state = CHILD_FORMER;
     if (worker->is_draining) {
         slots_await_end(child);
@@ -46,19 +60,26 @@ static void adopt(struct slots *slots, const struct handover_worker *worker)
         slot->current = child;
         slot->is_rolling = true;
     } else { /* was to succeed it, as ours will */
-        child_tell(child, NOTE_DRAIN, 0, -1);
+        child_tell(child, NOTE_DRAIN, true, -1);
         slots_await_end(child);
+    }
+}
+
+static void adopt_all(struct slots *slots, struct handover *handover, bool has_seat)
+{
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
+        struct handover_worker *worker = handover_worker(handover, i);
+        if (worker->slot >= CONFIG_MAX_WORKERS || (worker->seat >= 0) != has_seat)
+            continue;
+        adopt(slots, worker);
+        worker->fd = -1;
     }
 }
 
 void slots_adopt(struct slots *slots, struct handover *handover)
 {
     slots->is_steered = true; /* perhaps: the sockets know */
-    for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
-        struct handover_worker *worker = handover_worker(handover, i);
-        if (worker->slot >= CONFIG_MAX_WORKERS)
-            continue;
-        adopt(slots, worker);
-        worker->fd = -1;
-    }
+    slots->is_insisting = true;
+    adopt_all(slots, handover, true);
+    adopt_all(slots, handover, false); /* these take what seats are left */
 }

@@ -127,6 +127,7 @@ void slot_fork(struct slots *slots, uint32_t index)
     }
     close(pair[1]);
     struct child *child = slots_add_child(slots, index, pid, pair[0], seat, seat_number);
+    child->keeps_seat = true;
     atomic_store(&seat->pid, (int32_t)pid);
     if (slot->current == NULL)
         slot->current = child;

@@ -19,7 +19,6 @@ enum {
     BACK_OFF_MAX_MS = 30000,
     LOOK_MS = 500,        /* how often stuck workers are looked for */
     BEAT_SLACK_MS = 2000, /* a healthy worker's beat is up to a second old, and a little late */
-    ROUTES_BYTES = 512,
 };
 
 void child_free(struct child *child)
@@ -74,9 +73,15 @@ void slots_drop_retired(struct slots *slots)
 /* Logs why a worker ended. True when nobody had asked it to. */
 static bool log_exit(struct slots *slots, struct child *child, int status, const char *why)
 {
-    char routes[ROUTES_BYTES];
+    struct child_facts facts;
+    char memory[112] = "";
     uint64_t oom_kills = oom_kill_count();
-    bool is_oom = oom_kills > slots->oom_kills && WIFSIGNALED(status);
+    bool is_oom =
+        oom_kills > slots->oom_kills && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (is_oom)
+        snprintf(memory, sizeof(memory),
+                 "; out of memory: the cgroup's limit was reached (its oom_kill is %llu, was %llu)",
+                 (unsigned long long)oom_kills, (unsigned long long)slots->oom_kills);
     bool is_left = child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     slots->oom_kills = oom_kills;
     if (is_left || child->is_doomed) {
@@ -85,10 +90,9 @@ static bool log_exit(struct slots *slots, struct child *child, int status, const
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_BOOT)
         return true; /* the reason came with its report */
-    scoreboard_slot_describe(child->seat, routes, sizeof(routes));
-    struct log_field fields[] = {{"routes", str_of(routes)}};
-    log_with(LOG_ERROR, fields, !child->is_former, "worker %u (pid %d) died: %s%s", child_number(child),
-             (int)child->pid, why, is_oom ? "; out of memory: the cgroup's limit was reached" : "");
+    child_look(child, &facts);
+    log_with(LOG_ERROR, facts.fields, facts.count, "worker %u (pid %d) died: %s%s",
+             child_number(child), (int)child->pid, why, memory);
     return true;
 }
 
@@ -129,6 +133,8 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     bool is_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !child->is_doomed;
     if (is_crash && !is_killed && !child->is_former)
         slots->options.events->on_crash(slots->options.data, child, why);
+    if (child->state == CHILD_BOOTING)
+        slots_on_boot_failed(slots, child, why);
     if (slot->current == child) {
         slot->current = slot->successor;
         slot->successor = NULL;
@@ -137,7 +143,7 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
     }
     link_remove(&child->link);
     atomic_store(&child->seat->pid, 0);
-    if (slots->options.mailbox != NULL && !child->is_former)
+    if (slots->options.mailbox != NULL && child->keeps_seat)
         mailbox_clear_seat(slots->options.mailbox, child->seat_number);
     if (slots->options.addresses != NULL && !child->is_former)
         address_table_clear_seat(slots->options.addresses, child->seat_number);

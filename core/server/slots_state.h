@@ -27,12 +27,16 @@ struct slots {
     uint64_t oom_kills;
     bool is_steered; /* the number of slots has changed once */
     bool is_stopping;
+    bool is_insisting; /* while slots roll: SLOTS_INSIST */
 };
 
 /* slots.c */
 void slots_on_note(struct child *child, const struct note *note);
 void slots_on_ready(struct master_watch *watch);
 void slots_await_end(struct child *child); /* it knows that it has to leave; else it is killed */
+
+/* A worker has ended that was booting. */
+void slots_on_boot_failed(struct slots *slots, const struct child *child, const char *why);
 
 /* slots_fork.c: forks a worker, as `current` when there is none, else as its successor. */
 void slot_fork(struct slots *slots, uint32_t index);

@@ -2,9 +2,12 @@
 
 #include "base/escape.h"
 #include "base/log.h"
+#include "http/server.h"
+#include "server/certificate_list.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DOING_BYTES = 1024 };
@@ -62,6 +65,11 @@ static void apps_to_json(const struct report *report, struct buf *out)
     buf_add_char(out, ']');
 }
 
+static bool expects_proxy(const struct status_source *source, uint32_t index)
+{
+    return (listen_sockets_services(source->sockets)[index] & HTTP_EXPECTS_PROXY) != 0;
+}
+
 static void status_to_json(const struct status_source *source, struct buf *out)
 {
     const struct reload *reload = source->reload;
@@ -77,6 +85,8 @@ static void status_to_json(const struct status_source *source, struct buf *out)
         out, ",\"generation\":%llu,\"workers_wanted\":%u,\"crashes\":%llu,\"log_lines_lost\":%llu",
         (unsigned long long)reload_generation(reload), slots_wanted(source->slots),
         (unsigned long long)slots_crashes(source->slots), (unsigned long long)log_dropped());
+    buf_add_text(out, ",\"certificates\":");
+    certificate_list_to_json(source->certificates, (int64_t)time(NULL), out);
     buf_add_text(out, ",\"workers\":");
     workers_to_json(source->slots, out);
     buf_add_text(out, ",\"apps\":");
@@ -127,7 +137,9 @@ static void status_to_text(const struct status_source *source, struct buf *out)
                (int)getpid(), age, (unsigned long long)reload_generation(reload),
                source->config->apps_dir);
     for (uint32_t i = 0; i < listen_sockets_count(source->sockets); i++)
-        buf_printf(out, "listens   %s\n", listen_sockets_url(source->sockets, i));
+        buf_printf(out, "listens   %s%s\n", listen_sockets_url(source->sockets, i),
+                   expects_proxy(source, i) ? " (expects a PROXY header)" : "");
+    certificate_list_to_text(source->certificates, (int64_t)time(NULL), out);
     if (log_dropped() > 0)
         buf_printf(out, "log       %llu lines of the master's log could not be written\n",
                    (unsigned long long)log_dropped());

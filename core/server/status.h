@@ -12,12 +12,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct certificate_list;
+
 struct status_source {
     const struct config *config;
     const struct listen_sockets *sockets;
     struct slots *slots;
     const struct reload *reload;
     uint64_t started_ms;
+    const struct certificate_list *certificates; /* NULL: no TLS */
 };
 
 /* `moonloop status`: the server, its workers, what is wrong with the code on disk. */

@@ -27,7 +27,7 @@ static bool is_among(char *const *texts, uint32_t count, const char *text)
 static bool use_open(const struct handover *handover, bool is_for_redirects,
                      char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds)
 {
-    char *open[CONFIG_MAX_BINDS];
+    char *open[CONFIG_MAX_BINDS] = {NULL};
     uint32_t nopen = 0;
     bool is_same = true, is_redirect;
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
@@ -52,7 +52,21 @@ void succession_use_binds(const struct handover *handover, struct config *config
     bool is_same = use_open(handover, false, config->binds, &config->nbinds);
     is_same &= use_open(handover, true, config->redirect_binds, &config->nredirect_binds);
     if (!is_same)
-        log_warn("bind and redirect_bind change only with a restart of the server");
+        log_warn("bind, redirect_bind and proxy_protocol change only with a restart of the server");
+}
+
+struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats)
+{
+    struct mailbox *mailbox = NULL;
+    if (handover == NULL)
+        return NULL;
+    if (handover->mailbox_fd >= 0)
+        mailbox = mailbox_adopt(handover->mailbox_fd, nseats);
+    handover->mailbox_fd = -1;
+    if (mailbox == NULL)
+        log_warn("topics do not pass between the former workers and the new ones: the two programs "
+                 "keep them differently");
+    return mailbox;
 }
 
 /* ---- what is left ---- */
@@ -61,11 +75,13 @@ static struct handover *pack(struct master *master)
 {
     struct handover *handover = handover_new();
     const char *shared_path = shared_dict_own_path(master->config);
+    handover->binary = mem_copy_text(upgrade_binary(master->upgrade));
     handover->started_ms = master->started_ms;
     handover->generation = reload_last_number(master->reload);
     handover->configured = master->config->workers;
     handover->wanted = slots_wanted(master->slots);
     handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
+    handover->mailbox_fd = master->mailbox != NULL ? mailbox_fd(master->mailbox) : -1;
     control_hand_over(master->control, handover);
     listen_sockets_hand_over(master->sockets, handover);
     slots_hand_over(master->slots, handover);
@@ -82,7 +98,7 @@ static void on_proved(void *data)
     requests_upgrade_done(master, true, text);
     notify_reloading(master->notify);
     struct handover *handover = pack(master);
-    int status = handover_leave(handover);
+    int status = handover_leave(handover, upgrade_own_fd(master->upgrade));
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
     int here = master_enter_start_dir(master);
     if (status == 0)
@@ -134,10 +150,17 @@ bool succession_start(struct master *master, struct fault *fault)
 void succession_begin(struct master *master)
 {
     struct handover *handover = master->handover;
-    master->upgrade = upgrade_new(master->loop, master->source.argv, &upgrade_events, master);
+    master->upgrade =
+        upgrade_new(master->loop, master->source.argv, handover != NULL ? handover->binary : NULL,
+                    &upgrade_events, master);
     if (handover == NULL)
         return;
+    if (handover->failures != 0)
+        log_error(
+            "the upgrade has failed: the new program could not start (what it complained of is "
+            "in the log before this, or on standard error); this one goes on");
     master->is_succeeding = true;
+    master->has_returned = handover->failures != 0;
     master->former_workers = handover->configured;
     slots_adopt(master->slots, handover);
 }
@@ -146,8 +169,10 @@ void succession_end(struct master *master)
 {
     struct fault fault = {0};
     master->is_succeeding = false;
-    log_info("the upgrade is done: moonloop %s serves with %u worker%s", MOONLOOP_VERSION,
-             slots_wanted(master->slots), slots_wanted(master->slots) == 1 ? "" : "s");
+    log_info("%s: moonloop %s serves with %u worker%s",
+             master->has_returned ? "the server is as it was" : "the upgrade is done",
+             MOONLOOP_VERSION, slots_wanted(master->slots),
+             slots_wanted(master->slots) == 1 ? "" : "s");
     if (master->config->workers != master->former_workers &&
         slots_scale(master->slots, master->config->workers, &fault) < 0)
         log_error("%s", fault.text);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,7 +25,10 @@ struct upgrade {
     const struct upgrade_events *events;
     void *data;
     char **argv;
-    char *binary; /* the path that we were executed from, whatever lies there now */
+    char *binary;  /* the path that we were executed from, whatever lies there now */
+    int own_fd;    /* this program, whatever becomes of its file */
+    int proved_fd; /* the one that is, or was, tried; -1: none */
+    struct stat proved;
     struct launched launched;
     struct buf text; /* what the proof has said */
     bool is_running;
@@ -44,7 +48,7 @@ static char *find_binary(void)
     return mem_copy_text(path);
 }
 
-struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
+struct upgrade *upgrade_new(struct master_loop *loop, char **argv, const char *binary,
                             const struct upgrade_events *events, void *data)
 {
     struct upgrade *upgrade = MEM_NEW(struct upgrade);
@@ -52,7 +56,9 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
     upgrade->argv = argv;
     upgrade->events = events;
     upgrade->data = data;
-    upgrade->binary = find_binary();
+    upgrade->binary = binary != NULL ? mem_copy_text(binary) : find_binary();
+    upgrade->own_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    upgrade->proved_fd = -1;
     master_watch_init(&upgrade->output);
     master_timer_init(&upgrade->patience);
     return upgrade;
@@ -62,7 +68,7 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv,
  * own still, and that of the group of what its apps have started. */
 static void kill_proof(const struct upgrade *upgrade)
 {
-    if (syscall(SYS_pidfd_send_signal, upgrade->launched.pidfd, SIGKILL, NULL, 0) == 0)
+    if (syscall(SYS_pidfd_send_signal, upgrade->launched.end_fd, SIGKILL, NULL, 0) == 0)
         launch_signal(&upgrade->launched, SIGKILL);
 }
 
@@ -77,6 +83,13 @@ static void end_proof(struct upgrade *upgrade)
     upgrade->is_running = false;
 }
 
+static void forget_proved(struct upgrade *upgrade)
+{
+    if (upgrade->proved_fd >= 0)
+        close(upgrade->proved_fd);
+    upgrade->proved_fd = -1;
+}
+
 void upgrade_free(struct upgrade *upgrade)
 {
     if (upgrade == NULL)
@@ -86,15 +99,23 @@ void upgrade_free(struct upgrade *upgrade)
         launch_reap(&upgrade->launched, -1);
         end_proof(upgrade);
     }
+    forget_proved(upgrade);
+    if (upgrade->own_fd >= 0)
+        close(upgrade->own_fd);
     free(upgrade->binary);
     free(upgrade);
 }
 
 void upgrade_leave(struct upgrade *upgrade)
 {
-    if (upgrade == NULL || !upgrade->is_running)
+    if (upgrade == NULL)
         return;
-    close(upgrade->launched.pidfd);
+    forget_proved(upgrade);
+    if (upgrade->own_fd >= 0)
+        close(upgrade->own_fd);
+    if (!upgrade->is_running)
+        return;
+    close(upgrade->launched.end_fd);
     end_proof(upgrade);
 }
 
@@ -163,14 +184,34 @@ static void on_output(struct master_watch *watch)
         master_timer_start(upgrade->loop, &upgrade->patience, LEAVE_MS, on_patience);
 }
 
-/* The server's words behind ours. */
-static const char **proof_words(const struct upgrade *upgrade)
+/* What lies there may be replaced at any moment: this very file is tried, and executed then. */
+static int open_binary(struct upgrade *upgrade)
+{
+    forget_proved(upgrade);
+    upgrade->proved_fd = open(upgrade->binary, O_PATH | O_CLOEXEC);
+    if (upgrade->proved_fd < 0 || fstat(upgrade->proved_fd, &upgrade->proved) != 0)
+        return -errno;
+    return S_ISREG(upgrade->proved.st_mode) ? 0 : -EACCES;
+}
+
+/* Not even written into since it was tried. */
+static bool is_untouched(const struct upgrade *upgrade)
+{
+    const struct stat *before = &upgrade->proved;
+    struct stat now;
+    return fstat(upgrade->proved_fd, &now) == 0 && now.st_size == before->st_size &&
+           now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+/* The server's words behind ours; `binary` is how the file that was opened is executed. */
+static const char **proof_words(const struct upgrade *upgrade, const char *binary)
 {
     size_t count = 0;
     while (upgrade->argv[count] != NULL)
         count++;
     const char **words = mem_zeroed((count + 2) * sizeof(*words));
-    words[0] = upgrade->binary;
+    words[0] = binary;
     words[1] = UPGRADE_PROOF_WORD;
     for (size_t i = 1; i < count; i++)
         words[i + 1] = upgrade->argv[i];
@@ -180,18 +221,25 @@ static const char **proof_words(const struct upgrade *upgrade)
 bool upgrade_start(struct upgrade *upgrade, struct fault *fault)
 {
     int ends[2];
+    char binary[64];
     if (upgrade->is_running) {
         fault_set(fault, "another one is under way already");
+        return false;
+    }
+    int status = open_binary(upgrade);
+    if (status < 0) {
+        fault_set(fault, "cannot execute %s: %s", upgrade->binary, strerror(-status));
         return false;
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
         fault_set(fault, "cannot try %s: %s", upgrade->binary, strerror(errno));
         return false;
     }
-    const char **words = proof_words(upgrade);
+    snprintf(binary, sizeof(binary), "/proc/%d/fd/%d", (int)getpid(), upgrade->proved_fd);
+    const char **words = proof_words(upgrade, binary);
     int fds[] = {-1, ends[1], ends[1]};
     struct launch birth = {.argv = words, .fds = fds, .nfds = 3};
-    int status = launch(&birth, &upgrade->launched);
+    status = launch(&birth, &upgrade->launched);
     free(words);
     close(ends[1]);
     if (status < 0) {
@@ -215,6 +263,13 @@ void upgrade_print_proof(void)
 int upgrade_execute(const struct upgrade *upgrade)
 {
     fflush(NULL);
-    execv(upgrade->binary, upgrade->argv);
+    if (!is_untouched(upgrade))
+        return -ETXTBSY;
+    execveat(upgrade->proved_fd, "", upgrade->argv, environ, AT_EMPTY_PATH);
     return -errno;
+}
+
+int upgrade_own_fd(const struct upgrade *upgrade)
+{
+    return upgrade->own_fd;
 }

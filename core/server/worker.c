@@ -1,9 +1,12 @@
 #include "server/worker.h"
 
+#include "base/exit_status.h"
 #include "base/fault.h"
+#include "base/helper.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/payload.h"
 #include "base/snapshot.h"
 #include "http/server.h"
 #include "loop/loop.h"
@@ -43,13 +46,17 @@ struct worker {
     struct tls_ticket_source tickets;
     struct fd_watch *master_watch;
     struct fd_watch *signal_watch;
+    struct fd_watch *helper_watch; /* NULL: it has none, or it has ended */
     int signal_fd;
     struct timer beat;
     struct timer grace; /* runs while draining */
     struct timer retire;
-    uint64_t max_requests; /* with its jitter; 0: none */
+    uint64_t max_requests;  /* with its jitter; 0: none */
+    uint64_t beat_requests; /* answered up to the last beat */
+    bool has_given_back;    /* memory, since the last request */
     bool is_serving;
     bool is_draining;
+    bool has_lost_helper;
     bool has_asked;  /* for a successor */
     bool is_leaving; /* out of the loop */
     int exit_code;
@@ -103,7 +110,8 @@ static void close_listen_fds(const struct worker *worker)
         close(worker->boot->listen_fds[i]);
 }
 
-static void drain(struct worker *worker)
+/* `is_restart`: another serves in its place. */
+static void drain(struct worker *worker, bool is_restart)
 {
     if (worker->is_draining)
         return;
@@ -111,14 +119,14 @@ static void drain(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     timer_start(worker->loop, &worker->grace, worker->boot->config->graceful_timeout_ms,
                 on_grace_over);
-    generations_quiesce(worker->generations);
+    generations_quiesce(worker->generations, is_restart);
     http_server_drain(worker->server, on_connections_gone, worker); /* accepts what is queued */
     close_listen_fds(worker);
 }
 
 static void on_retire_due(struct timer *timer)
 {
-    drain(LIST_ENTRY(timer, struct worker, retire));
+    drain(LIST_ENTRY(timer, struct worker, retire), true);
 }
 
 /* Building and switching */
@@ -223,7 +231,7 @@ static void on_note(struct worker *worker, const struct note *note)
             forget_prepared(worker);
         break;
     case NOTE_DRAIN:
-        drain(worker);
+        drain(worker, note->number != 0);
         break;
     case NOTE_RETIRE:
         timer_start(worker->loop, &worker->retire, RETIRE_MS, on_retire_due);
@@ -255,7 +263,7 @@ static void on_master_readable(void *data)
         worker->master_watch = NULL;
         if (!worker->is_draining)
             log_warn("the master is gone: leaving");
-        drain(worker);
+        drain(worker, false);
     } else if (status == 1) {
         on_note(worker, &note);
         if (note.fd >= 0)
@@ -279,7 +287,7 @@ static void on_signal(void *data)
     if (worker->is_draining || info.ssi_signo == SIGQUIT)
         loop_stop(worker->loop);
     else
-        drain(worker);
+        drain(worker, true);
 }
 
 /* The beat */
@@ -301,6 +309,20 @@ static void ask_for_successor(struct worker *worker, enum recycle_reason reason)
     say(worker, NOTE_RECYCLE, reason, 0, -1);
 }
 
+/* After a busy time what was freed lies between what is in use. A second in which nothing was asked
+ * or answered is a good one to give the pages back. */
+static void give_back_memory(struct worker *worker)
+{
+    struct scoreboard_slot *slot = worker->boot->slot;
+    uint64_t requests = atomic_load_explicit(&slot->requests, memory_order_relaxed);
+    bool is_quiet = requests == worker->beat_requests &&
+                    atomic_load_explicit(&slot->in_flight, memory_order_relaxed) == 0;
+    worker->beat_requests = requests;
+    if (is_quiet && !worker->has_given_back)
+        mem_give_back();
+    worker->has_given_back = is_quiet;
+}
+
 static void on_beat(struct timer *timer)
 {
     struct worker *worker = LIST_ENTRY(timer, struct worker, beat);
@@ -315,13 +337,28 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->tasks, generations_tasks(worker->generations),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
+    give_back_memory(worker);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
-    if (worker->has_asked || worker->is_draining)
-        return;
+    if (worker->has_asked || worker->is_draining || !worker->is_serving)
+        return; /* one that is too large from the start serves for a second at least */
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker->has_lost_helper) /* once a second at most, whatever ends it */
+        ask_for_successor(worker, RECYCLE_HELPER);
     else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)
         ask_for_successor(worker, RECYCLE_REQUESTS);
+}
+
+/* Nobody but the helper may start programs for us, and it is gone. */
+static void on_helper_ended(void *data)
+{
+    struct worker *worker = data;
+    char how[EXIT_TEXT_BYTES];
+    fd_watch_stop(worker->helper_watch);
+    worker->helper_watch = NULL;
+    worker->has_lost_helper = true;
+    helper_describe_end(how, sizeof(how));
+    log_error("the process that starts programs for this worker has ended: %s", how);
 }
 
 /* Beginning and end */
@@ -378,6 +415,9 @@ static void open_worker(struct worker *worker)
     worker->signal_watch = fd_watch_start(worker->loop, worker->signal_fd, on_signal, worker);
     worker->master_watch =
         fd_watch_start(worker->loop, worker->boot->master_fd, on_master_readable, worker);
+    if (helper_end_fd() >= 0)
+        worker->helper_watch =
+            fd_watch_start(worker->loop, helper_end_fd(), on_helper_ended, worker);
     pick_max_requests(worker);
     timer_start(worker->loop, &worker->beat, 0, on_beat);
 }
@@ -389,6 +429,7 @@ static void close_worker(struct worker *worker)
     timer_stop(worker->loop, &worker->retire);
     fd_watch_stop(worker->master_watch);
     fd_watch_stop(worker->signal_watch);
+    fd_watch_stop(worker->helper_watch);
     forget_prepared(worker);
     worker->is_leaving = true;
     http_server_free(worker->server);
@@ -437,7 +478,7 @@ static void export_names(const struct config *config)
 int worker_run(const struct worker_boot *boot)
 {
     struct worker worker = {.boot = boot};
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once, not at the end */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once */
     export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);

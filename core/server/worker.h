@@ -13,13 +13,13 @@
 
 struct worker_boot {
     const struct config *config;
-    struct scoreboard *board;     /* of the whole server */
-    struct scoreboard_slot *slot; /* this worker's own */
-    struct mailbox *mailbox;      /* of the whole server; NULL: topics stay within a worker */
+    struct scoreboard *board;        /* of the whole server */
+    struct scoreboard_slot *slot;    /* this worker's own */
+    struct mailbox *mailbox;         /* of the whole server; NULL: topics stay within a worker */
     struct address_table *addresses; /* of the whole server; NULL: not counted */
-    uint32_t seat;                /* of this worker in scoreboard, mailbox and addresses */
-    uint32_t number;              /* 1..N */
-    const int *listen_fds;        /* this slot's own SO_REUSEPORT sockets, one per bind */
+    uint32_t seat;                   /* of this worker in scoreboard, mailbox and addresses */
+    uint32_t number;                 /* 1..N */
+    const int *listen_fds;           /* this slot's own SO_REUSEPORT sockets, one per bind */
     uint32_t nlisten_fds;
     const uint8_t *listen_services; /* enum http_service of each */
     int tls_fd; /* a payload of tls_material.h; -1: nothing is served with TLS */

@@ -113,8 +113,8 @@ static int find(struct edit *edit)
     return code == MDB_NOTFOUND ? 0 : dict_status(code);
 }
 
-/* A new record of that many bytes behind its head; where they go is returned in `place`. */
-static int put_head(struct edit *edit, enum dict_type type, size_t bytes, char **place)
+/* A new record of that many bytes behind its head: where they go. NULL: `status` says why not. */
+static char *put_head(struct edit *edit, enum dict_type type, size_t bytes, int *status)
 {
     struct dict_change *change = &edit->change;
     struct dict_head head = {
@@ -126,26 +126,26 @@ static int put_head(struct edit *edit, enum dict_type type, size_t bytes, char *
     MDB_val key = dict_val(edit->key), data = {sizeof(head) + bytes, NULL};
     uint64_t cost = dict_cost(key.mv_size, data.mv_size, head.type);
     int code = mdb_put(change->txn, change->dict->entries, &key, &data, MDB_RESERVE);
+    *status = code == 0 ? 1 : dict_status(code);
     if (code != 0)
-        return dict_status(code);
+        return NULL;
     memcpy(data.mv_data, &head, sizeof(head));
-    *place = (char *)data.mv_data + sizeof(head);
     change->growth = (int64_t)cost - (edit->old.has_record ? (int64_t)edit->old.cost : 0);
     change->is_dirty = true;
-    return 1;
+    return (char *)data.mv_data + sizeof(head);
 }
 
 static int put_value(struct edit *edit, const struct dict_value *value)
 {
-    char *place;
+    int status;
     bool is_number = value->type == DICT_NUMBER;
     struct str bytes =
         is_number ? (struct str){(const char *)&value->number, sizeof(double)} : value->bytes;
     if (value->type == DICT_FALSE || value->type == DICT_TRUE)
         bytes.len = 0;
     dict_entry_settle(&edit->change, &edit->old);
-    int status = put_head(edit, value->type, bytes.len, &place);
-    if (status > 0 && bytes.len > 0)
+    char *place = put_head(edit, value->type, bytes.len, &status);
+    if (place != NULL && bytes.len > 0)
         memcpy(place, bytes.ptr, bytes.len);
     return status;
 }
@@ -153,7 +153,7 @@ static int put_value(struct edit *edit, const struct dict_value *value)
 /* A number with a cell, when there is one to be had. */
 static int put_counter(struct edit *edit, double number)
 {
-    char *place;
+    int status;
     struct dict *dict = edit->change.dict;
     struct dict_cell *cell = edit->change.fresh = dict_cell_take(dict, number, edit->expiry_ms);
     if (cell == NULL)
@@ -161,8 +161,8 @@ static int put_counter(struct edit *edit, double number)
     uint64_t words[3] = {0, (uint64_t)(cell - dict->cells), cell->serial};
     memcpy(&words[0], &number, sizeof(number));
     dict_entry_settle(&edit->change, &edit->old);
-    int status = put_head(edit, DICT_COUNTER, sizeof(words), &place);
-    if (status > 0) {
+    char *place = put_head(edit, DICT_COUNTER, sizeof(words), &status);
+    if (place != NULL) {
         memcpy(place, words, sizeof(words));
         *edit->counter = (struct dict_counter){cell, cell->serial};
     }

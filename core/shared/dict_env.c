@@ -129,7 +129,7 @@ static bool grow_cells(struct dict *dict)
     if (!dict_cell_is_supported() || state->ncells + DICT_CELLS_CHUNK > state->max_cells)
         return false;
     uint64_t from = DICT_STATE_BYTES + (uint64_t)state->ncells * DICT_CELL_BYTES;
-    if (dict_allocate(dict->state_fd, from, DICT_CELLS_CHUNK * DICT_CELL_BYTES) != 0)
+    if (dict_allocate(dict->state_fd, from, (uint64_t)DICT_CELLS_CHUNK * DICT_CELL_BYTES) != 0)
         return false;
     state->cell_hint = state->ncells;
     state->ncells += DICT_CELLS_CHUNK;

@@ -42,7 +42,7 @@ uint64_t dict_home_started(int pid)
     for (int field = 2; field < 22 && end != NULL; field++) /* the 22nd; `)` ends the second */
         end = strchr(end + 1, ' ');
     if (end != NULL)
-        sscanf(end, "%llu", &started);
+        started = strtoull(end, NULL, 10);
     return started;
 }
 

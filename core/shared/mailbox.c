@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,13 +23,21 @@ static size_t rounded(size_t bytes)
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
+static size_t map_bytes(const struct mailbox *mailbox)
+{
+    return rounded(sizeof(struct mailbox_head)) +
+           rounded(mailbox->nseats * sizeof(struct mailbox_seat)) +
+           mailbox->nseats * mailbox->ring_bytes;
+}
+
+/* Behind the descriptor, or behind none. */
 static void map_rings(struct mailbox *mailbox)
 {
     size_t head = rounded(sizeof(struct mailbox_head));
     size_t seats = rounded(mailbox->nseats * sizeof(struct mailbox_seat));
-    mailbox->map_bytes = head + seats + mailbox->nseats * mailbox->ring_bytes;
-    char *map = mmap(NULL, mailbox->map_bytes, PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int how = MAP_SHARED | MAP_NORESERVE | (mailbox->fd < 0 ? MAP_ANONYMOUS : 0);
+    mailbox->map_bytes = map_bytes(mailbox);
+    char *map = mmap(NULL, mailbox->map_bytes, PROT_READ | PROT_WRITE, how, mailbox->fd, 0);
     if (map == MAP_FAILED)
         return;
     madvise(map, mailbox->map_bytes, MADV_DONTDUMP);
@@ -37,14 +46,24 @@ static void map_rings(struct mailbox *mailbox)
     mailbox->rings = map + head + seats;
 }
 
+/* A file in memory has a length that may exceed a limit; without one the memory goes with us. */
+static void size_file(struct mailbox *mailbox)
+{
+    if (mailbox->fd >= 0 && ftruncate(mailbox->fd, (off_t)map_bytes(mailbox)) != 0)
+        mailbox_close_fd(mailbox);
+}
+
 struct mailbox *mailbox_new(uint32_t nseats)
 {
     struct mailbox *mailbox = MEM_NEW(struct mailbox);
     mailbox->nseats = nseats;
     mailbox->ring_bytes = RING_BYTES;
+    mailbox->fd = memfd_create("mailbox", MFD_CLOEXEC);
+    size_file(mailbox);
     map_rings(mailbox);
     while (mailbox->head == NULL && mailbox->ring_bytes > RING_BYTES_MIN) {
         mailbox->ring_bytes /= 2;
+        size_file(mailbox);
         map_rings(mailbox);
     }
     if (mailbox->head == NULL || getrandom(mailbox->head->key, sizeof(mailbox->head->key), 0) < 0) {
@@ -53,7 +72,41 @@ struct mailbox *mailbox_new(uint32_t nseats)
         errno = error;
         return NULL;
     }
+    mailbox->head->layout = MAILBOX_LAYOUT;
+    mailbox->head->nseats = nseats;
+    mailbox->head->ring_bytes = mailbox->ring_bytes;
     return mailbox;
+}
+
+struct mailbox *mailbox_adopt(int fd, uint32_t nseats)
+{
+    struct mailbox_head head;
+    struct stat info;
+    struct mailbox *mailbox = MEM_NEW(struct mailbox);
+    mailbox->fd = fd;
+    mailbox->nseats = nseats;
+    if (pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+        head.layout == MAILBOX_LAYOUT && head.nseats == nseats && head.ring_bytes <= RING_BYTES) {
+        mailbox->ring_bytes = head.ring_bytes;
+        if (fstat(fd, &info) == 0 && (size_t)info.st_size == map_bytes(mailbox))
+            map_rings(mailbox);
+    }
+    if (mailbox->head != NULL)
+        return mailbox;
+    mailbox_free(mailbox);
+    return NULL;
+}
+
+int mailbox_fd(const struct mailbox *mailbox)
+{
+    return mailbox->fd;
+}
+
+void mailbox_close_fd(struct mailbox *mailbox)
+{
+    if (mailbox->fd >= 0)
+        close(mailbox->fd);
+    mailbox->fd = -1;
 }
 
 void mailbox_free(struct mailbox *mailbox)
@@ -62,6 +115,7 @@ void mailbox_free(struct mailbox *mailbox)
         return;
     if (mailbox->head != NULL)
         munmap(mailbox->head, mailbox->map_bytes);
+    mailbox_close_fd(mailbox);
     free(mailbox);
 }
 

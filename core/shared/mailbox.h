@@ -37,9 +37,16 @@ struct mailbox_post;
 /* For so many seats. Address space only, 2 MB a seat: memory is used by seats that send. Tries with
  * less where that is not to be had. NULL with errno set. */
 struct mailbox *mailbox_new(uint32_t nseats);
+/* That of the program which this process was before, through mailbox_fd there: a descriptor that
+ * is taken over. NULL when it is of another layout or size, or cannot be mapped. */
+struct mailbox *mailbox_adopt(int fd, uint32_t nseats);
+/* The descriptor of its memory, the mailbox's; -1: it has none. */
+int mailbox_fd(const struct mailbox *mailbox);
+/* In a worker: the memory is enough. */
+void mailbox_close_fd(struct mailbox *mailbox);
 void mailbox_free(struct mailbox *mailbox); /* NULL is fine */
 /* By the master, when nobody has the seat: after its worker has ended, before the next begins. */
-void mailbox_clear_seat(struct mailbox *mailbox, uint32_t seat);
+void mailbox_clear_seat(struct mailbox *mailbox, uint32_t index);
 
 /* Takes the seat for this process. The mailbox outlives the post. NULL with errno set. */
 struct mailbox_post *mailbox_open(struct mailbox *mailbox, uint32_t seat);

@@ -29,7 +29,7 @@ void mailbox_want(struct mailbox_post *post, struct str topic)
     if (post->nwanted++ == 0)
         skip_all(post);
     /* Seats that nobody has had yet have counted nothing. */
-    uint32_t *counted = mem_zeroed(mailbox->nseats * REACHES * sizeof(uint32_t));
+    uint32_t *counted = mem_zeroed(sizeof(uint32_t) * mailbox->nseats * REACHES);
     post->counted[bucket] = counted;
     uint32_t nseats = atomic_load(&mailbox->head->nused);
     for (uint32_t i = 0; i < nseats; i++)

@@ -28,7 +28,13 @@ struct mailbox_seat {
     _Atomic uint32_t counts[REACHES][MAILBOX_BUCKETS]; /* messages written */
 };
 
+/* Of all that follows, for a program of another version: a change here is a change of this. */
+enum { MAILBOX_LAYOUT = 1 };
+
 struct mailbox_head {
+    uint32_t layout;
+    uint32_t nseats;
+    uint64_t ring_bytes;
     uint64_t key[2];        /* of this server's bells */
     _Atomic uint32_t nused; /* seats that ever had somebody */
     _Atomic uint32_t incarnations;
@@ -41,6 +47,7 @@ struct mailbox {
     size_t ring_bytes;
     size_t map_bytes;
     uint32_t nseats;
+    int fd; /* of the memory; -1: it cannot be handed on */
 };
 
 /* In front of each message in a ring; the topic and the bytes follow. */
@@ -73,4 +80,4 @@ struct mailbox_post {
 /* The messages of a ring, in the post's process. */
 char *mailbox_ring(const struct mailbox *mailbox, uint32_t seat);
 /* Wakes the reader of a seat, unless it is awake. */
-void mailbox_ring_bell(struct mailbox_post *post, uint32_t seat);
+void mailbox_ring_bell(struct mailbox_post *post, uint32_t index);

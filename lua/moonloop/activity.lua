@@ -18,6 +18,7 @@ local listers = {}
 ---@field since? number Unix time in seconds of when the present run began
 ---@field next_run? number Unix time in seconds
 ---@field label? string what the core calls its jobs; default: kind and name
+---@field from? string the address of the client, of a request
 ---@field detail? string what else is worth a look: the last error, how long a queue is
 
 ---Adds a source of lines. Once per kind; a later one replaces it.
@@ -82,6 +83,18 @@ local function list_tasks(listed)
     return rows
 end
 
+---Of several clients their number, as `from`.
+local function add_client(first, from)
+    if not from or first.from == from then
+        return
+    end
+    first.clients = first.clients or { [first.from] = true, count = 1 }
+    if not first.clients[from] then
+        first.clients[from] = true
+        first.clients.count = first.clients.count + 1
+    end
+end
+
 ---Equal lines become one, with a count, the sum of the runs and the oldest `since`.
 local function collapse(kept, known, rows)
     for _, row in ipairs(rows) do
@@ -90,6 +103,7 @@ local function collapse(kept, known, rows)
         local first = known[key]
         if first then
             first.count = (first.count or 1) + (row.count or 1)
+            add_client(first, row.from)
             first.runs = first.runs and first.runs + (row.runs or 0)
             first.since = math.min(first.since or math.huge, row.since or math.huge)
             first.since = first.since < math.huge and first.since or nil
@@ -105,6 +119,7 @@ local function encode(row, old_generation)
     local copy = {
         kind = row.kind, name = row.name, app = row.app, state = row.state, runs = row.runs, since = row.since,
         next_run = row.next_run, detail = row.detail, count = row.count, old_generation = old_generation,
+        from = row.clients and row.clients.count .. " addresses" or row.from,
     }
     local ok, text = pcall(json.encode, copy)
     if ok then

@@ -107,9 +107,24 @@ local function check_function(fn, what)
     end
 end
 
-for _, name in ipairs({ "static", "ws", "sse" }) do
-    App[name] = function()
-        error(("app:%s is not there yet; CHANGELOG.md tells what is"):format(name), 2)
+function App.static()
+    error("app:static is not there yet; CHANGELOG.md tells what is", 2)
+end
+
+-- app:ws and app:sse: routes for GET whose handlers are wrapped. docs/websocket.md and docs/sse.md have all of it.
+for name, module in pairs({ ws = "moonloop.websocket.route", sse = "moonloop.event_stream" }) do
+    App[name] = function(self, pattern, options, handler)
+        if getmetatable(self) ~= App then
+            error(("call it with a colon: app:%s(pattern, handler)"):format(name), 2)
+        elseif handler == nil then
+            options, handler = {}, options
+        end
+        if type(options) ~= "table" or type(handler) ~= "function" then
+            error(("app:%s: expected a pattern, options if there are any, and a handler function"):format(name), 2)
+        end
+        local route, wrapped = require(module).of(options, handler, 3)
+        add(self, "GET", pattern, route, wrapped)
+        return self
     end
 end
 

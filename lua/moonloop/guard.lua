@@ -1,5 +1,5 @@
 --- Keeps from app code what would blind the watchdog (core/script/watchdog.c): the debug hook, the
---- switch of the compiler, and LuaJIT's profiler.
+--- switch of the compiler, LuaJIT's profiler, and error handlers that run inside the hook which interrupts.
 
 local function refuse(what)
     return function()
@@ -8,8 +8,37 @@ local function refuse(what)
     end
 end
 
+local protected_call = xpcall
+local guarded = setmetatable({}, { __mode = "kv" })
+
+---LuaJIT runs the handler of an xpcall where the error is raised: for an interruption that is inside the
+---hook, and what runs there cannot be interrupted any more. Such an error does without its handler.
+---@param handler function
+---@param is_interrupting fun(): boolean
+---@return function
+local function guard_handler(handler, is_interrupting)
+    local guard = guarded[handler]
+    if guard == nil then
+        guard = function(...)
+            if is_interrupting() then
+                return (...)
+            end
+            return handler(...)
+        end
+        guarded[handler] = guard
+    end
+    return guard
+end
+
 ---@diagnostic disable: duplicate-set-field
-return function()
+---@param is_interrupting fun(): boolean whether the watchdog is ending what runs now
+return function(is_interrupting)
+    _G.xpcall = function(fn, handler, ...)
+        if type(handler) == "function" then
+            handler = guard_handler(handler, is_interrupting)
+        end
+        return protected_call(fn, handler, ...)
+    end
     debug.sethook = refuse("debug.sethook")
     package.loaded["jit.profile"] = nil
     package.preload["jit.profile"] = refuse("jit.profile")

@@ -3,7 +3,6 @@
 --- An answer of any status is an answer. Failing to get one raises an error object: `refused`, `timeout`, `dns`,
 --- `tls`, `protocol`, `closed`, `too_large`, `full`; its `method`, `url` and `stage` say what failed where.
 
-local activity = require("moonloop.activity")
 local auth = require("moonloop.http.auth")
 local cookies = require("moonloop.http.cookies")
 local core = require("moonloop.core.http")
@@ -17,6 +16,7 @@ local retry = require("moonloop.http.retry")
 local errors = require("moonloop.util.errors")
 local file = require("moonloop.http.file")
 local handles = require("moonloop.util.handle")
+local listing = require("moonloop.http.listing")
 local multipart = require("moonloop.http.multipart")
 local sources = require("moonloop.http.source")
 local upload = require("moonloop.http.upload")
@@ -323,6 +323,16 @@ end
 ---@field sending fun(wanted: moonloop.http.Wanted, proxy?: string)
 ---@field answered fun(res: moonloop.http.Response)
 
+---Opens a WebSocket: a URL of ws or wss (or http, https, or below the base_url). Raises `refused` with the `status` of
+---an answer that is no 101, and what requests raise. See docs/websocket.md.
+---@param url string
+---@param options? moonloop.http.WebSocketOptions
+---@return moonloop.WebSocket
+function Client:websocket(url, options)
+    local ws = require("moonloop.websocket.client").connect(self, url, options)
+    return ws
+end
+
 ---Has each exchange of this client told, a redirect's too; for `moonloop fetch`.
 ---@param observer moonloop.http.Observer
 function Client:observe(observer)
@@ -412,33 +422,7 @@ function M.client(options)
     return client
 end
 
-activity.register("http", function()
-    local rows = {}
-    for client in pairs(clients) do
-        for _, origin in ipairs(core.origins(client.pool)) do
-            rows[#rows + 1] = {
-                kind = "http", name = origin.name, state = origin.connections > origin.idle and "busy" or "idle",
-                detail = ("%d connections, %d idle, %d waiting"):format(origin.connections, origin.idle,
-                    origin.waiting),
-            }
-        end
-    end
-    return rows
-end)
-
-activity.register("dns", function()
-    local rows = {}
-    for _, resolver in ipairs(core.resolvers()) do
-        if resolver.lookups > 0 then
-            rows[#rows + 1] = {
-                kind = "dns", name = resolver.servers, state = resolver.asking > 0 and "asking" or "idle",
-                detail = ("%d names known, %d asked for now; so far %d lookups, %d answers from memory"):format(
-                    resolver.known, resolver.asking, resolver.lookups, resolver.remembered),
-            }
-        end
-    end
-    return rows
-end)
+listing.register(clients)
 
 ---A client over connections that something else opens; for moonloop.testing.
 ---@param pool userdata
@@ -462,6 +446,14 @@ for _, name in ipairs({ "post", "put", "patch", "delete", "head" }) do
     M[name] = function(url, options)
         return shared:request(with(name:upper(), url, options))
     end
+end
+
+---@param url string
+---@param options? moonloop.http.WebSocketOptions
+---@return moonloop.WebSocket
+function M.websocket(url, options)
+    local ws = shared:websocket(url, options)
+    return ws
 end
 
 ---@param options moonloop.http.Request

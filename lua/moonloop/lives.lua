@@ -52,6 +52,14 @@ local function stop(apps, names)
     end
 end
 
+---WebSockets and event streams are told to go, if there are any.
+local function drain(code, most)
+    local streams = package.loaded["moonloop.streams"]
+    if streams then
+        streams.drain(code, most)
+    end
+end
+
 local function save(apps, names)
     local saved = {}
     for number, app in ipairs(apps) do
@@ -92,7 +100,7 @@ end
 ---@param apps moonloop.App[] by number; an app that failed to load is an empty table
 ---@param names string[] their names
 ---@return { start: function, stop: function, save: fun(): string, restore: fun(bytes: string), quiesce: function,
----  leave: function }
+---  leave: function, drain: fun(code: integer, most: number) }
 function M.of(apps, names)
     local function tell_background(what)
         return function()
@@ -108,6 +116,7 @@ function M.of(apps, names)
         restore = function(bytes) restore(apps, names, bytes) end,
         quiesce = tell_background("quiesce"),
         leave = tell_background("leave"),
+        drain = drain,
     }
 end
 

@@ -125,13 +125,14 @@ function methods:write(chunk)
     settle(core.write(self[1], self, chunk))
 end
 
----Sends status and headers now; the body follows with `write`. A handler that returns having written less than
+---Sends status (200 unless it is set) and headers now; the body follows with `write`. A handler that returns having written less than
 ---`length` cuts the connection, so that the client notices; writing more raises `misuse`.
 ---@param length? integer bytes of the body; nil: not known yet
 function methods:begin(length)
     if not self[1] then
         error("res:begin: a handler that runs on a thread cannot stream; return the whole body", 2)
     end
+    self.status = self.status or 200
     settle(core.begin(self[1], self, length))
 end
 

@@ -63,6 +63,15 @@ for _, method in ipairs({ "get", "head", "options", "post", "put", "patch", "del
     end
 end
 
+---Opens a WebSocket of an app. Raises `refused` with the `status` when the answer is no 101.
+---@param target string path, with or without a query
+---@param options? moonloop.http.WebSocketOptions
+---@return moonloop.WebSocket
+function Client:websocket(target, options)
+    local ws = self.http:websocket(target, options)
+    return ws
+end
+
 ---Ends the apps; what they are doing is cancelled. Happens by itself when nobody holds the client any more.
 function Client:close()
     core.close(self.host)

@@ -18,6 +18,12 @@ app:get("/almost", function(_, res)
     res.headers["Content-Type"] = "application/json"
     return '{"a":1'
 end)
+app:get("/marked", function()
+    return '\239\187\191{"a":"\127"}', 200, { ["Content-Type"] = "application/json" }
+end)
+app:get("/escape", function()
+    return '{"a":"\\\27[31m"}', 200, { ["Content-Type"] = "application/json" }
+end)
 app:get("/binary", function() return "a\0b" end)
 app:get("/away", function(_, res) return res:redirect("/index/text", 302) end)
 app:get("/loop", function(_, res) return res:redirect("/index/loop", 302) end)
@@ -182,6 +188,8 @@ describe("on a terminal moonloop fetch", function()
         assert.matches("\27[36m2.50\27[0m", coloured, 1, true)
         assert.equal(LAID_OUT, (coloured:gsub("\27%[[%d;]*m", "")))
         assert.equal('{"a":1', on_terminal({ site.url .. "/almost" }).out)
+        assert.equal('{\n  "a": "\127"\n}\n', on_terminal({ site.url .. "/marked" }, { NO_COLOR = "1" }).out)
+        assert.equal('{"a":"\\\27[31m"}', on_terminal({ site.url .. "/escape" }).out)
         local raw = fetch(site.url .. "/json").out
         assert.matches('^{"b":%[1,2.50', raw)
         assert.equal(raw, on_terminal({ "--no-pretty", site.url .. "/json" }).out)

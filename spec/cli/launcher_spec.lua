@@ -97,6 +97,8 @@ describe("the launcher", function()
         assert.equal(0, command.run({ "test", "-x", dir .. "/elsewhere/moonloop" }).code)
         assert.equal(3, launch({ "x" }, { MOONLOOP_SANITIZE = "address,undefined" }).code)
         assert.equal(0, command.run({ "test", "-x", dir .. "/build-address-undefined/moonloop" }).code)
+        assert.equal(3, launch({ "x" }, { MOONLOOP_SANITIZE = "address", MOONLOOP_STRESS = "1" }).code)
+        assert.equal(0, command.run({ "test", "-x", dir .. "/build-address-stress/moonloop" }).code)
         assert.matches("expected address,undefined or thread", launch({ "x" }, { MOONLOOP_SANITIZE = "all" }).err)
     end)
 

@@ -55,6 +55,8 @@ describe("an option", function()
     it("takes dashes and underscores, gunicorn's short flags and Flask's port", function()
         assert.equal("2097152\n4\n9\n0.0.0.0:8000 [::1]:8001", settle({ "--max_body", "2M", "-w4", "-t", "9",
             "-b", "0.0.0.0:8000", "--bind=[::1]:8001" }, { cwd = dir }, "max_body workers timeout bind"))
+        assert.equal("proxy+127.0.0.1:80 proxy+unix:/s", settle({ "--bind", "proxy+80,unix:/s", "--proxy-protocol" },
+            { cwd = dir }, "bind"))
         assert.equal("0.0.0.0:5000", settle({ "--host", "0.0.0.0", "-p", "5000" }, { cwd = dir }, "bind"))
         assert.equal("false\ntrue", settle({ "--no-reload", "-D" }, { cwd = dir }, "reload daemon"))
     end)
@@ -107,6 +109,12 @@ describe("an option", function()
     it("for TLS stops the start when it cannot be: nothing is served in plain text instead", function()
         assert.matches("tls: .*/none.pem: No such file or directory", fails({ "--certfile", "none.pem" }))
         assert.matches("keyfile: is for TLS, which needs certfile as well", fails({ "--keyfile", "b" }))
+        assert.matches('forwarded%-allow%-ips: expected IP addresses and networks such as 10%.0%.0%.0/8 .*, got "10%.0%.0%.0/33"',
+            fails({ "--forwarded-allow-ips", "10.0.0.0/33" }))
+        assert.matches("expected IP addresses and networks", fails({ "--forwarded-allow-ips", "proxy.example" }))
+        assert.matches('or %*; "fe80::1%%eth0" is none, got "::1,fe80::1%%eth0"',
+            fails({ "--forwarded-allow-ips", "::1,fe80::1%eth0" }))
+        assert.matches('%-%-bind: expected HOST:PORT.*got "proxy%+here"', fails({ "--bind", "proxy+here" }))
         assert.matches("redirect_bind: is for TLS", fails({ "--redirect-bind", ":0" }))
         assert.matches("cert_reqs: .* ca_certs .* is missing", fails({ "--cert-reqs", "required" }))
         assert.matches("keyfile: expected as many as certfile names %(2%) in the same order, .* got 1",

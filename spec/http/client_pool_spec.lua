@@ -92,6 +92,14 @@ describe("an idle connection", function()
         assert.equal("end 0", server:log(port, 3)[3])
     end)
 
+    it("is none where the request said that it is the last, in whichever Connection field", function()
+        for _, fields in ipairs({ { "close", "x-a" }, { "x-a", "close" }, { "x-a, close" } }) do
+            local client = http.client()
+            client:get((server:script(ANSWERS)), { headers = { Connection = fields } })
+            assert.equal(0, client:stats().idle, table.concat(fields, "; "))
+        end
+    end)
+
     it("is listed, with those that are busy", function()
         local client = http.client()
         local url = server:script(ANSWERS)

@@ -30,6 +30,7 @@ app:post("/json", function(req) return tostring(req:json().a) end)
 app:get("/204", function() return nil end)
 app:get("/205", function() return "text", 205 end)
 app:get("/304", function() return "text", 304, { ["ETag"] = '"a"' } end)
+app:get("/299", function() return "text", 299 end)
 app:get("/500", function() return "text", 500 end)
 app:get("/error", function() error("broken") end)
 app:get("/stream", function(req, res)
@@ -163,6 +164,46 @@ describe("HTTP/1.1", function()
         roomy = server.start({ apps = { ["index.lua"] = APP } })
     end)
     lazy_teardown(server.clean)
+
+    ---Its answers, in order, to requests for all of `paths` at once.
+    local function ask_all(...)
+        local connection, answers = limited:connect(), {}
+        for i, path in ipairs({ ... }) do
+            connection:send("GET " .. path .. " HTTP/1.1\r\nHost: a\r\n" .. (i == select("#", ...)
+                and "Connection: close\r\n\r\n" or "\r\n"))
+        end
+        for i = 1, select("#", ...) do
+            answers[i] = assert(connection:read_response())
+        end
+        connection:close()
+        return answers
+    end
+
+    it("has nothing between status line and fields", function()
+        for _, answer in ipairs(ask_all("/good", "/none", "/204", "/304", "/stream")) do
+            assert.matches("^HTTP/1%.1 %d%d%d [%a ]*\r\n%a[%a-]*: ", answer.head)
+        end
+    end)
+
+    it("has Connection: close in the last answer and in no other", function()
+        local answers = ask_all("/good", "/none", "/stream")
+        assert.equal(nil, answers[1].headers.connection)
+        assert.equal(nil, answers[2].headers.connection)
+        assert.equal("close", answers[3].headers.connection)
+    end)
+
+    it("has a Date of now in its preferred form", function()
+        local before = os.time() - 1 -- of the second before, when it has just begun
+        local answers = ask_all("/good", "/none", "/304", "/error")
+        for _, answer in ipairs(answers) do
+            assert.matches(DATE, answer.headers.date)
+            local is_now = false
+            for second = before, os.time() do
+                is_now = is_now or answer.headers.date == os.date("!%a, %d %b %Y %H:%M:%S GMT", second)
+            end
+            assert.is_true(is_now, answer.headers.date)
+        end
+    end)
 
     for _, file in ipairs(FILES) do
         describe(file, function()

@@ -60,13 +60,14 @@ describe("moonloop.proxy", function()
         it("says who asked, and by whom it came", function()
             local fields = relay.fields_of(echoed("/echo", { headers = {
                 ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https", Via = "1.0 first",
-                Forwarded = "for=1.2.3.4",
+                Forwarded = "for=6.6.6.6", ["X-Real-IP"] = "6.6.6.6",
             } }))
             assert.equal("1.2.3.4, 127.0.0.1", fields["x-forwarded-for"])
             assert.equal("https", fields["x-forwarded-proto"])
             assert.equal("localhost", fields["x-forwarded-host"])
             assert.equal("1.0 first, 1.1 moonloop", fields.via)
-            assert.equal("for=1.2.3.4, for=127.0.0.1;proto=https;host=localhost", fields.forwarded)
+            assert.is_nil(fields.forwarded) -- proxies write the others here: this one is the client's own
+            assert.equal("1.2.3.4", fields["x-real-ip"])
             assert.equal(16, #fields["x-request-id"])
             assert.equal("127.0.0.1:" .. upstream.port, fields.host)
         end)
@@ -86,6 +87,22 @@ describe("moonloop.proxy", function()
             assert.equal("localhost", fields.host)
             assert.equal("for=127.0.0.1;proto=http;host=localhost", fields.forwarded)
             assert.equal("1.1 gate", fields.via)
+        end)
+
+        it("says the same in Forwarded when asked to", function()
+            local function said(headers)
+                return relay.fields_of(echoed("/echo", { headers = headers }, "keep")).forwarded
+            end
+            assert.equal("for=1.2.3.4;proto=https;host=shop.example, for=127.0.0.1;proto=http;host=localhost", said({
+                ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https",
+                ["X-Forwarded-Host"] = "shop.example", Forwarded = "for=6.6.6.6",
+            }))
+            assert.equal('for=unknown, for="[2001:db8::1]";proto=https, for=127.0.0.1;proto=http;host=localhost', said({
+                ["X-Forwarded-For"] = 'a"b;c, 2001:DB8:0::1', ["X-Forwarded-Proto"] = "https",
+            }))
+            assert.equal('for=127.0.0.1;proto=https;host="a:80"', said({
+                ["X-Forwarded-Proto"] = "https", ["X-Forwarded-Host"] = "a:80",
+            }))
         end)
 
         it("takes fields of the handler's in place of the client's", function()

@@ -33,6 +33,12 @@ app:get("/first", function(req, res)
     res.headers["X-A"] = "b"
     res:write("") res:write("a") res:write("")
 end)
+app:get("/left", function(req, res)
+    res:write("begun") moonloop.sleep(0) -- it leaves
+    repeat local file = io.open(req.query.file) until file -- holds the loop: nobody notices who leaves
+    for _ = 1, 1000 do res:write("more") end
+end)
+app:get("/begun", function(req, res) res:begin() res:write("one") end)
 app:get("/number/{n:int}", function(req) return tostring(req.params.n) end)
 app:get("/slow/{n:int}", function(req) moonloop.sleep(0.01) return tostring(req.params.n) end)
 app:post("/body", function(req)
@@ -172,6 +178,22 @@ describe("a handler at work", function()
         assert.equal("b", response.headers["x-a"])
         assert.equal("a", response.body)
         assert.equal("root", connection:request("GET", "/").body)
+    end)
+
+    it("that begins an answer without a status answers 200", function()
+        local response = connection:request("GET", "/begun")
+        assert.equal(200, response.status)
+        assert.equal("one", response.body)
+    end)
+
+    it("that writes to a client who has left meanwhile is no error", function()
+        local file = site.dir .. "/has-left"
+        connection:send(get("/left?file=" .. file))
+        connection:read_until("begun")
+        connection:close()
+        process.write(file, "")
+        assert.equal("root", site:get("/").body)
+        assert.falsy(site:log():find("/left", 1, true), site:log())
     end)
 
     it("that fails in a streamed answer cuts the connection, so that the client notices", function()

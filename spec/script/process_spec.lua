@@ -157,6 +157,16 @@ describe("process.run", function()
         assert.is_true(process.run({ "true" }, { check = true }).ok)
     end)
 
+    it("finds the last line of complaint behind long ones, and blanks behind it, at once", function()
+        local began = os.clock()
+        local err = failure(sh, "head -c 100000 /dev/zero | tr '\\0' x >&2; printf '\\n %s \\n\\n' end >&2; exit 4",
+            { check = true })
+        assert.equal("process: /bin/sh exited with 4:  end", err.message)
+        assert.is_true(os.clock() - began < 1) -- it was a minute and a half
+        local silent = failure(sh, "printf ' \\n\\n' >&2; exit 4", { check = true })
+        assert.equal("process: /bin/sh exited with 4", silent.message)
+    end)
+
     it("keeps loop and other tasks going", function()
         local turns = 0
         local ticker = moonloop.spawn(function()

@@ -58,7 +58,27 @@ describe("serve", function()
         local nobody = require("posix.pwd").getpwnam("nobody")
         assert.equal(tostring(nobody.pw_uid), status:match("\nUid:%s+(%d+)"))
         assert.equal(tostring(nobody.pw_gid), status:match("\nGid:%s+(%d+)"))
+        assert.equal(tostring(nobody.pw_gid), status:match("\nGroups:%s+([^\n]-)%s*\n")) -- none of root's
+        assert.equal("0000000000000000", status:match("\nCapEff:%s+(%x+)"))
+        assert.equal("0000000000000000", status:match("\nCapPrm:%s+(%x+)"))
         assert.equal(200, site:get("/hello/").status)
+    end)
+
+    it("runs the workers as a number that is nobody's, with that group alone", function()
+        if require("posix.unistd").getuid() ~= 0 then
+            pending("needs root")
+            return
+        end
+        for options, expected in pairs({ [{ "--user", "99999" }] = "99999 99999",
+            [{ "--user", "99999", "--group", "88888" }] = "99999 88888" }) do
+            local site = server.start({ apps = { ["hello.lua"] = HELLO }, options = options })
+            local status = process.read("/proc/" .. site:worker_pids()[1] .. "/status")
+            local group = expected:match("(%d+)$")
+            assert.equal(expected, status:match("\nUid:%s+(%d+)") .. " " .. status:match("\nGid:%s+(%d+)"))
+            assert.equal(group, status:match("\nGroups:%s+([^\n]-)%s*\n"))
+            assert.equal(200, site:get("/hello/").status)
+            site:stop()
+        end
     end)
 
     it("serves a socket that it inherits", function()
@@ -132,6 +152,13 @@ describe("serve", function()
         local said, code = fail({ options = { "--user", "nobody-of-this-name" } })
         assert.equal(1, code)
         assert.equal('moonloop: user: there is no user "nobody-of-this-name"\n', said)
+    end)
+
+    it("says what is wrong with chdir, and not with the apps that it has not found there", function()
+        local said, code = fail({ options = { "--chdir", "/etc/passwd" } })
+        assert.equal(1, code)
+        assert.equal("moonloop: chdir: /etc/passwd: Not a directory\n", said)
+        assert.equal("moonloop: chdir: /nowhere: No such file or directory\n", (fail({ options = { "--chdir", "/nowhere" } })))
     end)
 
     it("says where the log cannot be opened", function()

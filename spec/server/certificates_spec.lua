@@ -194,6 +194,54 @@ describe("a server's certificates", function()
         assert.equal(0, checked.code, checked.out)
     end)
 
+    it("are in the status, with the days that are left", function()
+        certificates.issue(directory, "old", "DNS:a.example,DNS:b.example,IP:::1,DNS:d.example,DNS:e.example,DNS:f.example",
+            { dates = { "20200101000000Z", "20200102000000Z" }, key = "rsa:2048" })
+        local site = start({ "--certfile", file("old.pem"), "--keyfile", file("old.key") })
+        local listed = site:status().certificates
+        assert.equal(2, #listed)
+        assert.equal(file("good.pem"), listed[1].file)
+        assert.equal("EC prime256v1", listed[1].key)
+        assert.equal("CN=spec CA", listed[1].issuer)
+        assert.same({ "localhost", "127.0.0.1" }, listed[1].names)
+        assert.is_true(listed[1].days_left > 1.9 and listed[1].days_left <= 2)
+        assert.is_true(math.abs(listed[1].not_after - os.time() - 2 * 86400) < 100)
+        local printed = command.run({ "openssl", "x509", "-in", file("good.pem"), "-noout", "-fingerprint", "-sha256",
+            "-serial" }).out
+        assert.equal(printed:match("Fingerprint=([%x:]+)"):gsub(":", ""):lower(), listed[1].fingerprint)
+        assert.equal(printed:match("serial=(%x+)"), listed[1].serial)
+        assert.is_true(listed[2].days_left < -365)
+        local text = site:call("status").out
+        assert.is_truthy(text:find(("tls       %s: EC prime256v1, localhost, 127.0.0.1, until %s (2 days)\n"):format(
+            file("good.pem"), os.date("!%Y-%m-%d", listed[1].not_after)), 1, true), text)
+        assert.is_truthy(text:find(("tls       %s: RSA 2048, a.example, b.example, ::1, d.example, e.example and 1 more,"
+            .. " has expired on 2020-01-02\n"):format(file("old.pem")), 1, true), text)
+        certificates.issue(directory, "next", "DNS:localhost")
+        replace("next")
+        site:wait_log("new connections get the new ones")
+        assert.same({ "localhost" }, site:status().certificates[1].names)
+        server.clean()
+        assert.same({}, server.start({ apps = { ["index.lua"] = tls.APP } }):status().certificates)
+    end)
+
+    it("are warned of when they expire within two weeks, have expired, or are not valid yet", function()
+        local function dates(first, last)
+            return { dates = { os.date("!%Y%m%d%H%M%SZ", os.time() + first * 86400),
+                os.date("!%Y%m%d%H%M%SZ", os.time() + last * 86400) } }
+        end
+        certificates.issue(directory, "soon", "DNS:a.example", dates(-1, 13.9))
+        certificates.issue(directory, "later", "DNS:b.example", dates(-1, 14.1))
+        certificates.issue(directory, "ahead", "DNS:c.example", dates(1, 100))
+        local log = start({ "--certfile", file("soon.pem"), "--keyfile", file("soon.key"), "--certfile",
+            file("later.pem"), "--keyfile", file("later.key"), "--certfile", file("ahead.pem"), "--keyfile",
+            file("ahead.key") }):log()
+        assert.matches("good.pem: the certificate expires in 2.0 days", log, 1, true)
+        assert.matches("soon.pem: the certificate expires in 13.9 days", log, 1, true)
+        assert.matches("ahead.pem: the certificate is valid only in 1.0 days; clients will refuse it until then", log, 1,
+            true)
+        assert.is_nil(log:find("later.pem: the", 1, true))
+    end)
+
     it("that have expired are served, with a warning", function()
         certificates.issue(directory, "old", "IP:127.0.0.1", { dates = { "20200101000000Z", "20200102000000Z" } })
         replace("old")

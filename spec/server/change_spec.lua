@@ -4,7 +4,7 @@ local probes = require("spec.support.probe")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
 
-local RELOADS, RECYCLES, RESTARTS, UPGRADES = 200, 50, 20, 10
+local RELOADS, RECYCLES, RESTARTS, UPGRADES, CONFIGS = 200, 50, 20, 10, 10
 
 local function app(version)
     return ([[
@@ -53,6 +53,23 @@ describe("a client under load", function()
         assert_nothing_lost()
     end)
 
+    it("loses nothing in " .. CONFIGS .. " changes of the configuration and of the number of workers", function()
+        for change = 1, CONFIGS do
+            process.write(site.dir .. "/moonloop.conf.lua", ("return { keepalive = %d }"):format(10 + change))
+            site:signal("HUP")
+            assert.equal(0, site:call("scale", tostring(change % 3 + 1)).code)
+            wait_count(site, "the configuration has changed: replacing the workers one by one", change)
+            site:wait_status("the new workers", function(status)
+                local serving = 0
+                for _, worker in ipairs(status.workers) do
+                    serving = serving + (worker.state == "serving" and 1 or 0)
+                end
+                return serving == change % 3 + 1
+            end)
+        end
+        assert_nothing_lost()
+    end)
+
     it("loses nothing in " .. RESTARTS .. " rolling restarts and " .. UPGRADES .. " upgrades", function()
         for _ = 1, RESTARTS do
             assert.equal(0, site:call("restart", "--wait").code)
@@ -68,14 +85,21 @@ end)
 describe("a client of workers that are recycled", function()
     after_each(server.clean)
 
-    it("loses nothing in " .. RECYCLES .. " recycles", function()
-        local site = server.start({
-            apps = { ["hello.lua"] = app(1) }, options = { "--workers", "4", "--max-requests", "50" },
-        })
+    local function recycle(option, value, text, times)
+        local site = server.start({ apps = { ["hello.lua"] = app(1) }, options = { "--workers", "4", option, value } })
         local probe = probes.start(site, "/hello/", "hello\n")
-        wait_count(site, "has reached max_requests", RECYCLES)
+        wait_count(site, text, times)
+        probe:wait_requests(200)
         local result = probe:stop()
         assert.same({}, result.failures)
-        assert.is_true(result.requests > 100 and result.fresh > 10)
+        assert.is_true(result.requests > 100 and result.fresh > 10, require("cjson").encode(result))
+    end
+
+    it("loses nothing in " .. RECYCLES .. " recycles", function()
+        recycle("--max-requests", "50", "has reached max_requests", RECYCLES)
+    end)
+
+    it("loses nothing in recycles of workers that take too much memory", function()
+        recycle("--max-memory", "1K", "has reached max_memory", 8)
     end)
 end)

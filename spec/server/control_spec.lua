@@ -121,6 +121,34 @@ describe("a running server", function()
         assert.equal(384, bit.band(info.st_mode, 511))
     end)
 
+    it("answers nobody else, even if the file would let others in", function()
+        if require("posix.unistd").getuid() ~= 0 then
+            pending("needs root, to become another user")
+            return
+        end
+        local dir = process.directory()
+        local site = start({ dir = dir })
+        local path = dir .. "/.moonloop/control.sock"
+        for _, each in ipairs({ dir, dir .. "/.moonloop", path }) do
+            assert(require("posix.sys.stat").chmod(each, 511))
+        end
+        local caller = [[
+import os, socket, sys
+os.setgid(65534); os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(10)
+s.connect(sys.argv[1])
+try:
+    s.send(b"stop")
+    print("answered" if s.recv(100) else "closed")
+except (BrokenPipeError, ConnectionResetError):
+    print("closed")
+]]
+        assert.equal("closed\n", process.run({ "python3", "-c", caller, path, "65534" }).out)
+        assert.equal(site:pid(), site:status().pid)
+        assert.equal("answered\n", process.run({ "python3", "-c", caller, path, "0" }).out)
+    end)
+
     it("is not disturbed by callers who say nothing or nonsense", function()
         local site = start()
         local socket = require("posix.sys.socket")

@@ -124,6 +124,25 @@ describe("moonloop ps", function()
         find_row(site:call("ps").out, "request", "GET /a/sleep", "waiting", "0 s", "at apps/a.lua:5 in sleep")
     end)
 
+    it("shows for whom requests run: one address, or how many", function()
+        local site = start({ "--workers", "1", "--proxy-protocol" })
+        local function ask_for(address)
+            local connection = site:connect()
+            connections[#connections + 1] = connection
+            connection:send(("PROXY TCP4 %s 127.0.0.1 1 2\r\nGET /a/sleep HTTP/1.1\r\nHost: a\r\n\r\n"):format(address))
+        end
+        ask_for("1.2.3.4")
+        assert.equal("1.2.3.4", wait_line(site, "request", "GET /a/sleep").from)
+        find_row(site:call("ps").out, "request", "GET /a/sleep", "from 1.2.3.4")
+        for _, address in ipairs({ "1.2.3.4", "1.2.3.5", "1.2.3.6" }) do
+            ask_for(address)
+        end
+        process.wait_for("all of them", function()
+            return wait_line(site, "request", "GET /a/sleep").count == 4
+        end)
+        assert.equal("3 addresses", wait_line(site, "request", "GET /a/sleep").from)
+    end)
+
     it("shows tasks by name or place, and for whom they work", function()
         local site = start()
         ask(site, "/a/named")

@@ -1,8 +1,11 @@
 --- The server under a service manager: sockets that are passed, what it tells, and the unit that is printed.
 
+local certificates = require("spec.support.certificates")
+local command = require("spec.support.command")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
 local socket = require("posix.sys.socket")
+local tls = require("spec.support.tls")
 
 local APP = [[
 local moonloop = require("moonloop")
@@ -142,10 +145,19 @@ describe("under a service manager", function()
             assert.equal("fd://3", site.url)
             site:signal("HUP")
             site:wait_log("generation 2 is live")
-            assert.is_nil(site:log():find("bind and the apps directory change only", 1, true))
+            assert.is_nil(site:log():find("change only with a restart", 1, true))
             local connection = server.connect("127.0.0.1", tonumber(port))
             assert.equal("hello\n", connection:request("GET", "/hello/").body)
             assert.equal("nil nil", connection:request("GET", "/hello/env").body)
+            connection:close()
+        end)
+
+        it("has them expect a PROXY header where that is asked for", function()
+            local site = activate({ bind = false, options = { "--workers", "1", "--proxy-protocol" } })
+            assert.matches("\nfd://3\n  expects a PROXY header from 127.0.0.1\n", site.process:out(), 1, true)
+            local connection = server.connect("127.0.0.1", tonumber(port))
+            connection:send("PROXY TCP4 1.2.3.4 127.0.0.1 1 2\r\n")
+            assert.equal("hello\n", connection:request("GET", "/hello/").body)
             connection:close()
         end)
 
@@ -200,6 +212,68 @@ describe("moonloop unit", function()
         assert.matches("/run/shop/control.sock", answer.out)
     end)
 
+    it("with TLS has the master read the keys as root, with what it needs of root's rights and no more", function()
+        local answer, dir = unit("--bind", ":443", "--certfile", "site.pem,other.pem", "--keyfile", "site.key,other.key",
+            "--user", "www-data", "--group", "nogroup")
+        assert.equal(0, answer.code, answer.err)
+        assert.is_truthy(answer.out:find((" --user www-data --group nogroup --certfile DIR/site.pem --certfile DIR/other.pem"
+            .. " --keyfile DIR/site.key --keyfile DIR/other.key DIR/apps\n"):gsub("DIR", dir), 1, true), answer.out)
+        assert.is_nil(answer.out:match("\nUser="))
+        assert.is_nil(answer.out:match("\nDynamicUser="))
+        assert.matches("\nAmbientCapabilities=\n", answer.out)
+        assert.matches("\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_KILL CAP_NET_BIND_SERVICE\n", answer.out)
+        if process.run({ "sh", "-c", "command -v systemd-analyze" }).code == 0 then
+            process.write(dir .. "/moonloop.service", answer.out)
+            local verdict = process.run({ "systemd-analyze", "verify", "--man=no", dir .. "/moonloop.service" })
+            assert.equal("", verdict.err)
+        end
+        local nobody = unit("--certfile", "site.pem")
+        assert.equal(1, nobody.code)
+        assert.matches("name it with %-%-user %(adduser %-%-system", nobody.err)
+    end)
+
+    local as_root = require("posix.unistd").geteuid() == 0 and it or pending
+    as_root("leaves root rights enough to serve TLS, renew certificates and end workers", function()
+        local directory = tls.directory()
+        command.run({ "chmod", "700", directory })
+        command.run({ "chmod", "600", directory .. "/good.key" })
+        local caps = unit("--user", "nobody", "--certfile", "x").out:match("\nCapabilityBoundingSet=([^\n]+)")
+        local bounds = "-all" .. caps:lower():gsub("cap_(%w+) ?", ",+%1")
+        local site = server.start({
+            apps = { ["hello.lua"] = APP }, prefix = "exec setpriv --no-new-privs --bounding-set=" .. bounds,
+            options = { "--workers", "2", "--user", "nobody", "--certfile", directory .. "/good.pem", "--keyfile",
+                directory .. "/good.key", "--accesslog", "access.log", "--errorlog", "error.log",
+                "--graceful-timeout", "1" },
+        })
+        local function log()
+            return process.read(site.dir .. "/error.log") or ""
+        end
+        assert.equal("hello\n", tls.client(directory):get(site.url .. "/hello/"):body())
+        certificates.issue(directory, "next", "DNS:localhost,IP:127.0.0.1")
+        process.write(directory .. "/good.key", command.read(directory .. "/next.key"))
+        process.write(directory .. "/good.pem", command.read(directory .. "/next.pem"))
+        process.wait_for("the new certificate", function()
+            return log():find("new connections get the new ones", 1, true)
+        end)
+        assert.equal("next", tls.shown(site.port))
+        assert.equal(0, site:call("reload", "--wait").code)
+        assert.equal(0, site:call("restart", "--wait").code)
+        assert.equal(0, site:call("scale", "1").code)
+        local stuck = site:worker_pids()[1]
+        process.kill(stuck, "KILL")
+        site:wait_status("a successor", function()
+            local pids = site:worker_pids()
+            return #pids == 1 and pids[1] ~= stuck
+        end)
+        local worker = site:worker_pids()[1]
+        process.kill(worker, "STOP") -- it cannot drain: the master has to end it after its grace
+        site.process:kill("TERM")
+        local how, code = site.process:wait(20)
+        assert.equal("exited 0", how .. " " .. code, log())
+        assert.is_false(process.exists(worker))
+        command.remove(directory)
+    end)
+
     it("refuses a name that cannot be one", function()
         local answer = unit("--service", "a/b")
         assert.equal(2, answer.code)
@@ -219,6 +293,25 @@ describe("moonloop dockerfile", function()
         answer = process.run({ server.binary, "dockerfile", "--bind", "0.0.0.0:9000", "--bind", "unix:/run/a.sock" })
         assert.matches("\nEXPOSE 9000\n", answer.out)
         assert.matches('"%-%-bind", "unix:/run/a.sock"', answer.out)
+    end)
+
+    it("takes the configuration file and the apps along, and says what else the image needs", function()
+        local dir = process.directory()
+        process.make_directory(dir .. "/shop")
+        process.write(dir .. "/moonloop.conf.lua", 'return { daemon = true, user = "shop", certfile = "site.pem" }')
+        local answer = process.run({ server.binary, "dockerfile", "shop" }, { cwd = dir })
+        assert.equal(0, answer.code, answer.err)
+        assert.matches("\nCOPY moonloop /src\n", answer.out, 1, true)
+        assert.matches("\nCOPY moonloop.conf.lua /srv/moonloop.conf.lua\nCOPY shop /srv/apps\n", answer.out, 1, true)
+        assert.matches('"--config", "/srv/moonloop.conf.lua", "--no-daemon", "/srv/apps"]\n', answer.out, 1, true)
+        assert.matches("\nUSER moonloop\n", answer.out)
+        assert.matches("\nSTOPSIGNAL SIGTERM\nHEALTHCHECK ", answer.out)
+        assert.matches("^# Put a checkout of moonloop into moonloop/", answer.out)
+        assert.matches("certfile: " .. dir .. "/site.pem is no part of the image: mount it there", answer.err, 1, true)
+        assert.matches("user, group: the image has a user of its own", answer.err)
+        local elsewhere = process.run({ server.binary, "dockerfile", "/srv/far/apps" })
+        assert.matches("# Put /srv/far/apps into the context as apps: it lies outside of this directory.\n", elsewhere.out, 1,
+            true)
     end)
 
     it("names every package that the build needs", function()

@@ -217,7 +217,6 @@ describe("memory that is refused", function()
 
     before_each(function()
         pid = cjson.decode(site:get("/where").body).pid
-        memory:trace(os.getenv("SHOW") ~= nil)
     end)
 
     teardown(function()
@@ -257,8 +256,6 @@ describe("memory that is refused", function()
         local answer, reason = send(kind)
         local seen, refused = memory:disarm()
         local wrong = complaint(kind, answer, reason)
-        local what = answer and answer.status or reason
-        if os.getenv("SHOW") then io.stderr:write(("%s %d+%g: %s (%d refused)\n"):format(kind.name, from, count, what, refused)) end
         if not process.exists(pid) then
             pcall(site.wait_log, site, " is gone", 5)
             return "the worker died", seen, refused
@@ -299,4 +296,34 @@ describe("memory that is refused", function()
             end
         end)
     end
+end)
+
+describe("memory that has run out", function()
+    if server.is_sanitized then
+        pending("a sanitizer wants more addresses than ulimit -v leaves")
+        return
+    end
+
+    after_each(server.clean)
+
+    it("ends the requests that took it, and what they held is there again for others", function()
+        local site = server.start({ prefix = "ulimit -v 1500000;", options = { "--workers", "1", "--threads", "1" },
+            apps = { ["index.lua"] = [[
+                local app = require("moonloop").app()
+                app:get("/hello", function() return "hello" end)
+                app:get("/tables", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
+                app:get("/text", function() local s = "x" while true do s = s .. s end end)
+                jit.off() -- LuaJIT itself does not stand it everywhere in compiled code
+                return app
+            ]] } })
+        local pid = site:worker_pids()[1]
+        for _ = 1, 2 do
+            for _, target in ipairs({ "/tables", "/text" }) do
+                assert.equal(500, site:get(target).status)
+                assert.equal("hello", site:get("/hello").body)
+            end
+        end
+        assert.equal(pid, site:worker_pids()[1])
+        site:wait_log("not enough memory")
+    end)
 end)

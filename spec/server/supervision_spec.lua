@@ -63,7 +63,7 @@ describe("a worker that dies", function()
         process.kill(pid, "KILL")
         wait_successor(site, pid)
         assert.matches("worker 1 %(pid " .. pid .. "%) died: killed by SIGKILL", site:log())
-        assert.matches('routes="GET /hello/long x2 (waiting)"', site:log(), 1, true)
+        assert.matches('routes="GET /hello/long x2 %(waiting%)" memory="%d+%.%d MB"', site:log())
         assert.equal(200, site:get("/hello/").status)
         assert.equal(0, count_answers(crowd))
     end)
@@ -268,7 +268,8 @@ describe("stopping", function()
         server.start({ apps = { ["hello.lua"] = APP }, bind = "127.0.0.1:" .. site.port })
     end)
 
-    it("comes to a worker that is stuck in C by itself, too", function()
+    -- #tsan_cannot: it keeps signals back until a function that it intercepts is called, and that one calls none.
+    it("comes to a worker that is stuck in C by itself, too #tsan_cannot", function()
         local site = start({ options = { "--workers", "1", "--graceful-timeout", "1" } })
         local pid = site:worker_pids()[1]
         local connection = site:connect()

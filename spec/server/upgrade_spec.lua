@@ -1,55 +1,37 @@
 local probes = require("spec.support.probe")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local upgrades = require("spec.support.upgrades")
 
 local APP = [[
 local moonloop = require("moonloop")
 local app = moonloop.app()
 app:get("/", function() return "hello\n" end)
 app:get("/slow", function() moonloop.sleep(1) return "slow\n" end)
+app:get("/hear/{topic}", function(req)
+    for message in moonloop.topic(req.params.topic):subscribe() do return message end
+end)
+app:get("/relay", function()
+    for message in moonloop.topic("go"):subscribe() do
+        moonloop.topic("told"):publish(message .. " and back")
+        return message
+    end
+end)
+app:get("/say", function() moonloop.topic("go"):publish("there") return "said" end)
 app:get("/count", function() return tostring(moonloop.shared("spec"):incr("count")) end)
 return app
 ]]
-
---- A copy of the binary that can be replaced, as a package manager does: by renaming.
-local function install(path, text)
-    process.write(path .. ".new", text or process.read(server.binary))
-    assert(require("posix.sys.stat").chmod(path .. ".new", 493))
-    assert(os.rename(path .. ".new", path))
-end
-
-local function start(given)
-    given = given or {}
-    given.dir = given.dir or process.directory()
-    given.binary = given.dir .. "/moonloop"
-    given.apps = given.apps or { ["hello.lua"] = APP }
-    given.env = { MOONLOOP_LUA_DIR = require("posix.unistd").getcwd() .. "/lua" }
-    install(given.binary)
-    return server.start(given)
-end
 
 local function count_fds(pid)
     return #require("posix.dirent").dir("/proc/" .. pid .. "/fd")
 end
 
---- Asks for an upgrade and waits until none but the new workers are left.
-local function upgrade(site, times)
-    local before = {}
-    for _, worker in ipairs(site:status().workers) do
-        before[worker.pid] = true
-    end
-    site:signal("USR2")
-    process.wait_for("upgrade " .. times, function()
-        return select(2, site:log():gsub("the upgrade is done", "")) >= times
-    end, 30)
-    process.wait_for("the former workers to leave", function()
-        for pid in pairs(before) do
-            if process.exists(pid) then
-                return false
-            end
-        end
-        return true
-    end, 30)
+local install, upgrade = upgrades.install, upgrades.run
+
+local function start(given)
+    given = given or {}
+    given.apps = given.apps or { ["hello.lua"] = APP }
+    return upgrades.start(given)
 end
 
 describe("an upgrade of the binary", function()
@@ -98,6 +80,35 @@ describe("an upgrade of the binary", function()
         local result = probe:stop()
         assert.same({}, result.failures)
         assert.is_true(result.requests > 100 and result.fresh > 10)
+    end)
+
+    it("lets topics pass between the former workers, which finish requests, and the new ones, twice over", function()
+        local site = start({ options = { "--workers", "2" } })
+        local function ask(target)
+            local connection = site:connect()
+            connection:send("GET " .. target .. " HTTP/1.1\r\nHost: a\r\n\r\n")
+            return connection
+        end
+        local relay = ask("/hello/relay")
+        site:wait_status("the relay", function(status)
+            return status.workers[1].in_flight + status.workers[2].in_flight == 1
+        end)
+        for times = 1, 2 do -- the second has former workers of a program before the last
+            site:signal("USR2")
+            upgrades.wait_count(site, "the upgrade is done", times)
+        end
+        local ear = ask("/hello/hear/told")
+        site:wait_status("the ear", function(status)
+            local in_flight = 0
+            for _, worker in ipairs(status.workers) do
+                in_flight = in_flight + worker.in_flight
+            end
+            return in_flight >= 1
+        end)
+        assert.equal("said", site:get("/hello/say").body)
+        assert.equal("there", relay:read_response().body)
+        assert.equal("there and back", ear:read_response().body)
+        assert.not_matches("topics do not pass", site:log())
     end)
 
     it("keeps the number of workers that was asked for while it ran", function()

@@ -17,6 +17,8 @@ local ENDLESS = {
     ["a pcall as the last call"] = "return pcall(function() while true do end end)",
     ["a loop around and inside pcall"] = "while true do pcall(function() while true do end end) end",
     ["xpcall's handler"] = "return xpcall(error, function() while true do end end)",
+    ["xpcall whose handler loops as well"] =
+        "return xpcall(function() while true do end end, function() while true do end end)",
     ["coroutine.wrap"] = "coroutine.wrap(function() while true do end end)()",
     ["a coroutine resumed for ever"] =
         "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",

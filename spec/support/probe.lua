@@ -20,10 +20,11 @@ Probe.__index = Probe
 ---@param site spec.Server
 ---@param target string
 ---@param body string every answer's
+---@param most? integer failures at which it gives up: 20
 ---@return spec.Probe
-function M.start(site, target, body)
+function M.start(site, target, body, most)
     local script = unistd.getcwd() .. "/spec/support/probe.py"
-    local child = process.spawn({ "python3", script, tostring(site.port), target, body })
+    local child = process.spawn({ "python3", script, tostring(site.port), target, body, tostring(most or 20) })
     return setmetatable({ process = child, site = site }, Probe)
 end
 

@@ -1,7 +1,7 @@
 """A client that counts what it loses: keep-alive and fresh connections ask without a pause until SIGTERM
 comes. Prints how many were answered, now and then; at the end {"requests": N, "fresh": N, "failures": [...]}.
 
-    python3 probe.py PORT TARGET EXPECTED_BODY
+    python3 probe.py PORT TARGET EXPECTED_BODY [MOST_FAILURES]
 
 A connection is replaced when the server says `Connection: close`; anything else that ends one, and every
 answer but 200 with the expected body, is a failure.
@@ -13,7 +13,8 @@ import socket
 import sys
 import threading
 
-KEPT, FRESH, MOST_FAILURES = 6, 2, 20
+KEPT, FRESH = 6, 2
+MOST_FAILURES = int(sys.argv[4]) if len(sys.argv) > 4 else 20  # then it gives up
 
 
 class Probe:

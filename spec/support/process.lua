@@ -20,7 +20,7 @@ ffi.cdef("int prctl(int option, unsigned long value, ...);")
 
 local M = {}
 
-local DEADLINE = 10
+local DEADLINE = 30
 local PR_SET_PDEATHSIG = 1
 
 ---@class spec.Process
@@ -32,7 +32,7 @@ Process.__index = Process
 
 local children, directories = {}, {}
 
----Calls `probe` until it returns something true, which is the result; fails after `seconds` (10).
+---Calls `probe` until it returns something true, which is the result; fails after `seconds` (30).
 ---@param what string what is waited for, for the message
 ---@param probe fun(): any
 ---@param seconds? number

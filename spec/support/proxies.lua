@@ -1,4 +1,5 @@
---- Starts forward proxies that others wrote, on loopback: tinyproxy, squid, microsocks. process.clean() ends them.
+--- Starts proxies that others wrote, on loopback: tinyproxy, squid and microsocks for clients, haproxy and nginx before
+--- servers. process.clean() ends them.
 
 local process = require("spec.support.process")
 local socket = require("socket")
@@ -126,6 +127,59 @@ function M.microsocks(credentials)
             return child:out() .. child:err()
         end,
     }
+end
+
+---haproxy before a server.
+---@param mode string "tcp" or "http"
+---@param port integer of the server
+---@param words string behind the server's address: "send-proxy-v2"
+---@param bind? string behind its own address: "ssl crt FILE"
+---@return integer port
+---@return spec.Process
+function M.haproxy(mode, port, words, bind)
+    local dir = process.directory()
+    local child, own = start(function(own)
+        process.write(dir .. "/conf", ([[
+global
+    maxconn 100
+    nbthread 1
+defaults
+    mode %s
+    option forwardfor
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen it
+    bind 127.0.0.1:%d %s
+    server one 127.0.0.1:%d %s
+]]):format(mode, own, bind or "", port, words))
+        return { "haproxy", "-db", "-f", dir .. "/conf" }
+    end)
+    return own, child
+end
+
+local STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+---Whether nginx can be had with its stream module.
+---@return boolean
+function M.has_nginx_stream()
+    return M.has("nginx") and process.read(STREAM_MODULE) ~= nil
+end
+
+---nginx passing bytes on to a server, with a PROXY header (version 1) before them.
+---@param port integer of the server
+---@return integer port
+function M.nginx_stream(port)
+    local dir = process.directory()
+    local _, own = start(function(own)
+        process.write(dir .. "/conf", ([[
+load_module %s; daemon off; master_process off; pid %s/pid; error_log %s/log;
+events { worker_connections 64; }
+stream { server { listen 127.0.0.1:%d; proxy_pass 127.0.0.1:%d; proxy_protocol on; } }
+]]):format(STREAM_MODULE, dir, dir, own, port))
+        return { "nginx", "-p", dir, "-c", dir .. "/conf" }
+    end)
+    return own
 end
 
 return M

@@ -27,8 +27,8 @@ local started = {}
 ---The moonloop under test.
 M.binary = find_binary()
 
----Whether it was built with AddressSanitizer, which keeps freed memory for a while.
-M.is_sanitized = (process.read(M.binary) or ""):find("__asan_init", 1, true) ~= nil
+---Whether it was built with AddressSanitizer or ThreadSanitizer: slower, with more memory, and some of it freed late.
+M.is_sanitized = (process.read(M.binary) or ""):find("__[at]san_init") ~= nil
 
 ---@class spec.Response
 ---@field status integer
@@ -214,7 +214,7 @@ function M.connect(host, port, from)
         made:setoption("tcp-nodelay", true)
     end
     local self = setmetatable({ socket = made, left = "" }, Connection)
-    self:set_timeout(10)
+    self:set_timeout(30)
     return self
 end
 

@@ -166,10 +166,10 @@ local function settle_paths(settled, base)
     end
     for _, list in ipairs({ settled.bind, settled.redirect_bind }) do
         for i, address in ipairs(list) do
-            local path = address:match("^unix:(.+)$")
+            local mark, path = address:match("^(.-)unix:(.+)$")
             -- An abstract socket, unix:@NAME, has no place in the file system.
             if path and path:sub(1, 1) ~= "@" then
-                list[i] = "unix:" .. files.absolute(path, base)
+                list[i] = mark .. "unix:" .. files.absolute(path, base)
             end
         end
     end
@@ -186,6 +186,15 @@ local function check_tls(settled)
     if #certfile > 0 and #keyfile > 0 and #keyfile ~= #certfile then
         fault.raise(1, "keyfile: expected as many as certfile names (%d) in the same order, or none when each"
             .. " certificate has its key in the same file, got %d", #certfile, #keyfile)
+    end
+end
+
+--- proxy_protocol marks every address, as they may be marked one by one.
+local function mark_addresses(settled)
+    for _, list in ipairs(settled.proxy_protocol and { settled.bind, settled.redirect_bind } or {}) do
+        for i, address in ipairs(list) do
+            list[i] = address:find("^proxy%+") and address or "proxy+" .. address
+        end
     end
 end
 
@@ -232,6 +241,7 @@ local function finish(settled, flags, environment)
     settled.bind, settled.redirect_bind = { unpack(settled.bind) }, { unpack(settled.redirect_bind) }
     settled.chdir = settled.chdir and files.absolute(settled.chdir)
     settle_paths(settled, settled.chdir)
+    mark_addresses(settled)
     check_tls(settled)
     settled.apps_dir = files.absolute(flags.apps or environment.MOONLOOP_APPS or "apps", settled.chdir)
     return settled

@@ -66,11 +66,12 @@ function M.exists(path)
 end
 
 ---@param path string
----@return boolean
+---@return boolean is_there and can be read
+---@return string? reason "No such file or directory", "Not a directory", "Permission denied" and the like
 function M.is_directory(path)
     local dir = C.opendir(path)
     if dir == nil then
-        return false
+        return false, ffi.string(C.strerror(ffi.errno()))
     end
     C.closedir(dir)
     return true

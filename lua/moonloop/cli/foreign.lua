@@ -21,7 +21,7 @@ local reasons = {
     do_handshake_on_connect = tls,
     dogstatsd_tags = "moonloop does not send to statsd",
     enable_stdio_inheritance = "standard output and error are inherited unless daemon is set",
-    forwarder_headers = "X-Forwarded-For and X-Forwarded-Proto of forwarded_allow_ips are believed",
+    forwarder_headers = "forwarded_header says which fields of forwarded_allow_ips are believed",
     header_map = strict,
     initgroups = "user sets the user's supplementary groups by itself",
     limit_request_field_size = "limit_request_header limits all fields together",
@@ -46,8 +46,7 @@ local reasons = {
     preload_app = "apps are read once by the master and built by each worker",
     print_config = "`moonloop serve --help` lists the options",
     proc_name = "processes are named by what they do",
-    proxy_allow_ips = "the PROXY protocol is not spoken",
-    proxy_protocol = "the PROXY protocol is not spoken",
+    proxy_allow_ips = "forwarded_allow_ips says whose PROXY headers are believed",
     pythonpath = "apps are Lua files in the apps directory",
     raw_env = "set environment variables where the server is started",
     raw_paste_global_conf = "apps are Lua files in the apps directory",
@@ -82,7 +81,7 @@ local reasons = {
 local switches = {}
 for name in ([[capture_output check_config disable_redirect_access_to_syslog do_handshake_on_connect
     casefold_http_method enable_stdio_inheritance initgroups permit_obsolete_folding permit_unconventional_http_method
-    permit_unconventional_http_version preload_app print_config proxy_protocol reuse_port sendfile spew
+    permit_unconventional_http_version preload_app print_config reuse_port sendfile spew
     strip_header_spaces suppress_ragged_eofs syslog]]):gmatch("%S+") do
     switches[name] = true
 end

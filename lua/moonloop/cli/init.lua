@@ -43,11 +43,22 @@ local function with_config(parsed)
 end
 
 local function need_apps(settled)
-    if files.is_directory(settled.apps_dir) then
+    local is_there, reason
+    if settled.chdir then
+        is_there, reason = files.is_directory(settled.chdir)
+        if not is_there then
+            fault.raise(1, "chdir: %s: %s", settled.chdir, reason)
+        end
+    end
+    is_there, reason = files.is_directory(settled.apps_dir)
+    if is_there then
         return
     end
-    if files.exists(settled.apps_dir) then
+    if reason == "Not a directory" then
         fault.raise(1, "%s: expected a directory of apps, this is a file", settled.apps_dir)
+    end
+    if reason ~= "No such file or directory" then
+        fault.raise(1, "%s: %s", settled.apps_dir, reason)
     end
     fault.raise(1, "%s: no such directory; name one (moonloop %s DIR) or start an app: moonloop new hello",
         settled.apps_dir, settled.command)
@@ -130,6 +141,10 @@ function commands.fetch(parsed)
     return { command = "fetch" }
 end
 
+function commands.lint()
+    return { command = "lint" }
+end
+
 function commands.unit(parsed)
     return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
 end
@@ -170,7 +185,8 @@ end
 ---@return integer exit_code
 function M.task(words)
     local parsed = require("moonloop.cli.parser").parse(words)
-    local problem = parsed.command ~= "fetch" and require("moonloop.cli.shared").settle()
+    local is_users = parsed.command == "run" or parsed.command == "test"
+    local problem = is_users and require("moonloop.cli.shared").settle()
     if problem then
         io.stderr:write("moonloop: ", problem, "\n")
         return 1

@@ -36,13 +36,13 @@ end
 function Layout:take_string()
     local at = self.at + 1
     while true do
-        at = self.text:find('["\\%c]', at)
+        at = self.text:find('["\\%z\1-\31]', at)
         local char = at and self.text:sub(at, at)
         if char == '"' then
             local text = self.text:sub(self.at, at)
             self.at = at + 1
             return text
-        elseif char ~= "\\" then
+        elseif char ~= "\\" or not self.text:find('^["\\/bfnrtu]', at + 1) then
             return nil
         end
         at = at + 2
@@ -115,7 +115,8 @@ end
 ---@param is_coloured boolean
 ---@return string? nil: it is no JSON
 function M.lay_out(text, is_coloured)
-    local layout = setmetatable({ text = text, at = 1, out = {}, depth = 0, is_coloured = is_coloured }, Layout)
+    local at = text:find("^\239\187\191") and 4 or 1 -- behind a byte order mark, as json.decode reads it
+    local layout = setmetatable({ text = text, at = at, out = {}, depth = 0, is_coloured = is_coloured }, Layout)
     while layout:skip() ~= "" do
         if not layout:value() then
             return nil

@@ -24,8 +24,8 @@ M.list = {
     {
         name = "bind", type = "list", default = { "127.0.0.1:8080" }, shown = "127.0.0.1:8080",
         flags = { "-b" }, metavar = "ADDRESS",
-        doc = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N; port 0 picks a free one and"
-            .. " prints it. May be given several times.",
+        doc = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N, with proxy+ in front as in"
+            .. " proxy_protocol; port 0 picks a free one and prints it. May be given several times.",
     },
     {
         name = "workers", type = "count", default = 0, shown = "auto; 1 with --dev", max = 256,
@@ -144,7 +144,7 @@ M.list = {
     },
     {
         name = "user", type = "text", flags = { "-u" },
-        doc = "Run the workers as this user, a name or a number.",
+        doc = "Run the workers as this user, a name or a number; a number that is no user's is the group's as well.",
     },
     {
         name = "group", type = "text", flags = { "-g" },
@@ -238,9 +238,21 @@ M.list = {
         doc = "Let a worker that crashes leave a core dump, which holds whatever it had in memory.",
     },
     {
-        name = "forwarded_allow_ips", type = "addresses", default = "127.0.0.1", metavar = "LIST",
-        doc = "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses with commas between,"
-            .. " or *.",
+        name = "forwarded_allow_ips", type = "networks", default = "127.0.0.1", metavar = "LIST",
+        doc = "The proxies: peers whose X-Forwarded-For and X-Forwarded-Proto, Forwarded or PROXY headers are believed."
+            .. " Addresses and networks (10.0.0.0/8) with commas between, or *.",
+    },
+    {
+        name = "forwarded_header", type = "choice", default = "x-forwarded", choices = { "x-forwarded", "forwarded" },
+        doc = "What those proxies write: X-Forwarded-For and X-Forwarded-Proto, or Forwarded (RFC 7239). The other is"
+            .. " ignored, as clients can make it up.",
+    },
+    {
+        name = "proxy_protocol", type = "boolean", default = false,
+        synonyms = { auto = true, v1 = true, v2 = true }, -- gunicorn's: either version is taken
+        doc = "Connections begin with a header of the PROXY protocol (version 1 or 2), in which the proxy says for whom"
+            .. " it connects: on every address of bind and redirect_bind. For one alone write proxy+ in front of it:"
+            .. " proxy+0.0.0.0:8443.",
     },
 }
 

@@ -147,7 +147,10 @@ local function add_filters(command)
         { "--tags -t", "TAGS", "Only tests with these #tags; commas between." },
         { "--exclude-tags", "TAGS", "Not the tests with these #tags." },
         { "--pattern", "PATTERN", "Files with a name that matches are specs. (default: _spec)" },
-        { "--output -o", "HANDLER", "How results are shown, a busted output handler. (default: plainTerminal)" },
+        { "--jobs -j", "N", "Run N spec files at once, each in a process of its own; auto: one for each processor; "
+            .. "0: all in this process, with nothing that they write held back. (default: 1)" },
+        { "--timeout", "SECONDS", "End a spec file that takes longer. (default: none)" },
+        { "--output -o", "HANDLER", "Show results with an output handler of busted, such as TAP or junit." },
         { "--repeat", "N", "Run everything N times." },
         { "--seed", "N", "Seed for --shuffle." },
         { "--slow", "N", "At the end, list the N slowest tests and files." },
@@ -155,8 +158,9 @@ local function add_filters(command)
         command:option(filter[1]):argname(filter[2]):description(filter[3])
     end
     command:flag("--shuffle"):description("Run files and tests in random order.")
-    command:flag("--verbose -v"):description("Show more of what failed.")
+    command:flag("--verbose -v"):description("Show all of the tracebacks and the log of what failed.")
     command:flag("--no-lint"):target("no_lint"):description("Do not run luacheck.")
+    command:flag("--events"):hidden(true) -- of a process that runs a file for `moonloop test`
 end
 
 ---@class moonloop.cli.Command
@@ -191,6 +195,14 @@ M.commands = {
             command:argument("PATH"):args("*"):target("paths")
                 :description("Spec files or directories. (default: spec, and luacheck over the tree)")
             add_filters(command)
+        end },
+    { name = "lint", usage = "[--jobs N] [CHECKER...]",
+        doc = "Check the sources with luacheck, clang-format, shellcheck, cppcheck and clang-tidy.",
+        add = function(command)
+            command:argument("CHECKER"):args("*"):target("names")
+                :description("Only these. (default: each whose settings file is here, .luacheckrc for one)")
+            command:option("-j --jobs"):argname("N"):target("jobs")
+                :description("How many programs run at once. (default: as many as there are processors)")
         end },
     { name = "run", usage = "FILE [ARG...]",
         doc = "Run one Lua script with every primitive and no server.", add = function(command)

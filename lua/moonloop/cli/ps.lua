@@ -39,6 +39,9 @@ end
 
 local function detail_of(activity)
     local detail = activity.detail or ""
+    if type(activity.from) == "string" then
+        detail = (detail == "" and "" or detail .. ", ") .. "from " .. activity.from
+    end
     if is_number(activity.old_generation) then
         detail = (detail == "" and "" or detail .. ", ") .. "of generation " .. activity.old_generation
     end

@@ -1,169 +1,139 @@
---- `moonloop test [PATH…]`: busted's parts, put together inside the runtime, so that specs run in a task and
---- may sleep, fetch, offload and call apps.
+--- `moonloop test [PATH...]`: specs of busted, run inside the runtime, and luacheck over the tree.
 ---
---- Differs from the busted command in three ways. A spec that calls os.exit fails instead of ending the run.
---- Files are not insulated from each other (`insulate` blocks are there): an FFI declaration cannot be taken
---- back, so a module that makes one cannot be loaded twice. The last line is `N passed, N failed, N skipped`.
+--- Each spec file has a process of its own (cli/test_processes.lua), `--jobs` of them at once. With `--jobs 0`, and
+--- for the output handlers of busted, all files share this process, and what they write is not held back.
+--- The last line is `N passed, N failed, N skipped`.
+
+local ffi = require("ffi")
+
+ffi.cdef("int sched_getaffinity(int pid, size_t bytes, uint8_t *mask);")
 
 local M = {}
 
----@class moonloop.cli.TestCounts
----@field passed integer
----@field failed integer
----@field skipped integer
+local MAX_JOBS = 64
 
----@param text? string words with commas between
----@return string[]
-local function split(text)
-    local items = {}
-    for item in (text or ""):gmatch("[^,]+") do
-        items[#items + 1] = item
-    end
-    return items
-end
-
----@param busted table
----@return moonloop.cli.TestCounts counts filled while the tests run
-local function count_results(busted)
-    local counts = { passed = 0, failed = 0, skipped = 0 }
-    local columns = { success = "passed", pending = "skipped", failure = "failed", error = "failed" }
-    busted.subscribe({ "test", "end" }, function(_, _, status)
-        local column = columns[status] or "failed"
-        counts[column] = counts[column] + 1
-        return nil, true
-    end)
-    -- What fails outside of a test: a file that does not load, a set-up that raises.
-    local function outside(element)
-        if element.descriptor ~= "it" then
-            counts.failed = counts.failed + 1
-        end
-        return nil, true
-    end
-    busted.subscribe({ "error" }, outside)
-    busted.subscribe({ "failure" }, outside)
-    return counts
-end
-
---- How long each test and each file took.
----@class moonloop.cli.TestTimes
----@field tests { name: string, seconds: number }[]
----@field files { name: string, seconds: number }[]
-
----@param busted table
----@return moonloop.cli.TestTimes times filled while the tests run
-local function measure_times(busted)
-    local times = { tests = {}, files = {} }
-    local function collect(list, name_of)
-        return function(element)
-            list[#list + 1] = { name = name_of(element), seconds = element.duration or 0 }
-            return nil, true
+---@return integer processors that this process may use
+local function count_processors()
+    local mask, count = ffi.new("uint8_t[128]"), 0
+    ffi.C.sched_getaffinity(0, 128, mask)
+    for i = 0, 127 do
+        for b = 0, 7 do
+            count = count + bit.band(bit.rshift(mask[i], b), 1)
         end
     end
-    busted.subscribe({ "test", "end" }, collect(times.tests, function(element)
-        local trace = element.trace or {}
-        return ("%s:%s: %s"):format(trace.short_src or "?", trace.currentline or "?", element.name)
-    end))
-    busted.subscribe({ "file", "end" }, collect(times.files, function(element)
-        return element.name
-    end))
-    return times
+    return math.max(count, 1)
 end
 
----@param list { name: string, seconds: number }[]
----@param count integer
-local function print_slowest(list, count)
-    table.sort(list, function(a, b)
-        return a.seconds > b.seconds
-    end)
-    for i = 1, math.min(count, #list) do
-        io.stdout:write(("%8.2f s  %s\n"):format(list[i].seconds, list[i].name))
+---@param text? string as it was given
+---@param default integer
+---@return integer? jobs
+local function read_jobs(text, default)
+    if text == "auto" then
+        return math.min(count_processors(), MAX_JOBS)
     end
+    local jobs = tonumber(text or default)
+    return jobs and jobs % 1 == 0 and jobs >= 0 and jobs <= MAX_JOBS and jobs or nil
 end
 
-local function default_output()
-    return require("moonloop.cli.files").is_terminal(1) and "utfTerminal" or "plainTerminal"
+---Makes numbers of what was given.
+---@return string? problem
+local function settle(options)
+    local given, output = options.jobs, options.output
+    options.jobs = read_jobs(given, output and 0 or 1)
+    if not options.jobs then
+        return ("--jobs: expected a number from 0 to %d, or auto, got %s"):format(MAX_JOBS, given)
+    elseif output and options.jobs > 0 then
+        return "--output: an output handler of busted sees one process: leave --jobs out, or give --jobs 0"
+    end
+    for _, name in ipairs({ "timeout", "repeat", "slow", "seed" }) do
+        local number = tonumber(options[name])
+        if options[name] and not (number and number >= 0) then
+            return ("--%s: expected a number, got %s"):format(name, options[name])
+        end
+    end
+    options.timeout = tonumber(options.timeout)
+    if options.shuffle and not options.seed then
+        options.seed = tostring(os.time() % 1000000)
+    end
+    return nil
 end
 
----@param busted table
+---@param counts moonloop.cli.TestCounts
+local function add_lint(counts)
+    local lint = require("moonloop.cli.lint")
+    local column = lint.run_one(require("moonloop.cli.lint_lua")) and "passed" or "failed"
+    counts[column] = counts[column] + 1
+end
+
+---Runs the specs in processes.
 ---@param options table
-local function load_parts(busted, options)
-    require("busted")(busted)
-    busted.register("file", "file", {})
-    busted.randomize = options.shuffle or false
-    busted.randomseed = tonumber(options.seed) or os.time()
-    local output = options.output or default_output()
-    require("busted.modules.output_handler_loader")()(busted, output, {
-        defaultOutput = "plainTerminal", verbose = options.verbose, language = "en", arguments = {},
-        deferPrint = false, suppressPending = false,
-    })
-    require("busted.luajit")()
-    require("busted.modules.filter_loader")()(busted, {
-        tags = split(options.tags), excludeTags = split(options.exclude_tags),
-        filter = { options.filter }, filterOut = { options.filter_out },
-        nokeepgoing = false, suppressPending = false,
-    })
-    local load_files = require("busted.modules.test_file_loader")(busted, { "lua" })
-    load_files(options.paths, { options.pattern or "_spec" },
-        { excludes = {}, verbose = options.verbose, recursive = true })
-end
-
----Runs `fn` while os.exit raises.
-local function without_exit(fn)
-    local exit = os.exit
-    -- luacheck: push ignore 122 (a spec must not end the run, whatever it calls)
-    os.exit = function()
-        error("os.exit was called in a spec", 2)
-    end
-    local ok, err = xpcall(fn, debug.traceback)
-    os.exit = exit
-    -- luacheck: pop
-    if not ok then
-        error(err, 0)
-    end
-end
-
----@param options table of the command line
+---@param is_linted boolean
 ---@return moonloop.cli.TestCounts
-function M.run_specs(options)
-    package.path = "./?.lua;./?/init.lua;" .. package.path
-    local busted = require("busted.core")()
-    local counts = count_results(busted)
-    local times = measure_times(busted)
-    without_exit(function()
-        load_parts(busted, options)
-        local execute = require("busted.execute")(busted)
-        execute(tonumber(options["repeat"]) or 1,
-            { seed = options.seed, shuffle = options.shuffle, sort = false })
-        busted.publish({ "exit" })
-    end)
-    local slow = tonumber(options.slow) or 0
-    print_slowest(times.tests, slow)
-    print_slowest(times.files, slow)
-    return counts
+---@return boolean is_without_tests
+local function run_in_processes(options, is_linted)
+    local processes = require("moonloop.cli.test_processes")
+    local paths, missing = processes.find(options.paths, options.pattern)
+    if options.shuffle then
+        processes.shuffle(paths, tonumber(options.seed))
+    end
+    local report = require("moonloop.cli.test_report").new(paths, options)
+    processes.run(paths, options, report)
+    local counts = report:count()
+    local is_without_tests = counts.passed + counts.failed + counts.skipped == 0
+    if is_linted then
+        add_lint(counts)
+    end
+    report:finish()
+    for _, path in ipairs(missing) do
+        io.stdout:write(path, ": no such file or directory\n")
+        counts.failed = counts.failed + 1
+    end
+    return counts, is_without_tests and #missing == 0
+end
+
+---@param options table
+---@param is_linted boolean
+---@return moonloop.cli.TestCounts
+---@return boolean is_without_tests
+local function run_here(options, is_linted)
+    local counts = require("moonloop.cli.test_busted").run(options, options.paths)
+    local is_without_tests = counts.passed + counts.failed + counts.skipped == 0
+    if is_linted then
+        add_lint(counts)
+    end
+    return counts, is_without_tests
 end
 
 ---@param options table of the command line: paths (empty: spec, and luacheck), filter, tags, ...
----@return integer exit_code 0; 1 when something failed or no test ran
+---@return integer exit_code 0; 1 when something failed or no test ran; 2 for options that cannot be
 function M.run(options)
     local has_busted, reason = pcall(require, "busted.core")
     if not has_busted then
         io.stderr:write("moonloop: test: busted cannot be loaded (Debian: lua-busted): ", reason, "\n")
         return 1
     end
-    local lint = require("moonloop.cli.lint")
+    if options.events then
+        options.output = "moonloop.cli.test_events"
+        require("moonloop.cli.test_busted").run(options, options.paths)
+        return 0 -- what failed has been told; any other end is a crash
+    end
+    local problem = settle(options)
+    if problem then
+        io.stderr:write("moonloop: test: ", problem, "\n")
+        return 2
+    end
     local is_everything = #options.paths == 0
     options.paths = is_everything and { "spec" } or options.paths
-    local counts = M.run_specs(options)
-    local is_without_tests = counts.passed + counts.failed + counts.skipped == 0
-    if is_everything and not options.no_lint and lint.is_wanted() then
-        local column = lint.run() and "passed" or "failed"
-        counts[column] = counts[column] + 1
-    end
+    local is_linted = is_everything and not options.no_lint and require("moonloop.cli.lint_lua").is_wanted()
+    local run = options.jobs == 0 and run_here or run_in_processes
+    local counts, is_without_tests = run(options, is_linted)
     if is_without_tests then
         io.stdout:write("no test ran\n")
     end
-    io.stdout:write(("%d passed, %d failed, %d skipped\n"):format(counts.passed, counts.failed,
-        counts.skipped))
+    if options.shuffle then
+        io.stdout:write("order of --seed ", options.seed, "\n")
+    end
+    io.stdout:write(("%d passed, %d failed, %d skipped\n"):format(counts.passed, counts.failed, counts.skipped))
     io.stdout:flush()
     return (counts.failed > 0 or is_without_tests) and 1 or 0
 end

@@ -7,6 +7,11 @@ local words = require("moonloop.cli.words")
 local M = {}
 
 local LEFT_OUT = { daemon = true, pidfile = true, user = true, group = true, control = true }
+local LEFT_OUT_OF_ROOT = { daemon = true, pidfile = true, control = true }
+
+--- With TLS the master stays root, as whom it reads keys that nobody else may read, now and when they are renewed. What
+--- it is left with of root: to become the user, to give files to it, and to end its processes.
+local ROOT_CAPABILITIES = "CAP_SETUID CAP_SETGID CAP_CHOWN CAP_KILL"
 
 --- Seconds beyond graceful_timeout, after which the server itself has cut what was left.
 local STOP_EXTRA = 15
@@ -42,7 +47,7 @@ local function written_directories(settled)
     end
     add(settled.shared_path)
     for _, address in ipairs(settled.bind) do
-        add(address:match("^unix:(/.*)/[^/]*$"))
+        add(address:gsub("^proxy%+", ""):match("^unix:(/.*)/[^/]*$"))
     end
     return list
 end
@@ -56,6 +61,25 @@ local function needs_low_port(settled)
     return false
 end
 
+---Whom the service runs as.
+local function user_lines(settled)
+    if settled.certfile then
+        return { "# The master reads the keys as root, and has the workers, who run the apps, be " .. settled.user .. "." }
+    end
+    return {
+        settled.user and "User=" .. settled.user or "DynamicUser=yes",
+        settled.group and "Group=" .. settled.group or nil,
+    }
+end
+
+local function capability_lines(settled)
+    local list = {}
+    list[#list + 1] = settled.certfile and ROOT_CAPABILITIES or nil
+    list[#list + 1] = needs_low_port(settled) and "CAP_NET_BIND_SERVICE" or nil
+    local names = table.concat(list, " ")
+    return { "CapabilityBoundingSet=" .. names, "AmbientCapabilities=" .. (settled.certfile and "" or names) }
+end
+
 ---@param name string of the unit
 ---@param binary string
 ---@param settled table<string, any>
@@ -64,11 +88,10 @@ end
 function M.text(name, binary, settled, given)
     local control = ("/run/%s/control.sock"):format(name)
     local start = { binary, "serve", "--control", control }
-    for _, word in ipairs(words.of(given, settled, LEFT_OUT)) do
+    for _, word in ipairs(words.of(given, settled, settled.certfile and LEFT_OUT_OF_ROOT or LEFT_OUT)) do
         start[#start + 1] = word
     end
     start[#start + 1] = settled.apps_dir
-    local capability = needs_low_port(settled) and "CAP_NET_BIND_SERVICE" or ""
     local lines = {
         ("# systemctl daemon-reload && systemctl enable --now %s"):format(name),
         ("# What it is doing: %s"):format(line_of({ binary, "status", "--control", control })),
@@ -94,16 +117,12 @@ function M.text(name, binary, settled, given)
         "OOMPolicy=continue",
         "LimitNOFILE=65536",
         "LimitCORE=0",
-        settled.user and "User=" .. settled.user or "DynamicUser=yes",
-        settled.group and "Group=" .. settled.group or nil,
     }
     local rest = {
         "RuntimeDirectory=" .. name,
         "RuntimeDirectoryMode=0700",
         "UMask=0027",
         "",
-        "CapabilityBoundingSet=" .. capability,
-        "AmbientCapabilities=" .. capability,
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "ProtectHome=read-only",
@@ -127,8 +146,10 @@ function M.text(name, binary, settled, given)
         "SystemCallErrorNumber=EPERM",
         "# MemoryDenyWriteExecute stays off: LuaJIT makes machine code.",
     }
-    for _, line in ipairs(rest) do
-        lines[#lines + 1] = line
+    for _, list in ipairs({ user_lines(settled), rest, capability_lines(settled) }) do
+        for _, line in ipairs(list) do
+            lines[#lines + 1] = line
+        end
     end
     local directories = written_directories(settled)
     if #directories > 0 then
@@ -145,6 +166,10 @@ function M.run(parsed, settled)
     local name = parsed.service or "moonloop"
     if not name:match("^[%w][%w_%-]*$") then
         fault.raise(2, "unit: %q cannot be the name of a unit: letters, digits, - and _", name)
+    end
+    if settled.certfile and not settled.user then
+        fault.raise(1, "unit: with certfile the keys stay readable for root alone, and workers become another user: name it"
+            .. " with --user (adduser --system --group --no-create-home moonloop makes one)")
     end
     if not files.is_directory(settled.apps_dir) then
         io.stderr:write(("moonloop: %s: no such directory on this machine\n"):format(settled.apps_dir))

@@ -3,6 +3,8 @@
 ---
 --- A reader gets the option and the value and returns the result, or nil and what it expected.
 
+local ip_address = require("moonloop.ip_address")
+
 local M = {}
 
 local BYTES_MAX = 2 ^ 50
@@ -79,9 +81,13 @@ function readers.bytes(option, value)
         .. (option.min and (", from %d"):format(min) or "") .. (option.max and (", up to %d"):format(max) or "")
 end
 
-function readers.boolean(_, value)
+function readers.boolean(option, value)
     if type(value) == "string" then
-        value = words[value:lower()]
+        local word = value:lower()
+        value = words[word]
+        if value == nil and option.synonyms then
+            value = option.synonyms[word]
+        end
     end
     if type(value) == "boolean" then
         return value
@@ -183,14 +189,15 @@ function readers.paths(_, value)
     return items
 end
 
-function readers.addresses(option, value)
+function readers.networks(option, value)
     local items, expected = readers.list(option, value)
     if not items then
         return nil, expected
     end
     for _, item in ipairs(items) do
-        if item ~= "*" and not item:match("^[%x:%.]+$") then
-            return nil, "IP addresses with commas between, or *"
+        if item ~= "*" and not ip_address.is_network(item) then
+            return nil, "IP addresses and networks such as 10.0.0.0/8 with commas between, or *"
+                .. (#items > 1 and ("; %s is none"):format(M.show(item)) or "")
         end
     end
     return table.concat(items, ",")
@@ -258,7 +265,9 @@ function M.check_addresses(list)
         return nil, ("at most %d addresses"):format(BINDS_MAX)
     end
     local addresses = {}
-    for i, address in ipairs(list) do
+    for i, written in ipairs(list) do
+        local mark, address = written:match("^(proxy%+)(.*)$")
+        mark, address = mark or "", address or written
         if is_port(address) then
             address = "127.0.0.1:" .. address
         elseif address:match("^:%d+$") then
@@ -269,7 +278,7 @@ function M.check_addresses(list)
         if not is_address(address) then
             return nil, "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N"
         end
-        addresses[i] = address
+        addresses[i] = mark .. address
     end
     return addresses
 end

@@ -4,6 +4,9 @@ local options = require("moonloop.cli.options")
 
 local M = {}
 
+--- Types whose values start at the directory where they were written.
+local IS_SETTLED = { path = true, paths = true, log = true, list = true }
+
 ---@param given table<string, any> what was written
 ---@param settled table<string, any> what it means: paths are absolute there
 ---@param left_out table<string, boolean> names
@@ -16,8 +19,7 @@ function M.of(given, settled, left_out)
             if option.type == "boolean" then
                 words[#words + 1] = (value and "--" or "--no-") .. options.flag(option):sub(3)
             else
-                local is_path = option.type == "path" or option.type == "log"
-                local written = (is_path or option.type == "list") and value or given[option.name]
+                local written = IS_SETTLED[option.type] and value or given[option.name]
                 for _, each in ipairs(type(written) == "table" and written or { written }) do
                     words[#words + 1] = options.flag(option)
                     words[#words + 1] = tostring(each)
@@ -38,7 +40,8 @@ end
 function M.ports(addresses)
     local ports = {}
     for _, address in ipairs(addresses) do
-        local port = not address:match("^unix:") and not address:match("^fd:") and address:match(":(%d+)$")
+        local bare = address:gsub("^proxy%+", "")
+        local port = not bare:match("^unix:") and not bare:match("^fd:") and bare:match(":(%d+)$")
         ports[#ports + 1] = tonumber(port)
     end
     return ports

@@ -62,6 +62,12 @@ function methods:close()
     core.close(self.duplex)
 end
 
+---For what goes on with the connection in another way, such as a WebSocket. No part of the face.
+---@return userdata duplex
+function methods:detach()
+    return self.duplex
+end
+
 handles.finish(Connection, "connection", function(self)
     return ("connection %s (%s)"):format(rawget(self, "protocol"), self.state)
 end, methods)

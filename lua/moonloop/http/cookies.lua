@@ -281,7 +281,7 @@ local function check_saved(i, cookie)
     end
     if cookie.expires ~= nil and type(cookie.expires) ~= "number" then
         misuse("http.cookies: cookie %d: expires: expected seconds since 1970, got a %s", i, type(cookie.expires))
-    elseif (cookie.name .. cookie.value):find("[%z\1-\31\127;]") or cookie.name:find("=", 1, true) then
+    elseif (cookie.name .. cookie.value):find("[%z\1-\8\10-\31\127;]") or cookie.name:find("=", 1, true) then
         misuse("http.cookies: cookie %d: its name or value holds a character that may not be there", i)
     end
 end

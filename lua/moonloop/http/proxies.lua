@@ -5,11 +5,9 @@
 
 local bit = require("bit")
 local core = require("moonloop.core.http")
-local ffi = require("ffi")
+local ip_address = require("moonloop.ip_address")
 local options_of = require("moonloop.http.options")
 local response = require("moonloop.http.response")
-
-ffi.cdef("int inet_pton(int family, const char *text, void *address);")
 
 local M = {}
 
@@ -29,22 +27,6 @@ local M = {}
 ---@field all? boolean
 ---@field port? integer nil: any
 
-local AF_INET, AF_INET6 = 2, 10
-local MAPPED = ("\0"):rep(10) .. "\255\255"
-
----@param text string
----@return string? bytes 4 or 16; nil: it is no address
-local function address_of(text)
-    local bytes = ffi.new("char[16]")
-    if ffi.C.inet_pton(AF_INET, text, bytes) == 1 then
-        return ffi.string(bytes, 4)
-    elseif ffi.C.inet_pton(AF_INET6, text, bytes) == 1 then
-        local address = ffi.string(bytes, 16)
-        return address:sub(1, 12) == MAPPED and address:sub(13) or address
-    end
-    return nil
-end
-
 local function starts_alike(a, b, bits)
     local whole, rest = math.floor(bits / 8), bits % 8
     if #a ~= #b or a:sub(1, whole) ~= b:sub(1, whole) then
@@ -62,7 +44,7 @@ local function exception_of(entry)
     end
     local network, bits = entry:match("^(.*)/(%d+)$")
     if network then
-        local address = address_of(network)
+        local address = ip_address.bytes(network)
         bits = tonumber(bits)
         return address and bits <= #address * 8 and { address = address, bits = bits } or nil
     end
@@ -71,7 +53,7 @@ local function exception_of(entry)
         host, port = entry:match("^([^:]*):(%d+)$")
     end
     host = host or entry
-    local address = address_of(host)
+    local address = ip_address.bytes(host)
     if address then
         return { address = address, bits = #address * 8, port = tonumber(port) }
     end
@@ -91,7 +73,7 @@ end
 
 local function is_excepted(exceptions, host, port)
     local name = host:lower():gsub("%.$", "")
-    local address = address_of(name)
+    local address = ip_address.bytes(name)
     if name == "localhost" or name:match("%.localhost$")
         or address and (address:byte(1) == 127 and #address == 4 or address == ("\0"):rep(15) .. "\1") then
         return true

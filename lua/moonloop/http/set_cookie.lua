@@ -58,8 +58,10 @@ function M.path_matches(path, of_cookie)
         and (of_cookie:sub(-1) == "/" or path:sub(#of_cookie + 1, #of_cookie + 1) == "/")
 end
 
+---In one pass: blanks within a long field must not be looked at again and again.
 local function trim(text)
-    return text:match("^[ \t]*(.-)[ \t]*$")
+    local from = text:find("[^ \t]")
+    return from and text:match("^.*[^ \t]", from) or ""
 end
 
 local READ = {}

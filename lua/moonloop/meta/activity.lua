@@ -10,6 +10,7 @@ local activity = {}
 ---@field of? string the route or the job that it works for
 ---@field state "new"|"ready"|"running"|"waiting"|"ending" its children are still to end
 ---@field since number Unix time in seconds of its start
+---@field from? string the address of the client that asked, of a request
 ---@field where? string where it waits: "apps/a.lua:12 in sleep"
 
 ---@param limit integer

@@ -22,8 +22,10 @@ local function how_it_ended(result)
     return result.signal and "was ended by " .. result.signal or "ended, and somebody else has taken its status"
 end
 
+---In one pass: a pattern that may begin anywhere would look at a long line once for each of its bytes.
 local function last_line(text)
-    local line = text and text:match("([^\n]+)%s*$")
+    local rest = text and text:match("^.*%S")
+    local line = rest and (rest:match("^.*\n(.*)$") or rest)
     return line and ": " .. line:sub(1, 200) or ""
 end
 

@@ -12,13 +12,18 @@ local function append(list, text)
     return list and list .. ", " .. text or text
 end
 
+local function quoted(text)
+    return text:match("^[%w.-]+$") and text or '"' .. text:gsub('[\\"]', "\\%0") .. '"'
+end
+
 ---An address as RFC 7239 wants it.
 local function node_of(address)
     return address:find(":", 1, true) and ('"[%s]"'):format(address) or address
 end
 
-local function quoted(text)
-    return text:match("^[%w.-]+$") and text or '"' .. text:gsub('[\\"]', "\\%0") .. '"'
+local function element_of(node, proto, host)
+    return ("for=%s%s%s"):format(node_of(node), proto and ";proto=" .. quoted(proto) or "",
+        host and ";host=" .. quoted(host) or "")
 end
 
 ---@class moonloop.proxy.Seen what a request says of itself and of others, by lower-case name
@@ -26,19 +31,69 @@ end
 ---@field upgrade? string
 ---@field connection? string
 
+---@class moonloop.proxy.Hop one element of what those said who passed the request on to us
+---@field [1] string an address, a name that a proxy made up, or "unknown"
+---@field proto? string
+---@field host? string
+
+---What the believed ones say of the client, who stands first among them.
+---@param hops moonloop.proxy.Hop[]
+---@param depth integer how many are believed, from the end
+---@return string? proto
+---@return string? host
+local function asked_by_client(hops, depth)
+    local proto, host
+    for i = #hops, #hops - depth + 1, -1 do
+        proto, host = hops[i].proto or proto, hops[i].host or host
+    end
+    return proto and proto:match("^%a[%w+.-]*$") and proto:lower(), host and host:match("^[%w.:_%[%]-]+$")
+end
+
+---Forwarded as X-Forwarded-* says it.
+local function of_forwarded(hops, depth)
+    local nodes = {}
+    for i, hop in ipairs(hops) do
+        nodes[i] = hop[1]
+    end
+    local proto, host = asked_by_client(hops, depth)
+    return {
+        ["x-forwarded-for"] = #nodes > 0 and table.concat(nodes, ", ") or nil, ["x-forwarded-proto"] = proto,
+        ["x-forwarded-host"] = host,
+    }
+end
+
+---Of several the one that was added last.
+local function last_of(list)
+    return list and list:match("([^%s,]+)[%s,]*$")
+end
+
+---The elements before ours. X-Forwarded-Proto and -Host belong to the client.
+local function elements_before(hops, depth, before)
+    local texts = {}
+    for i, hop in ipairs(hops) do
+        local is_client = i == #hops - depth + 1
+        texts[i] = element_of(hop[1], hop.proto or is_client and last_of(before["x-forwarded-proto"]),
+            hop.host or is_client and last_of(before["x-forwarded-host"]))
+    end
+    return texts
+end
+
 ---Adds what the next server gets to know of who asked. What a client says about others counts only when it is believed
----(option forwarded_allow_ips of the server).
+---(options forwarded_allow_ips and forwarded_header of the server).
 local function add_asker(out, n, seen, token, options)
-    local address, is_believed, host, scheme = core.asker(token)
-    local before = is_believed and seen or NOTHING
+    local address, is_believed, host, scheme, is_standard = core.asker(token)
+    local hops, depth, before = NOTHING, 0, is_believed and seen or NOTHING
+    if is_believed and (is_standard or options.forwarded) then
+        hops, depth = core.hops(token)
+    end
+    before = is_believed and is_standard and of_forwarded(hops, depth) or before
     address = address == "unix" and "127.0.0.1" or address
-    scheme = before["x-forwarded-proto"] or scheme
     if options.preserve_host and host then
         out[n + 1], out[n + 2] = "Host", host
         n = n + 2
     end
     out[n + 1], out[n + 2] = "X-Forwarded-For", append(before["x-forwarded-for"], address)
-    out[n + 3], out[n + 4] = "X-Forwarded-Proto", scheme
+    out[n + 3], out[n + 4] = "X-Forwarded-Proto", before["x-forwarded-proto"] or scheme
     n = n + 4
     local asked = before["x-forwarded-host"] or host
     if asked then
@@ -46,13 +101,15 @@ local function add_asker(out, n, seen, token, options)
         n = n + 2
     end
     if before["x-real-ip"] then
-        out[n + 1], out[n + 2] = "X-Real-IP", before["x-real-ip"]
+        out[n + 1], out[n + 2] = "X-Real-IP", core.peer(token)
         n = n + 2
     end
-    if before.forwarded or options.forwarded then
-        out[n + 1] = "Forwarded"
-        out[n + 2] = append(before.forwarded, ("for=%s;proto=%s%s"):format(node_of(address), scheme,
-            host and ";host=" .. quoted(host) or ""))
+    if options.forwarded or is_standard and #hops > 0 then
+        local texts = elements_before(hops, depth, before)
+        local is_first = depth == 0
+        texts[#texts + 1] = element_of(address, is_first and last_of(before["x-forwarded-proto"]) or scheme,
+            is_first and last_of(before["x-forwarded-host"]) or host)
+        out[n + 1], out[n + 2] = "Forwarded", table.concat(texts, ", ")
         n = n + 2
     end
     return n

@@ -191,6 +191,11 @@ local function with_traceback(err)
     return M.wrap(err, (debug.traceback("", 2):gsub("^\n", "")))
 end
 
+---For xpcall: what was raised, as an error object with its traceback where it can be one.
+---@param err any
+---@return any
+M.traced = with_traceback
+
 ---Calls `fn`; a raise becomes `nil, err`, otherwise what `fn` gives comes back. What was raised as a string
 ---comes as an error object, so that `err.message` and `err.code` are always there. A cancelled scope goes on
 ---unwinding all the same: every later wait in it raises again.

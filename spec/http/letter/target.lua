@@ -71,4 +71,6 @@ return {
         request = get("/host?", "Host: b\r\n") },
     { "a query with slashes and question marks", rfc = "9112 3.2.1", keeps = true, answers = { 200 },
         bodies = { "/?a" }, request = get("/query?q=/?a", "Host: b\r\n") },
+    { "an absolute target of https without an authority", rfc = "9110 4.2.2", answers = { 400 },
+        request = "GET https:///good HTTP/1.1\r\nHost: a\r\n\r\n" },
 }

@@ -257,6 +257,12 @@ describe("a jar", function()
         assert.equal("a=1; b=2", jar:header(URL))
     end)
 
+    it("is loaded as it was saved, tabs in values included", function()
+        local jar = http.cookies()
+        assert.is_true(jar:set(URL, "a b\tc = d\te; Path=/"))
+        assert.equal("a b\tc=d\te", http.cookies(jar:all()):header(URL))
+    end)
+
     it("refuses what is none of that", function()
         local good = { name = "a", value = "b", domain = "c.de", host_only = true, path = "/", secure = false,
             http_only = false }

@@ -1,0 +1,152 @@
+"""What a server holds when nothing is asked of it: looked at between equal stretches of load.
+
+Memory is the sum over all processes of the server (the master, its workers, their pool processes) of Pss_Anon and
+Pss_Shmem: pages that came with them and would go with them, each counted once however many share it. Pages
+of files are left out, since what they count for depends on other programs that have mapped them. It is taken at rest: every
+connection closed, every task ended, one generation alive, and Lua's garbage collected, so that what is
+left is what is held. Equal stretches, and a straight line through all of the moments at rest (Theil and Sen:
+the median of the slopes of all pairs, which a few odd ones cannot bend), show what grows with time and nothing else.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+
+from soaking.site import SiteError, descriptors_of, memory_of, threads_of
+from soaking.wire import Lost, connect, request_bytes
+
+REST_SECONDS = 30
+TELL_SECONDS = 20
+STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
+COUNTED = ("waits", "tasks", "timers", "handles")
+
+
+class Rest:
+    """One moment at rest."""
+
+    def __init__(self, memory, counts, lua, counters, each):
+        self.each = each  # what each process holds: {pid: {name: bytes}}
+        self.at = time.monotonic()
+        self.memory = memory  # bytes, see above
+        self.counts = counts  # {name: number}
+        self.lua = lua  # bytes, live in the VMs of the workers' loops
+        self.counters = counters  # what the app has counted: {name: number}
+
+
+async def ask(site, method, target):
+    connection = await connect(site.unix_path)
+    try:
+        await connection.send(request_bytes(method, target, [("Connection", "close")]))
+        return await connection.read_answer()
+    finally:
+        connection.close()
+
+
+def unrest_of(status, workers, is_told):
+    """What is still under way, as a text; empty at rest."""
+    found = []
+    if len(status["workers"]) != workers:
+        found.append(f"{len(status['workers'])} processes for {workers} workers")
+    for worker in status["workers"]:
+        for name, wanted in (("state", "serving"), ("connections", 0), ("in_flight", 0), ("generations_alive", 1)):
+            if worker[name] != wanted:
+                found.append(f"worker {worker['worker']} has {name} {worker[name]}")
+        if not is_told and worker["beat_age"] > 3:
+            found.append(f"worker {worker['worker']} is stuck")
+    return ", ".join(found)
+
+
+async def settle(site, seconds=REST_SECONDS):
+    """Waits for the server to come to rest. Raises SiteError saying what does not end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status = await site.status()
+        unrest = unrest_of(status, site.workers, False)
+        if not unrest:
+            return status
+        if time.monotonic() > deadline:
+            raise SiteError(f"{site.name}: no rest after {seconds} s: {unrest}; doing: "
+                            + (await site.must_call("ps")).replace("\n", " | "))
+        await asyncio.sleep(0.3)
+
+
+async def tell(site, status, number):
+    """What each worker says it holds, after a full collection: {pid: counts}."""
+    told = {}
+    await ask(site, "POST", f"/tell/{number}")
+    deadline = time.monotonic() + TELL_SECONDS
+    for worker in status["workers"]:
+        while True:
+            answer = await ask(site, "GET", f"/told/{worker['pid']}")
+            if answer.status == 200 and json.loads(answer.body)["round"] == number:
+                told[worker["pid"]] = json.loads(answer.body)
+                break
+            if time.monotonic() > deadline:
+                raise SiteError(f"{site.name}: worker {worker['worker']} does not tell what it holds")
+            await asyncio.sleep(0.05)
+    return told
+
+
+async def look(site, origin, number):
+    """Brings the server to rest and looks at it. `number` is another one each time. Raises SiteError."""
+    try:
+        await tell(site, await settle(site), 0)
+        origin.close_idle()  # what the workers' clients have kept
+        told = await tell(site, await settle(site), number)
+        counters = json.loads((await ask(site, "GET", "/counters")).body)["counters"]
+    except Lost as loss:
+        raise SiteError(f"{site.name}: at rest, but asked for what it holds: {loss}") from None
+    status = await settle(site)
+    await asyncio.sleep(STILL_SECONDS)
+    memory, each = site.memory(), {pid: memory_of(pid) for pid in site.tree()}
+    if memory is None or {worker["pid"] for worker in status["workers"]} != set(told):
+        raise SiteError(f"{site.name}: a process ended at rest: {site.journal.tail()}")
+    lua = sum(counts["lua"] for counts in told.values())
+    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], count(site, status, told), lua, counters, each)
+
+
+def largest(counters, owner):
+    """Of each kind of descriptor, the most that one of these processes has."""
+    kinds = set().union(*counters)
+    return {f"{owner}'s descriptors ({kind})": max(counter[kind] for counter in counters) for kind in kinds}
+
+
+def count(site, status, told):
+    workers = [worker["pid"] for worker in status["workers"]]
+    others = [pid for pid in site.tree() if pid != site.pid and pid not in workers]
+    counts = {
+        **largest([descriptors_of(site.pid)], "master"),
+        **largest([descriptors_of(pid) for pid in workers], "worker"),
+        "master's threads": threads_of(site.pid),
+        "worker's threads": max(threads_of(pid) for pid in workers),
+        "other processes": len(others),
+    }
+    for name in COUNTED:
+        counts[f"worker's {name}"] = max(counts[name] for counts in told.values())
+    return counts
+
+
+def fitted_growth(rests):
+    """By which part of itself memory grew from the first to the last of these moments, along the fitted line."""
+    slopes = [
+        (later.memory - rest.memory) / (later.at - rest.at)
+        for index, rest in enumerate(rests)
+        for later in rests[index + 1 :]
+    ]
+    if not slopes:
+        return 0.0
+    return statistics.median(slopes) * (rests[-1].at - rests[0].at) / statistics.median(rest.memory for rest in rests)
+
+
+def most(rests, name):
+    return max(rest.counts.get(name, 0) for rest in rests)
+
+
+def grown_counts(warm, last):
+    """The counts that are larger at last than they ever were while the server warmed up."""
+    return [
+        f"{name}: {value} after {most(warm, name)}"
+        for name, value in sorted(last.counts.items())
+        if value > most(warm, name)
+    ]
