@@ -90,6 +90,11 @@ local EXAMPLES = {
         },
     },
     {
+        file = "chat/init.lua", path = "/chat/", title = "A chat",
+        says = "A WebSocket for each window, a topic between all workers. Open it twice; save the file while you talk.",
+        tries = { { "say hello to it", { "/chat/say/hello" } } },
+    },
+    {
         file = "patterns/init.lua", path = "/patterns/", title = "Eighteen patterns",
         says = "Races, pipelines, limits, retries, sagas: each a small file, with a picture of what happens when.",
         tries = { { "a hedged request", { "/patterns/run/hedged_request" } } },

@@ -3,8 +3,10 @@
  */
 #include "base/fault.h"
 #include "base/helper.h"
+#include "base/mem.h"
 #include "loop/job_process.h"
 #include "loop/offload.h"
+#include "net/library_memory.h"
 #include "script/command_line.h"
 #include "script/inspection.h"
 #include "script/lua_dir.h"
@@ -56,7 +58,7 @@ static int inspect(struct command_line *line)
 static int dispatch(struct command_line *line, const char *lua_dir, int argc, char **argv,
                     bool is_proof)
 {
-    static const char *const tasks[] = {"run", "test", "fetch", NULL};
+    static const char *const tasks[] = {"run", "test", "fetch", "lint", NULL};
     const char *command = command_line_command(line);
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)
@@ -111,6 +113,8 @@ int main(int argc, char **argv)
 {
     open_standard_files();
     raise_stack_limit();
+    mem_reserve();
+    library_memory_use();
     if (argc >= 2 && strcmp(argv[1], JOB_PROCESS_WORD) == 0)
         return run_jobs(argc, argv);
     bool is_proof = argc >= 2 && strcmp(argv[1], UPGRADE_PROOF_WORD) == 0;

@@ -2,7 +2,7 @@
 _moonloop() {
     local word=${COMP_WORDS[COMP_CWORD]}
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test run fetch new status reload restart upgrade stop scale ps unit dockerfile version help' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'serve check routes test lint run fetch new status reload restart upgrade stop scale ps unit dockerfile version help' -- "$word")
     elif [[ $word == -* ]]; then
         local flags=
         case ${COMP_WORDS[1]} in
@@ -10,6 +10,7 @@ _moonloop() {
         check) flags='--config --bind --workers --threads --processes --dev --reload --no-reload --timeout --block-limit --block_limit --block-limit --header-timeout --header_timeout --header-timeout --body-timeout --body_timeout --body-timeout --send-timeout --send_timeout --send-timeout --min-body-rate --min_body_rate --min-body-rate --min-send-rate --min_send_rate --min-send-rate --keepalive --keep-alive --keep_alive --keep-alive --graceful-timeout --graceful_timeout --graceful-timeout --limit-request-line --limit_request_line --limit-request-line --limit-request-header --limit_request_header --limit-request-header --limit-request-fields --limit_request_fields --limit-request-fields --max-body --max_body --max-body --max-connections --max_connections --max-connections --limit-connections-per-ip --limit_connections_per_ip --limit-connections-per-ip --keepalive-requests --keepalive_requests --keepalive-requests --max-requests --max_requests --max-requests --max-requests-jitter --max_requests_jitter --max-requests-jitter --max-memory --max_memory --max-memory --pidfile --pid --control --daemon --user --group --umask --chdir --accesslog --access-logfile --access_logfile --access-logfile --errorlog --error-logfile --error_logfile --error-logfile --log-file --log_file --log-file --loglevel --log-level --log_level --log-level --log-format --log_format --log-format --certfile --keyfile --ca-certs --ca_certs --ca-certs --ca-certs --ca_certs --ca-certs --cert-reqs --cert_reqs --cert-reqs --redirect-bind --redirect_bind --redirect-bind --hsts --shared-path --shared_path --shared-path --shared-size --shared_size --shared-size --shared-sync --shared_sync --shared-sync --nameservers --dns-cache --dns_cache --dns-cache --dns-max-ttl --dns_max_ttl --dns-max-ttl --sandbox --no-sandbox --core-dumps --core_dumps --core-dumps --forwarded-allow-ips --forwarded_allow_ips --forwarded-allow-ips --forwarded-header --forwarded_header --forwarded-header --proxy-protocol --proxy_protocol --proxy-protocol --host --port --help' ;;
         routes) flags='--config --control --json --running --help' ;;
         test) flags='--filter --filter-out --tags --exclude-tags --pattern --jobs --timeout --output --repeat --seed --slow --shuffle --verbose --no-lint --help' ;;
+        lint) flags='--jobs --help' ;;
         run) flags='--help' ;;
         fetch) flags='--include --head --request --method --header --data --data-binary --data-raw --data-urlencode --get --json --form --upload-file --output --remote-name --fail --fail-with-body --no-redirect --no-location --redirects --max-redirs --retry --user --user-agent --referer --cookie --max-time --timeout --insecure --cacert --cert --key --proxy --unix-socket --verbose --timing --silent --show-error --no-pretty --help' ;;
         new) flags='--help' ;;

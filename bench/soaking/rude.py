@@ -8,7 +8,7 @@ from soaking.wire import Lost, Wrong, request_bytes
 SLOW_PIECES = 20
 SLOW_SECONDS = 0.05
 PATIENCE_SECONDS = 20  # above every time limit that the server was given
-NEVER_SECONDS = 12  # beyond send_timeout
+NEVER_SECONDS = 20  # beyond send_timeout
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 
@@ -114,7 +114,7 @@ async def slow_reader(client):
     """Takes a large answer in small sips."""
     client.asked = "GET /bytes/1000000, taken slowly"
     connection = await client.connect(tcp=True, receive_bytes=8192)
-    await connection.send(request_bytes("GET", "/bytes/1000000"))
+    await client.send(connection, request_bytes("GET", "/bytes/1000000"))
     try:
         answer = await connection.read_head()
         client.check(answer, 200)
@@ -151,7 +151,7 @@ async def never_reads(client):
     """Asks for more than fits anywhere and takes none of it: cut."""
     client.asked = "an answer that nobody takes"
     connection = await client.connect(tcp=True, receive_bytes=4096)
-    await connection.send(request_bytes("GET", "/flood"))
+    await client.send(connection, request_bytes("GET", "/flood"))
     await asyncio.sleep(NEVER_SECONDS)
     try:
         end = (await connection.read_end())[-5:]
@@ -216,3 +216,4 @@ RUDE = [
     (30, malformed), (5, noise), (5, wrong_door), (5, redirected), (4, slow_request), (1, slow_reader), (0.3, half_head),
     (0.3, half_body), (0.2, never_reads), (10, leave_idle), (30, leave_early), (0.3, loris),
 ]
+TIMED = (slow_request, slow_reader, half_head, half_body, never_reads, loris)

@@ -6,17 +6,16 @@ import ssl
 import sys
 import time
 
-from soaking import rest
-from soaking.acts import COMMON
+from soaking import acts, rest, rude
 from soaking.certificates import make_certificates
 from soaking.load import MOST_FAILURES, Load
 from soaking.origin import Origin
-from soaking.rude import RUDE
 from soaking.site import Site, SiteError
+from soaking.sockets import SOCKETS
 from soaking.upsets import Upsets
 
 STRETCHES = 30
-SHORTEST_SECONDS = 15
+SHORTEST_SECONDS = 5
 UPSET_PART = 0.7  # of a stretch; the rest of it is calm, so that all workers have done everything
 SAMPLE_SECONDS = 5
 OPTIONS = (
@@ -29,8 +28,8 @@ SITES = {  # workers, over TLS, options, seconds between two upsets, upsets with
                 ["reload"]),
     "replaced": (3, False, ["--max-requests", "1600", "--max-requests-jitter", "200"], 8,
                  {"reload": 2, "kill": 3, "retire": 2, "restart": 1, "scale": 1, "signals": 1},
-                 ["restart", "reload"]),
-    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, ["restart", "reload"]),
+                 ["reload", "restart"]),
+    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, ["reload", "restart"]),
 }
 
 
@@ -66,7 +65,8 @@ class Soak:
             site.prepare(places)
             await site.start()
             rate = self.options.rate / len(SITES)
-            load = Load(site, COMMON + RUDE, rate, client_tls if is_tls else None, self.options.seed + index)
+            load = Load(site, acts.COMMON + SOCKETS + rude.RUDE, acts.TIMED + rude.TIMED, rate,
+                        client_tls if is_tls else None, self.options.seed + index)
             self.sites[name], self.loads[name], self.upsets[name] = site, load, Upsets(site, load)
 
     async def run(self):

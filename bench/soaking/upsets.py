@@ -12,7 +12,6 @@ from soaking.wire import connect, request_bytes
 
 VERSION = 'local app = require("moonloop").app()\napp:get("/", function() return "version %d\\n" end)\nreturn app\n'
 BROKEN = 'local app = require("moonloop").app()\nerror("meant to be refused %d")\n'
-TOPIC_SECONDS = 1  # for what the former workers still hear
 
 
 class Upsets:
@@ -120,13 +119,9 @@ class Upsets:
 
     async def upgrade(self):
         """The program takes its own place, master and workers."""
-        self.load.is_upgrading = True
-        self.load.upgrades += 1
         former = {worker["pid"] for worker in await self.site.serving()}
         await self.site.must_call("upgrade")
         await self.wait_full(former)
-        await asyncio.sleep(TOPIC_SECONDS)
-        self.load.is_upgrading = False
 
     async def wait_full(self, gone, count=None):
         """Until `count` workers serve, none of them one of `gone`, and no other is there."""

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from soaking.load import CLOSED_IDLE, LOST_WITH_WORKER
+from soaking.load import CLOSED_IDLE, HELD_UP, LOST_WITH_WORKER
 from soaking.picture import sparkline
 from soaking.rest import fitted_growth, grown_counts
 
 WARM_PART = 0.25
 LEAST_RESTS = 4
-NOT_ACTS = ("connections", "failures", CLOSED_IDLE, LOST_WITH_WORKER)
+NOT_ACTS = ("connections", "failures", CLOSED_IDLE, HELD_UP, LOST_WITH_WORKER)
 
 
 class Verdict:
@@ -49,7 +49,8 @@ def judge_site(run, name, verdict):
     acts = sum(count for act, count in load.counts.items() if act not in NOT_ACTS)
     verdict.say(f"{name}: {acts} acts, {load.answers} answers, {load.counts['connections']} connections;"
                 f" {load.counts[LOST_WITH_WORKER]} lost with a killed worker, {load.counts[CLOSED_IDLE]} closed while"
-                f" quiet and asked again, {load.late} not asked in time (this program was held up"
+                f" quiet and asked again, {load.counts[HELD_UP]} by the clock and not"
+                f" judged, {load.late} not asked in time (this program was held up"
                 f" for {load.held_up:.1f} s at most)")
     verdict.say(f"{name}: upsets: " + ", ".join(f"{count} {upset}" for upset, count in sorted(done.items())))
     for failure in load.failures:

@@ -97,12 +97,12 @@ class Connection:
                 return b"".join(parts)
             parts.append(data[:size])
 
-    async def read_head(self):
-        """The next final answer without its body; interim ones are skipped."""
+    async def read_head(self, least=200):
+        """The next answer without its body; statuses below `least` are skipped."""
         self.has_begun = False
         while True:
             answer = Answer(await self.read_until(b"\r\n\r\n"))
-            if answer.status >= 200:
+            if answer.status >= least:
                 return answer
 
     async def read_answer(self, method="GET"):

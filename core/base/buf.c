@@ -16,17 +16,26 @@ void buf_deinit(struct buf *buf)
     *buf = (struct buf){0};
 }
 
-int buf_try_reserve(struct buf *buf, size_t more)
+/* How large it becomes; 0 for more than there can be. */
+static size_t cap_for(const struct buf *buf, size_t more)
 {
     size_t needed, cap = buf->cap != 0 ? buf->cap : BUF_FIRST_BYTES;
+    if (more <= buf->cap - buf->len)
+        return buf->cap;
     if (__builtin_add_overflow(buf->len, more, &needed))
-        return -ENOMEM;
-    if (needed <= buf->cap)
         return 0;
     while (cap < needed)
         if (__builtin_mul_overflow(cap, 2, &cap))
-            return -ENOMEM;
-    char *grown = realloc(buf->ptr, cap);
+            return 0;
+    return cap;
+}
+
+int buf_try_reserve(struct buf *buf, size_t more)
+{
+    size_t cap = cap_for(buf, more);
+    if (cap == buf->cap)
+        return cap != 0 || more == 0 ? 0 : -ENOMEM;
+    char *grown = cap != 0 ? mem_try_grow(buf->ptr, cap) : NULL;
     if (grown == NULL)
         return -ENOMEM;
     buf->ptr = grown;
@@ -34,9 +43,22 @@ int buf_try_reserve(struct buf *buf, size_t more)
     return 0;
 }
 
+int buf_try_add(struct buf *buf, struct str str)
+{
+    if (str.len != 0 && buf_try_reserve(buf, str.len) != 0)
+        return -ENOMEM;
+    buf_add_str(buf, str);
+    return 0;
+}
+
 void buf_reserve(struct buf *buf, size_t more)
 {
-    ENSURE(buf_try_reserve(buf, more) == 0);
+    size_t cap = cap_for(buf, more);
+    if (cap == buf->cap && more <= buf->cap - buf->len)
+        return;
+    ENSURE(cap != 0);
+    buf->ptr = mem_grow(buf->ptr, cap);
+    buf->cap = cap;
 }
 
 void buf_add(struct buf *buf, const void *bytes, size_t len)

@@ -19,7 +19,10 @@ struct buf {
 void buf_deinit(struct buf *buf);
 /* Makes room for `more` bytes behind len. 0 or -ENOMEM; for growth that a peer controls. */
 int buf_try_reserve(struct buf *buf, size_t more);
-/* The same, but running out of memory aborts. */
+/* Adds all of it, or nothing and answers -ENOMEM. */
+int buf_try_add(struct buf *buf, struct str str);
+/* The same as buf_try_reserve, but with the reserve of mem.h behind it, and so for what is small.
+ * So do all that follow. */
 void buf_reserve(struct buf *buf, size_t more);
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_str(struct buf *buf, struct str str);

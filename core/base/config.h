@@ -75,7 +75,7 @@ struct config {
     bool sandbox;         /* workers may not gain privileges, nor call all of the kernel */
     bool core_dumps;
     char *forwarded_allow_ips; /* networks with commas between, or "*"; see ip_address.h */
-    int forwarded_header; /* enum forwarded_header: the one that those write */
+    int forwarded_header;      /* enum forwarded_header: the one that those write */
 };
 
 void config_deinit(struct config *config);

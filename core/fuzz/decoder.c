@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (decoder == NULL)
         return 0;
     struct buf whole = {0}, cut = {0};
-    enum end end = decode(codings, body, body.len, 32 * 1024, &whole);
+    enum end end = decode(codings, body, body.len, 32768, &whole);
     enum end other = decode(codings, body, 1 + len % 7, 1000, &cut);
     /* What is too large is left wherever that shows, perhaps before what is bad about it. Of
      * several codings, the one that fails first depends on how much each has been given. */

@@ -106,7 +106,7 @@ static void check_params(const struct router *router, const struct route_match *
 static void check(const struct router *router, struct pattern *const *patterns, uint32_t count,
                   struct str path)
 {
-    struct route_match match;
+    struct route_match match = {0};
     bool is_covered = false;
     bool is_found = router_match(router, ROUTER_GET, path, &match);
     for (uint32_t i = 0; i < count && !is_covered; i++)
@@ -123,7 +123,7 @@ static void check(const struct router *router, struct pattern *const *patterns, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct pattern *patterns[PATTERNS_MAX] = {0};
-    struct str rest = {(const char *)data, len}, line;
+    struct str rest = {(const char *)data, len}, line = {NULL, 0};
     uint32_t count = 0;
     if (len == 0 || len > INPUT_MAX)
         return 0;

@@ -23,7 +23,7 @@ void answer_unfold(const struct message *message, char *head)
         return;
     for (uint32_t i = 0; i < message->nheaders; i++) {
         char *at = head + message->headers[i].value.at;
-        for (char *end = at + message->headers[i].value.len; at < end; at++)
+        for (const char *end = at + message->headers[i].value.len; at < end; at++)
             if (*at == '\r' || *at == '\n')
                 *at = ' ';
     }

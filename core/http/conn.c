@@ -322,7 +322,8 @@ void conn_admit(struct conn *conn)
         conn_turn_away(conn, 503, str_of("too many connections from this address"));
         return;
     }
-    conn_wait_for(conn, CONN_WAITS_HEAD);
+    bool is_late = conn->server->is_draining && !has_tls; /* a handshake has its own time */
+    conn_wait_for(conn, is_late ? CONN_WAITS_DRAIN : CONN_WAITS_HEAD);
     conn->is_securing = has_tls;
     if (has_tls)
         stream_accept_tls(conn->stream, conn->server->tls);

@@ -37,8 +37,8 @@ struct conn {
     struct link link; /* in its server's conns */
     struct http_server *server;
     struct stream *stream;
-    struct request *request; /* being read or answered; NULL between two */
-    struct duplex *duplex;   /* after an upgrade: it has the stream; else NULL */
+    struct request *request;           /* being read or answered; NULL between two */
+    struct duplex *duplex;             /* after an upgrade: it has the stream; else NULL */
     struct announcement *announcement; /* of a proxy; NULL: its listener expects none */
     struct deadline deadline;
     struct parser parser;

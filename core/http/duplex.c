@@ -9,14 +9,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { KEPT_BYTES = 256 };
-
 struct duplex {
     struct stream *stream; /* NULL: gone */
     const struct duplex_host *host;
     void *host_data;
     void (*on_change)(void *owner); /* NULL: nobody listens */
     void *owner;
+    struct str lent; /* what is being read; what the owner does not take goes into `ahead` */
     struct buf ahead;
     struct deadline_queue *send_deadlines;
     struct deadline_queue *linger_deadlines;
@@ -182,13 +181,28 @@ void duplex_hold(struct duplex *duplex, bool is_held)
         close_stream(duplex, true);
 }
 
+static void keep_ahead(struct duplex *duplex, struct str bytes)
+{
+    buf_add_str(&duplex->ahead, bytes);
+    if (duplex->ahead.len > DUPLEX_AHEAD_MAX)
+        stream_read_stop(duplex->stream);
+}
+
 void duplex_feed(struct duplex *duplex, struct str bytes)
 {
     if (duplex->is_released || bytes.len == 0)
         return;
-    buf_add_str(&duplex->ahead, bytes);
-    if (duplex->ahead.len > DUPLEX_AHEAD_MAX)
-        stream_read_stop(duplex->stream);
+    if (duplex->ahead.len == 0 && duplex->on_change != NULL) {
+        duplex->lent = bytes;
+        tell(duplex);
+        bytes = duplex->lent;
+        duplex->lent = (struct str){0};
+        if (duplex->is_released || bytes.len == 0)
+            return;
+        keep_ahead(duplex, bytes);
+        return;
+    }
+    keep_ahead(duplex, bytes);
     tell(duplex);
 }
 
@@ -247,13 +261,17 @@ enum duplex_state duplex_state(const struct duplex *duplex)
 
 struct str duplex_bytes(const struct duplex *duplex)
 {
-    return buf_str(&duplex->ahead);
+    return duplex->lent.len != 0 ? duplex->lent : buf_str(&duplex->ahead);
 }
 
 void duplex_take(struct duplex *duplex, size_t count)
 {
+    if (duplex->lent.len != 0) {
+        duplex->lent = (struct str){duplex->lent.ptr + count, duplex->lent.len - count};
+        return;
+    }
     buf_consume(&duplex->ahead, count);
-    if (duplex->ahead.len == 0 && duplex->ahead.cap > KEPT_BYTES)
+    if (duplex->ahead.len == 0)
         buf_deinit(&duplex->ahead); /* many are idle for long */
     if (duplex->state == DUPLEX_OPEN && duplex->stream != NULL &&
         duplex->ahead.len <= DUPLEX_AHEAD_MAX)

@@ -52,7 +52,8 @@ void duplex_feed(struct duplex *duplex, struct str bytes);
  * only, never from within a function of the owner's. */
 void duplex_own(struct duplex *duplex, void (*on_change)(void *owner), void *owner);
 enum duplex_state duplex_state(const struct duplex *duplex);
-/* What came and was not taken. */
+/* What came and was not taken; writable. Good until the next of these two calls, and no longer than
+ * the on_change that told of it. */
 struct str duplex_bytes(const struct duplex *duplex);
 void duplex_take(struct duplex *duplex, size_t count);
 /* 0, or -errno when nothing can be sent any more. What the peer does not take is queued. */

@@ -1,6 +1,7 @@
 #include "http/head.h"
 
 #include "http/conn.h"
+#include "http/forwarded.h"
 #include "http/method.h"
 #include "http/request.h"
 #include "http/server_state.h"
@@ -180,6 +181,16 @@ static const char *check_host(const struct request *request)
     return NULL;
 }
 
+/* RFC 9110, 7.4: what is for https must not come in plain, unless a proxy that is believed brings
+ * it. */
+static bool is_misdirected(const struct request *request, struct str target)
+{
+    if (target.len < 6 || (target.ptr[4] | 0x20) != 's')
+        return false; /* not "https:", as the only other absolute form is http */
+    struct forwarded seen = forwarded_look(request);
+    return !seen.is_https && !seen.is_believed;
+}
+
 /* RFC 9112, 6.1 and 6.3 */
 static uint16_t check_coding(const struct message *message, const char **why)
 {
@@ -207,8 +218,13 @@ uint16_t head_check(const struct request *request, const char **why)
         *why = is_good ? "this server is no proxy" : "the target of CONNECT is no host and port";
         return is_good ? 501 : 400;
     }
-    if (target.ptr[0] != '/' && (*why = check_target(request, target)) != NULL)
-        return 400;
+    if (target.ptr[0] != '/') {
+        if ((*why = check_target(request, target)) != NULL)
+            return 400;
+        *why = "https is not spoken on this connection";
+        if (is_misdirected(request, target))
+            return 421;
+    }
     if ((*why = check_target_bytes(target)) != NULL)
         return 400;
     *why = "the only expectation known here is 100-continue";

@@ -5,6 +5,7 @@
  */
 #include "http/conn_parts.h"
 
+#include "base/mem.h"
 #include "http/duplex.h"
 #include "http/head.h"
 #include "http/request.h"
@@ -71,12 +72,10 @@ bool conn_on_body(void *owner, char *bytes, size_t len)
         buf_add_str(&request->body_buf, request->body_slice);
         request->body_slice = (struct str){0};
     }
-    if (buf_try_reserve(&request->body_buf, len) != 0) {
-        request->body_state = BODY_TOO_LARGE;
-        return false;
-    }
-    buf_add(&request->body_buf, bytes, len);
-    return true;
+    if (buf_try_add(&request->body_buf, (struct str){bytes, len}) == 0)
+        return true;
+    request->body_state = BODY_NO_MEMORY;
+    return false;
 }
 
 /* A chunk that passes the limit is refused before any of it has come. */
@@ -159,11 +158,21 @@ static bool check_head(struct conn *conn)
     return status == 0;
 }
 
+/* What runs already gets what is left. */
+static bool check_memory(struct conn *conn)
+{
+    if (!mem_is_short())
+        return true;
+    server_say_short(conn->server);
+    conn_refuse_for_now(conn, str_of("the server is out of memory"));
+    return false;
+}
+
 static void dispatch(struct conn *conn)
 {
     struct http_server *server = conn->server;
     struct request *request = conn->request;
-    if (!check_head_size(conn) || !check_head(conn))
+    if (!check_head_size(conn) || !check_head(conn) || !check_memory(conn))
         return;
     if (conn->service == HTTP_REDIRECTS || conn->is_misplaced) {
         conn_point_to_tls(conn);

@@ -331,7 +331,7 @@ static bool finish_head(struct parser *parser, char *bytes, size_t len)
 /* Where llhttp is stricter than the RFC, the bytes that it minds are replaced by ones that mean the
  * same: tabs behind Content-Length (RFC 9110, 5.5) by blanks, the minor version of HTTP/1.2 by the
  * highest that is known here (RFC 9110, 2.5). True when there was such a byte. */
-static bool amend(struct parser *parser, char *base, char *end)
+static bool amend(struct parser *parser, char *base, const char *end)
 {
     static const char start[] = " HTTP/1.";
     const struct slice *target = &parser->message->target;

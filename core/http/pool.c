@@ -315,7 +315,8 @@ void pool_submit(struct pool *pool, struct fetch *fetch)
         fetch->stage = FETCH_FAILED;
         fetch->failed_stage = FETCH_QUEUED;
         fetch->error = FETCH_FULL;
-        strcpy(fetch->reason, "too many requests to this origin wait already");
+        snprintf(fetch->reason, sizeof(fetch->reason),
+                 "too many requests to this origin wait already");
         timer_stop(fetch->loop, &fetch->deadline);
         deadline_stop(&fetch->coarse_deadline);
     } else {

@@ -39,6 +39,7 @@ enum body_state {
     BODY_TOO_LARGE, /* beyond the limit: a 413 is the answer */
     BODY_MALFORMED, /* broken chunk framing: a 400 */
     BODY_TIMED_OUT, /* no progress within body_timeout, or too little: a 408 */
+    BODY_NO_MEMORY, /* for the rest of it: a 503 */
 };
 
 struct request {

@@ -24,7 +24,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SPARE_DESCRIPTORS = 64, BODY_KEPT_BYTES = 16 * 1024, STATUS_CLIENT_LEFT = 499 };
+enum {
+    SPARE_DESCRIPTORS = 64,
+    BODY_KEPT_BYTES = 16 * 1024,
+    STATUS_CLIENT_LEFT = 499,
+    SHORT_SAID_AGAIN_MS = 60000,
+};
 
 static const char hex[] = "0123456789abcdef";
 
@@ -94,6 +99,16 @@ static void say_full(struct http_server *server, const char *what)
         log_warn("%u connections are open, which is the limit; %s (max_connections, ulimit -n)",
                  server->max_conns, what);
     server->is_full_said = true;
+}
+
+void server_say_short(struct http_server *server)
+{
+    uint64_t now_ms = loop_now_ms(server->loop);
+    if (server->short_said_ms != 0 && now_ms - server->short_said_ms < SHORT_SAID_AGAIN_MS)
+        return;
+    server->short_said_ms = now_ms;
+    log_error("memory is out; new requests are answered 503 until there is some again (said once "
+              "a minute)");
 }
 
 static void pause_accepting(struct http_server *server)

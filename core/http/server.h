@@ -21,7 +21,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
 enum http_service {
     HTTP_SERVES_PLAIN,
     HTTP_SERVES_TLS,
-    HTTP_REDIRECTS, /* everybody to the first listener with TLS */
+    HTTP_REDIRECTS,          /* everybody to the first listener with TLS */
     HTTP_EXPECTS_PROXY = 16, /* beside one of these: connections begin with a PROXY header */
 };
 
@@ -31,8 +31,8 @@ void http_server_use_tls(struct http_server *server, struct tls_context *tls);
  * this one's seat in it. Borrowed. Without it there is no limit_connections_per_ip. */
 void http_server_use_addresses(struct http_server *server, struct address_table *addresses,
                                uint32_t seat);
-/* Borrows the listening descriptor. `service`: enum http_service, perhaps with HTTP_EXPECTS_PROXY. 0
- * or -errno. */
+/* Borrows the listening descriptor. `service`: enum http_service, perhaps with HTTP_EXPECTS_PROXY.
+ * 0 or -errno. */
 int http_server_listen(struct http_server *server, int fd, uint8_t service);
 /* Accepts what is queued, stops listening, closes connections that stay idle, tells the others to
  * close after their answer. on_idle(data) is called once, when the last connection is gone. */

@@ -49,6 +49,7 @@ struct http_server {
     uint64_t bad_header_said_ms;     /* what is wrong with a PROXY header; 0: never */
     bool is_paused;                  /* all are busy */
     bool is_full_said;               /* logged, until there is a lot of room again */
+    uint64_t short_said_ms;          /* that memory is out; 0: never */
     struct request *spare_requests[SERVER_SPARE_REQUESTS];
     uint32_t nspare_requests;
     struct conn *batching; /* whose read is on the stack; its answers are collected in `out` */
@@ -74,6 +75,8 @@ void server_conn_opened(struct http_server *server);
 void server_conn_closed(struct http_server *server);
 /* Once there is somebody who could make room for a client that waits. */
 void server_resume_accepting(struct http_server *server);
+/* Memory is out, and a request was turned away for that: logged now and then. */
+void server_say_short(struct http_server *server);
 /* Numbers and counts a request whose head is complete; the second takes the status it was answered
  * with, 0 when it was abandoned. */
 void server_begin_request(struct http_server *server, struct request *request);

@@ -44,12 +44,29 @@ const char *upgrade_refusal(const struct request *request, struct str protocol)
     return NULL;
 }
 
+/* It may stay for days: it keeps its head, and not a byte more. */
+static void shrink(struct request *request)
+{
+    struct message *message = &request->message;
+    struct str head = {request->base, message->head_len};
+    request_detach(request);
+    head.ptr = request->base;
+    request->base = arena_keep_alone(&request->arena, head).ptr;
+    if (message->nheaders != 0 && message->nheaders < message->headers_cap) {
+        message->headers_cap = message->nheaders;
+        message->headers =
+            mem_grow(message->headers, message->headers_cap * sizeof(*message->headers));
+    }
+    if (request->body_buf.len == 0)
+        buf_deinit(&request->body_buf);
+}
+
 struct duplex *upgrade_take(struct request *request, struct str protocol, struct str fields)
 {
     struct conn *conn = request->conn;
     struct http_server *server = conn->server;
     struct buf *out = conn_out(conn);
-    request_detach(request);
+    shrink(request);
     request->status = 101;
     request->is_answer_begun = true;
     request->answer_left = UINT64_MAX;

@@ -195,7 +195,7 @@ static void on_peer_close(struct websocket *websocket, struct str reason)
 {
     uint16_t code = websocket->reader.code;
     keep_close(websocket, code, reason);
-    emit_close(websocket, code, (struct str){0});
+    emit_close(websocket, code, reason);
     end_reading(websocket);
 }
 

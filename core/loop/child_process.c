@@ -1,6 +1,6 @@
 /*
- * Three pipes, a descriptor of its end and three timers with one way out: the leader ends, it is buried, the
- * outputs end, the pipes' close callbacks come, the memory goes.
+ * Three pipes, a descriptor of its end and three timers with one way out: the leader ends, it is
+ * buried, the outputs end, the pipes' close callbacks come, the memory goes.
  */
 #include "loop/child_process.h"
 

@@ -62,10 +62,25 @@ static void back_off(struct listener *listener, int error)
     uv_timer_start(&listener->backoff, on_backoff_over, BACKOFF_MS, 0);
 }
 
+/* accept(2); under STRESS it fails now and then, in each of the ways that it can. */
+static int try_accept(int listening)
+{
+#ifdef STRESS
+    static const int errors[] = {ECONNABORTED, EMFILE, EINTR, ENOBUFS};
+    enum { EVERY = 7 };
+    static _Thread_local unsigned count;
+    if (++count % EVERY == 0) {
+        errno = errors[count / EVERY % (sizeof(errors) / sizeof(*errors))];
+        return -1;
+    }
+#endif
+    return accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 /* True when one was accepted; false when none waits or none can be had. */
 static bool accept_one(struct listener *listener)
 {
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = try_accept(listener->fd);
     if (fd >= 0) {
         listener->events->on_accept(listener->owner, fd);
         return true;

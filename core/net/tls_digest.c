@@ -13,3 +13,10 @@ void tls_sha1(const struct str *pieces, uint32_t npieces, unsigned char digest[T
     ENSURE(EVP_DigestFinal_ex(context, digest, NULL) == 1);
     EVP_MD_CTX_free(context);
 }
+
+size_t tls_base64(struct str bytes, char text[TLS_BASE64_BYTES])
+{
+    ENSURE(bytes.len <= TLS_BASE64_MAX);
+    return (size_t)EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.ptr,
+                                   (int)bytes.len);
+}

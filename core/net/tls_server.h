@@ -1,6 +1,7 @@
 /*
  * tls_server.h - TLS as a server: certificates chosen by the name that the client asks for and the
- * signatures that it knows, TLS 1.2 and 1.3 as in Mozilla's "intermediate" recommendation, sessions taken up again through tickets.
+ * signatures that it knows, TLS 1.2 and 1.3 as in Mozilla's "intermediate" recommendation, sessions
+ * taken up again through tickets.
  */
 #pragma once
 

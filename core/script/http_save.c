@@ -151,7 +151,7 @@ static int l_save(lua_State *L)
         return wait_for(L, handle, MEM_NEW(struct save_op));
     int count = push_results(L, handle->saving, handle);
     http_save_stop(handle);
-    return count;
+    return task_goes_on(L, count);
 }
 
 void http_add_save_functions(lua_State *L)

@@ -109,6 +109,7 @@ static int l_feed(lua_State *L)
                   "expected a stream");
     luaL_argcheck(L, handle->feeding == NULL, 1, "it has a feeder already");
     lua_settop(L, 2);
+    task_holds(L);
     struct feeding *feeding = handle->feeding = MEM_NEW(struct feeding);
     feeding->op.release = release;
     feeding->op.kind = pool_is_local(handle->held.fetch->pool) ? WAIT_LOCAL : WAIT_REAL;
@@ -119,7 +120,7 @@ static int l_feed(lua_State *L)
     feeding->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     if (upload_is_unwanted(handle->held.fetch)) /* it failed where it began */
         http_upload_stop(handle);
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 /* room(fetch): waits until a piece may be given; true; or false, error */
@@ -130,11 +131,11 @@ static int l_room(lua_State *L)
     if (handle->held.fetch == NULL || upload_is_unwanted(handle->held.fetch)) {
         lua_pushboolean(L, false);
         vm_push_error(L, "cancelled", "nobody wants the rest of this body");
-        return 2;
+        return task_goes_on(L, 2);
     }
     if (upload_wants_more(handle->held.fetch)) {
         lua_pushboolean(L, true);
-        return 1;
+        return task_goes_on(L, 1);
     }
     luaL_argcheck(L, !handle->feeding->is_waiting, 1, "another task feeds it");
     handle->feeding->is_waiting = true;

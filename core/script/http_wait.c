@@ -320,13 +320,14 @@ int http_wait_for_head(lua_State *L, struct held *held)
     }
     int count = push_results(L, &now, fetch); /* it has failed where it began */
     drop(held);
-    return count;
+    return task_goes_on(L, count);
 }
 
 /* The handle is at 1. */
 static int wait_for(lua_State *L, struct handle *handle, enum wanted wanted)
 {
     struct fetch *fetch = handle->held.fetch;
+    task_holds(L);
     lua_pushvalue(L, 1);
     struct fetch_op now = {.handle = handle, .wanted = wanted};
     now.handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -338,7 +339,7 @@ static int wait_for(lua_State *L, struct handle *handle, enum wanted wanted)
         http_upload_stop(handle);
     int count = push_results(L, &now, fetch);
     luaL_unref(L, LUA_REGISTRYINDEX, now.handle_ref);
-    return count;
+    return task_goes_on(L, count);
 }
 
 /* The handle of an answer that can be read from; raises otherwise. */

@@ -72,7 +72,7 @@ static void job_free(struct job *job)
     free(job);
 }
 
-void jobs_forget(struct jobs *jobs, struct vm *vm)
+void jobs_forget(struct jobs *jobs, const struct vm *vm)
 {
     struct link *next;
     for (struct link *at = jobs->alive.next; at != &jobs->alive; at = next) {

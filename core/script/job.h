@@ -30,7 +30,7 @@ struct jobs *jobs_new(struct loop *loop);
 /* No VM that uses them is left. */
 void jobs_free(struct jobs *jobs);
 /* Before a VM is freed: its jobs end with it, without a word. */
-void jobs_forget(struct jobs *jobs, struct vm *vm);
+void jobs_forget(struct jobs *jobs, const struct vm *vm);
 
 /* The request has been answered: its jobs begin once the answer has been written. */
 void jobs_release(struct exchange *exchange);

@@ -193,7 +193,7 @@ static int l_read(lua_State *L)
     if (handle->reader != NULL)
         return raise_busy(L, "reads from");
     if (can_read(handle->duplex))
-        return push_read(L, handle->duplex);
+        return task_goes_on(L, push_read(L, handle->duplex));
     lua_settop(L, 1);
     return wait_at(L, handle, &handle->reader);
 }
@@ -211,7 +211,7 @@ static int l_write(lua_State *L)
         return push_failure(
             L, "nothing can be sent any more: the other side has gone, or this one has ended");
     if (!duplex_must_wait(handle->duplex))
-        return push_written(L, handle->duplex);
+        return task_goes_on(L, push_written(L, handle->duplex));
     lua_settop(L, 1);
     return wait_at(L, handle, &handle->writer);
 }

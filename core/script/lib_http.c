@@ -81,14 +81,15 @@ static int on_request_gc(lua_State *L)
  * many times; or nil and why it cannot be sent */
 static int l_prepare(lua_State *L)
 {
+    task_holds(L);
     struct outgoing *request = make_request(L, 1, 4);
     if (request == NULL)
-        return 2;
+        return task_goes_on(L, 2);
     struct outgoing **place = lua_newuserdata(L, sizeof(*place));
     *place = request;
     luaL_getmetatable(L, request_meta);
     lua_setmetatable(L, -2);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* ---- fetches ---- */
@@ -132,7 +133,7 @@ static int l_fetch(lua_State *L)
     uint64_t timeout_ms = check_timeout_ms(L, 6);
     struct outgoing *request = make_request(L, 2, 8);
     if (request == NULL)
-        return 2;
+        return task_goes_on(L, 2);
     struct held held = hold_fetch(L, pool, request, body.ptr != NULL ? 5 : 0);
     held.fetch->wants_interim = lua_toboolean(L, 7);
     fetch_start(held.fetch, body, timeout_ms);
@@ -170,7 +171,7 @@ static int l_open(lua_State *L)
     uint64_t timeout_ms = check_timeout_ms(L, 6), expect_ms = check_timeout_ms(L, 8);
     struct outgoing *request = make_request(L, 2, 9);
     if (request == NULL)
-        return 2;
+        return task_goes_on(L, 2);
     struct held held = hold_fetch(L, pool, request, body.ptr != NULL ? 5 : 0);
     http_push_handle(L, &held, vm->current);
     held.fetch->wants_interim = lua_toboolean(L, 7);
@@ -179,7 +180,7 @@ static int l_open(lua_State *L)
     if (expect_ms != 0)
         upload_expect(held.fetch, expect_ms);
     fetch_start(held.fetch, body, timeout_ms);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 int luaopen_moonloop_core_http(lua_State *L)

@@ -41,6 +41,7 @@ static struct job *make(lua_State *L, int index)
         luaL_error(L, "a job takes at most %d arguments", JOB_ARGS_MAX);
     if (limit > 0 && app->njobs >= (uint32_t)limit)
         raise_full(L, app, limit);
+    task_holds(L);
     struct task *task = task_new(vm, NULL, NULL);
     struct job *job = job_new(jobs, task, app, key, name);
     job->is_helper = limit < 0;
@@ -67,7 +68,7 @@ static int l_start(lua_State *L)
 {
     struct job *job = make(L, 1);
     task_start(job->task, job->nargs);
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 /* after(token, app, limit, key, name, handle, on_end, fn, ...): the same, beginning when the
@@ -84,7 +85,7 @@ static int l_after(lua_State *L)
     while (*last != NULL)
         last = &(*last)->next_after;
     *last = job;
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 /* count(key): how many jobs of that key are alive in this worker, whatever their generation */
@@ -108,6 +109,7 @@ static int l_cancel(lua_State *L)
     struct link *alive = jobs_alive(jobs_of(VM_UPVALUE(L)));
     const char *key = luaL_checkstring(L, 1), *message = luaL_checkstring(L, 2);
     int count = 0;
+    task_holds(L);
     for (struct link *at = alive->next; at != alive; at = at->next) {
         struct job *job = LIST_ENTRY(at, struct job, link);
         if (job->key == NULL || strcmp(job->key, key) != 0)
@@ -117,7 +119,7 @@ static int l_cancel(lua_State *L)
         count++;
     }
     lua_pushinteger(L, count);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* is_asked(): whether the running task works for a request, or for a job, rather than for its app

@@ -46,12 +46,12 @@ static int l_start(lua_State *L)
     struct child_options options = {.on_news = process_on_news, .data = handle};
     handle->child = process_start(L, 1, vm->loop, &options);
     if (handle->child == NULL)
-        return 3; /* what process_start has pushed */
+        return task_goes_on(L, 3); /* what process_start has pushed */
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     handle->own_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     scope_hold(vm->current->scope, &handle->holding);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 static struct handle *check_handle(lua_State *L)
@@ -89,7 +89,7 @@ static int l_read(lua_State *L)
     if (nresults == 0)
         return task_wait(L, &wait->op);
     wait->op.release(&wait->op);
-    return nresults;
+    return task_goes_on(L, nresults);
 }
 
 /* Begins to write the string at 2: as child_write. */
@@ -120,7 +120,7 @@ static int l_write(lua_State *L)
     if (status == 0)
         return task_wait(L, &process_wait_new(L, 1, handle, WANTS_ROOM)->op);
     process_push_write_result(L, status < 0 ? status : 0);
-    return status < 0 ? 2 : 1;
+    return task_goes_on(L, status < 0 ? 2 : 1);
 }
 
 /* feed(process, bytes): writes them without being waited for, then ends its standard input */
@@ -174,7 +174,7 @@ static int l_wait(lua_State *L)
     if (nresults == 0)
         return task_wait(L, &wait->op);
     wait->op.release(&wait->op);
-    return nresults;
+    return task_goes_on(L, nresults);
 }
 
 /* state(process): "running" or "ended", status or nil, signal or nil, seconds, ... as wait */

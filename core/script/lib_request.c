@@ -321,7 +321,8 @@ static int l_deadline(lua_State *L)
 
 static int l_body_state(lua_State *L)
 {
-    static const char *const names[] = {"coming", "done", "too_large", "malformed", "timed_out"};
+    static const char *const names[] = {"coming",    "done",      "too_large",
+                                        "malformed", "timed_out", "no_memory"};
     lua_pushstring(L, names[exchange_check(L, 1)->request->body_state]);
     return 1;
 }
@@ -399,7 +400,7 @@ static int l_wait_body(lua_State *L)
     task_check(L);
     if (exchange->request->body_state != BODY_COMING) {
         lua_pushboolean(L, true);
-        return 1;
+        return task_goes_on(L, 1);
     }
     request_want_body(exchange->request);
     return exchange_wait(L, &exchange->body_wait);

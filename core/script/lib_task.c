@@ -116,6 +116,7 @@ static int l_spawn(lua_State *L)
     }
     if (home == NULL && box != NULL)
         return raise_left(L);
+    task_holds(L);
     struct task *task = task_new(vm, NULL, NULL);
     set_site(L, task, box);
     lua_pushlightuserdata(L, task);
@@ -129,7 +130,7 @@ static int l_spawn(lua_State *L)
     else
         task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 static struct task *handle_task(lua_State *L, int index)
@@ -162,9 +163,10 @@ static int l_cancel(lua_State *L)
 {
     struct task *task = handle_task(L, 1);
     lua_settop(L, 2);
+    task_holds(L);
     if (task != NULL)
         task_cancel(task, L);
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 /* status(handle): "ready", "running", "waiting" or nil when it has ended. */
@@ -197,11 +199,12 @@ static int l_scope_enter(lua_State *L)
     box->is_site_of_all = lua_toboolean(L, 4);
     if (deadline_us >= 0 || box->is_site_of_all)
         task_find_site(L, 1, box->site, &box->site_line);
+    task_holds(L);
     box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
     box->scope->box = box;
     lua_pushvalue(L, -1);
     box->scope->box_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* The scope of a box, which only the task that entered it may leave. */
@@ -224,9 +227,10 @@ static int l_scope_cancel(lua_State *L)
 {
     struct scope *scope = check_box(L, 1)->scope;
     lua_settop(L, 2);
+    task_holds(L);
     if (scope != NULL)
         scope_cancel(scope, L);
-    return 0;
+    return task_goes_on(L, 0);
 }
 
 static void join_release(struct op *op)
@@ -250,16 +254,17 @@ static void cancel_ring(lua_State *L, struct scope *scope)
 static int l_scope_join(lua_State *L)
 {
     struct scope *scope = check_own_scope(L);
+    task_holds(L);
     scope_give_up_inner(scope);
     if (scope->ntasks == 0) {
         lua_pushboolean(L, true);
         lua_pushboolean(L, true);
-        return 2;
+        return task_goes_on(L, 2);
     }
     if (!lua_isyieldable(L)) {
         lua_pushboolean(L, false);
         task_refuse_wait(L);
-        return 2;
+        return task_goes_on(L, 2);
     }
     cancel_ring(L, scope);
     struct own_op *own = task_own_op(VM_UPVALUE(L), join_release);
@@ -276,19 +281,22 @@ static int l_scope_leave(lua_State *L)
     struct scope *scope = check_own_scope(L);
     if (scope->ntasks != 0)
         return luaL_error(L, "a scope is left with tasks in it");
+    task_holds(L);
     lua_pushboolean(L, scope->is_cancelled);
     lua_rawgeti(L, LUA_REGISTRYINDEX, scope->reason_ref);
     lua_pushboolean(L, scope->has_failure);
     lua_rawgeti(L, LUA_REGISTRYINDEX, scope->failure_ref);
     scope_leave(scope);
-    return 4;
+    return task_goes_on(L, 4);
 }
 
 /* scope_give_up(scope): leaves it with whatever it holds, cancelled */
 static int l_scope_give_up(lua_State *L)
 {
-    scope_give_up(check_own_scope(L));
-    return 0;
+    struct scope *scope = check_own_scope(L);
+    task_holds(L);
+    scope_give_up(scope);
+    return task_goes_on(L, 0);
 }
 
 /* site(): where the caller of moonloop's Lua stands in a file of a user's, or nil */
@@ -326,9 +334,10 @@ static int l_can_wait(lua_State *L)
 /* refuse_wait(): gives up the wait that an inner coroutine has begun: false, why */
 static int l_refuse_wait(lua_State *L)
 {
+    task_holds(L);
     lua_pushboolean(L, false);
     task_refuse_wait(L);
-    return 2;
+    return task_goes_on(L, 2);
 }
 
 /* coroutines(): the weak set of those that Lua must not resume */

@@ -77,7 +77,7 @@ static int fail(lua_State *L)
 {
     lua_pushboolean(L, false);
     lua_insert(L, -2);
-    return 2;
+    return task_goes_on(L, 2);
 }
 
 static int fail_full(lua_State *L, const struct wait_queue *queue)
@@ -177,10 +177,11 @@ static int l_wake(lua_State *L)
     struct wait_queue *queue = check_queue(L, 1);
     int32_t tag;
     lua_settop(L, 2);
+    task_holds(L);
     if (!wait_queue_wake(queue, L, 1, &tag))
-        return 0;
+        return task_goes_on(L, 0);
     lua_pushinteger(L, tag);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* wake_all(queue, value): how many */
@@ -188,8 +189,9 @@ static int l_wake_all(lua_State *L)
 {
     struct wait_queue *queue = check_queue(L, 1);
     lua_settop(L, 2);
+    task_holds(L);
     lua_pushinteger(L, (lua_Integer)wait_queue_wake_all(queue, L, 1));
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* first(queue): the tag of the first waiter, nil for none */
@@ -214,7 +216,7 @@ static int l_lock(lua_State *L)
     if (queue->owner == NULL) {
         mutex_take(queue, vm->current);
         lua_pushboolean(L, true);
-        return 1;
+        return task_goes_on(L, 1);
     }
     if (queue->owner == vm->current) {
         vm_push_error(L, "deadlock", "this task holds the %s already: it would wait for itself",

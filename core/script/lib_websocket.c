@@ -12,59 +12,68 @@
 #include "script/task.h"
 
 #include <lauxlib.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 static const char websocket_meta[] = "moonloop.core.websocket";
 static const char coder_meta[] = "moonloop.core.websocket_coder";
 
-struct handle {
-    struct websocket *websocket; /* NULL: released */
-    struct wait_op *reader;      /* who waits for a message */
-    struct wait_op *closer;      /* who waits for the end */
-    struct link writers;         /* who waits for the peer to take some */
-    struct scope_holding holding;
-    enum wait_kind kind;
-};
-
 struct wait_op {
     struct op op;
-    struct link link;       /* among the writers */
-    struct wait_op **place; /* in the handle; NULL for a writer */
-    int handle_ref;         /* keeps it from the collector */
+    struct link link; /* among the writers, or those who wait for the end */
+    int handle_ref;   /* keeps it from the collector */
 };
+
+struct handle {
+    struct websocket *websocket; /* NULL: released */
+    struct op reader;            /* of who waits for a message: here, as that is what most do */
+    int reader_ref;              /* as handle_ref */
+    bool is_reading;
+    enum wait_kind kind;
+    struct link writers; /* who waits for the peer to take some */
+    struct link closers; /* who waits for the end */
+    struct scope_holding holding;
+};
+
+static void release_reader(struct op *op)
+{
+    struct handle *handle = (struct handle *)((char *)op - offsetof(struct handle, reader));
+    handle->is_reading = false;
+    if (handle->websocket != NULL)
+        websocket_want(handle->websocket, false);
+    luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, handle->reader_ref);
+}
 
 static void release(struct op *op)
 {
     struct wait_op *wait = (struct wait_op *)op;
-    lua_State *L = op->task->vm->L;
-    if (wait->place != NULL) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, wait->handle_ref);
-        struct handle *handle = lua_touserdata(L, -1);
-        lua_pop(L, 1);
-        if (wait->place == &handle->reader && handle->websocket != NULL)
-            websocket_want(handle->websocket, false);
-        *wait->place = NULL;
-    }
     link_remove(&wait->link);
-    luaL_unref(L, LUA_REGISTRYINDEX, wait->handle_ref);
+    luaL_unref(op->task->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
     free(wait);
 }
 
-static struct wait_op *wait_op_new(lua_State *L, struct handle *handle, struct wait_op **place)
+/* The handle is at 1. */
+static int wait_in(lua_State *L, struct handle *handle, struct link *list)
 {
     struct wait_op *wait = MEM_NEW(struct wait_op);
     wait->op.release = release;
     wait->op.kind = handle->kind;
-    wait->place = place;
-    link_init(&wait->link);
     lua_pushvalue(L, 1);
     wait->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    if (place != NULL)
-        *place = wait;
-    else
-        link_append(&handle->writers, &wait->link);
-    return wait;
+    link_init(&wait->link);
+    link_append(list, &wait->link);
+    return task_wait(L, &wait->op);
+}
+
+static int wait_for_message(lua_State *L, struct handle *handle)
+{
+    handle->reader = (struct op){.release = release_reader, .kind = handle->kind};
+    handle->is_reading = true;
+    lua_pushvalue(L, 1);
+    handle->reader_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    websocket_want(handle->websocket, true);
+    return task_wait(L, &handle->reader);
 }
 
 /* ---- what a wait gives ---- */
@@ -99,33 +108,31 @@ static int push_sent(lua_State *L, const struct handle *handle)
 
 /* ---- events ---- */
 
-/* Keeps the handle while whoever is told may drop it. */
-static void keep(struct handle *handle, struct wait_op *wait)
-{
-    lua_State *L = wait->op.task->vm->L;
-    (void)handle;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, wait->handle_ref);
-}
-
 static void on_message(void *owner, enum websocket_event event, struct str payload)
 {
     struct handle *handle = owner;
-    struct op *op = &handle->reader->op;
+    struct op *op = &handle->reader;
     op_complete(op, push_message(op_state(op), handle, event, payload));
 }
 
+static struct wait_op *first_of(struct link *list)
+{
+    return link_is_alone(list) ? NULL : LIST_ENTRY(list->next, struct wait_op, link);
+}
+
+/* Whoever goes on may drop the handle: it is kept until all have. */
 static void on_writable(void *owner)
 {
     struct handle *handle = owner;
-    if (link_is_alone(&handle->writers))
+    struct wait_op *first = first_of(&handle->writers);
+    if (first == NULL)
         return;
-    struct wait_op *first = LIST_ENTRY(handle->writers.next, struct wait_op, link);
     lua_State *L = first->op.task->vm->L;
-    keep(handle, first);
-    while (!link_is_alone(&handle->writers) &&
+    lua_rawgeti(L, LUA_REGISTRYINDEX, first->handle_ref);
+    while (first != NULL &&
            (handle->websocket == NULL || !websocket_must_wait(handle->websocket))) {
-        struct op *op = &LIST_ENTRY(handle->writers.next, struct wait_op, link)->op;
-        op_complete(op, push_sent(op_state(op), handle));
+        op_complete(&first->op, push_sent(op_state(&first->op), handle));
+        first = first_of(&handle->writers);
     }
     lua_pop(L, 1);
 }
@@ -133,11 +140,16 @@ static void on_writable(void *owner)
 static void on_over(void *owner)
 {
     struct handle *handle = owner;
-    if (handle->closer == NULL)
+    struct wait_op *first = first_of(&handle->closers);
+    if (first == NULL)
         return;
-    struct op *op = &handle->closer->op;
-    lua_pushboolean(op_state(op), true);
-    op_complete(op, 1);
+    lua_State *L = first->op.task->vm->L;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, first->handle_ref);
+    for (; first != NULL; first = first_of(&handle->closers)) {
+        lua_pushboolean(op_state(&first->op), true);
+        op_complete(&first->op, 1);
+    }
+    lua_pop(L, 1);
 }
 
 static const struct websocket_owner events = {
@@ -148,10 +160,11 @@ static const struct websocket_owner events = {
 
 /* ---- life ---- */
 
-static void end_wait(struct wait_op *wait)
+static void end_waits(struct link *list)
 {
-    if (wait != NULL)
-        op_fail(&wait->op, "closed", "the WebSocket is closed");
+    struct wait_op *first;
+    while ((first = first_of(list)) != NULL)
+        op_fail(&first->op, "closed", "the WebSocket is closed");
 }
 
 static void let_go(struct handle *handle)
@@ -162,10 +175,10 @@ static void let_go(struct handle *handle)
     handle->websocket = NULL;
     link_remove(&handle->holding.link);
     websocket_release(websocket);
-    end_wait(handle->reader);
-    end_wait(handle->closer);
-    while (!link_is_alone(&handle->writers))
-        end_wait(LIST_ENTRY(handle->writers.next, struct wait_op, link));
+    if (handle->is_reading)
+        op_fail(&handle->reader, "closed", "the WebSocket is closed");
+    end_waits(&handle->closers);
+    end_waits(&handle->writers);
 }
 
 static int on_gc(lua_State *L)
@@ -248,6 +261,7 @@ static int l_open(lua_State *L)
     };
     link_init(&handle->holding.link);
     link_init(&handle->writers);
+    link_init(&handle->closers);
     luaL_getmetatable(L, websocket_meta);
     lua_setmetatable(L, -2);
     if (options.is_client) { /* what the connection was kept for */
@@ -282,7 +296,7 @@ static int l_receive(lua_State *L)
     struct handle *handle = check_handle(L);
     struct str payload;
     task_check(L);
-    if (handle->reader != NULL)
+    if (handle->is_reading)
         return raise_busy(L);
     if (handle->websocket == NULL)
         return push_message(L, handle, WEBSOCKET_CLOSE, (struct str){0});
@@ -290,9 +304,7 @@ static int l_receive(lua_State *L)
     if (event != WEBSOCKET_NOTHING)
         return push_message(L, handle, event, payload);
     lua_settop(L, 1);
-    struct wait_op *wait = wait_op_new(L, handle, &handle->reader);
-    websocket_want(handle->websocket, true);
-    return task_wait(L, &wait->op);
+    return wait_for_message(L, handle);
 }
 
 /* send(websocket, bytes, is_binary): waits while the peer is slow; true; or false, error */
@@ -314,7 +326,7 @@ static int l_send(lua_State *L)
         !websocket_must_wait(handle->websocket))
         return push_sent(L, handle);
     lua_settop(L, 1);
-    return task_wait(L, &wait_op_new(L, handle, NULL)->op);
+    return wait_in(L, handle, &handle->writers);
 }
 
 /* close(websocket, code, reason, is_last): says goodbye; does not wait. is_last: what still comes
@@ -335,8 +347,8 @@ static int l_close(lua_State *L)
     if (!is_last)
         return 0;
     websocket_ignore(handle->websocket);
-    if (handle->reader != NULL) {
-        struct op *op = &handle->reader->op;
+    if (handle->is_reading) {
+        struct op *op = &handle->reader;
         op_complete(op, push_message(op_state(op), handle, WEBSOCKET_CLOSE, (struct str){0}));
     }
     return 0;
@@ -347,13 +359,12 @@ static int l_wait_over(lua_State *L)
 {
     struct handle *handle = check_handle(L);
     task_check(L);
-    if (handle->websocket == NULL || websocket_is_over(handle->websocket) ||
-        handle->closer != NULL) {
+    if (handle->websocket == NULL || websocket_is_over(handle->websocket)) {
         lua_pushboolean(L, true);
         return 1;
     }
     lua_settop(L, 1);
-    return task_wait(L, &wait_op_new(L, handle, &handle->closer)->op);
+    return wait_in(L, handle, &handle->closers);
 }
 
 /* release(websocket): also twice */
@@ -382,23 +393,29 @@ static int l_state(lua_State *L)
     return 3;
 }
 
-/* digest(key): what a server answers to Sec-WebSocket-Key, before Base64 (RFC 6455, 4.2.2) */
-static int l_digest(lua_State *L)
+static void push_base64(lua_State *L, const void *bytes, size_t len)
+{
+    char text[TLS_BASE64_BYTES];
+    lua_pushlstring(L, text, tls_base64((struct str){bytes, len}, text));
+}
+
+/* accept(key): what a server answers to Sec-WebSocket-Key (RFC 6455, 4.2.2) */
+static int l_accept(lua_State *L)
 {
     unsigned char digest[TLS_SHA1_BYTES];
     struct str pieces[2] = {{0}, str_of("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")};
     pieces[0].ptr = luaL_checklstring(L, 1, &pieces[0].len);
     tls_sha1(pieces, 2, digest);
-    lua_pushlstring(L, (char *)digest, sizeof(digest));
+    push_base64(L, digest, sizeof(digest));
     return 1;
 }
 
-/* random(): the 16 bytes of a key */
-static int l_random(lua_State *L)
+/* key(): one for a client's handshake, that nobody can guess */
+static int l_key(lua_State *L)
 {
     char bytes[16];
     ENSURE(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
-    lua_pushlstring(L, bytes, sizeof(bytes));
+    push_base64(L, bytes, sizeof(bytes));
     return 1;
 }
 
@@ -407,8 +424,8 @@ int luaopen_moonloop_core_websocket(lua_State *L)
     static const luaL_Reg functions[] = {{"open", l_open},       {"receive", l_receive},
                                          {"send", l_send},       {"close", l_close},
                                          {"release", l_release}, {"wait_over", l_wait_over},
-                                         {"state", l_state},     {"digest", l_digest},
-                                         {"random", l_random},   {NULL, NULL}};
+                                         {"state", l_state},     {"accept", l_accept},
+                                         {"key", l_key},         {NULL, NULL}};
     vm_new_metatable(L, websocket_meta, on_gc);
     vm_new_metatable(L, coder_meta, on_coder_gc);
     vm_library(L, functions);

@@ -157,7 +157,7 @@ int l_job_next(lua_State *L)
         return lua_error(L);
     }
     if (!link_is_alone(&box->messages) || box->is_over)
-        return push_next(L, take_message(box));
+        return task_goes_on(L, push_next(L, take_message(box)));
     struct reader_op *reader = MEM_NEW(struct reader_op);
     reader->op.release = reader_release;
     reader->box = box;

@@ -65,7 +65,7 @@ static int end_write(lua_State *L, struct exchange *exchange, int status)
     if (request_must_wait(exchange->request))
         return exchange_wait(L, &exchange->client_wait);
     lua_pushboolean(L, true);
-    return 1;
+    return task_goes_on(L, 1);
 }
 
 /* write(token, res, chunk): sends a part of the answer; waits while the client is slow */

@@ -119,7 +119,7 @@ FILE *popen(const char *command, const char *mode)
     return NULL;
 }
 
-static struct shell *take(FILE *file)
+static struct shell *take(const FILE *file)
 {
     struct shell *found = NULL;
     pthread_mutex_lock(&lock);

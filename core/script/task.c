@@ -150,6 +150,19 @@ static void end_unstarted(struct task *task)
     finish(task);
 }
 
+/* What Lua still uses is found by the collector; what C only believes to be used is gone then. All
+ * of it is looked at now and then only: with a large heap it takes long. */
+static void collect_under_stress(struct vm *vm)
+{
+#ifdef STRESS
+    enum { SMALL_KB = 2048, EVERY = 100 };
+    if (lua_gc(vm->L, LUA_GCCOUNT, 0) < SMALL_KB || vm->slices->count % EVERY == 0)
+        lua_gc(vm->L, LUA_GCCOLLECT, 0);
+#else
+    (void)vm;
+#endif
+}
+
 static void slice(struct task *task)
 {
     struct vm *vm = task->vm;
@@ -163,8 +176,12 @@ static void slice(struct task *task)
     task->status = TASK_RUNNING;
     task->nargs = 0;
     task->is_started = true;
+    collect_under_stress(vm);
     vm_slice_begins(vm, task->route);
+    const void *bottom = vm->memory.bottom;
+    bool before = lua_memory_begin(&vm->memory, __builtin_frame_address(0));
     int status = lua_resume(task->co, nargs);
+    lua_memory_end(&vm->memory, before, bottom);
     if (vm_slice_ends(vm))
         status = watchdog_after_slice(vm, task->co, status);
     vm->current = NULL;
@@ -294,6 +311,7 @@ int task_wait_for_tasks(lua_State *L, struct op *op)
         return task_wait(L, op);
     op_begin(op, task, L);
     run_nested(vm, task);
+    lua_memory_set(&vm->memory, true);
     if (task->status != TASK_READY)
         return lua_yield(L, 0);
     if (vm->ready.next != &task->ready)

@@ -8,7 +8,7 @@
  *
  * A binding that waits does it in three steps, and every raise happens before anything is held:
  *   check    struct vm *vm = task_check(L);       raises outside a task, or in a cancelled one
- *   acquire  op = ...; op->release = release;     cannot raise
+ *   acquire  op = ...; op->release = release;     cannot raise, nor run out of memory
  *   wait     return task_wait(L, op);             release runs exactly once, before the resume
  * On resume the Lua caller gets what was pushed on op_state(): `true, ...` or `false, error`.
  */
@@ -148,10 +148,16 @@ void tasks_cancel_all(struct vm *vm, const char *code, const char *message);
 /* Frees what is left, without running any Lua: only before the VM is closed. */
 void tasks_kill_all(struct vm *vm);
 
-/* The VM, when the running code may wait; raises otherwise. */
+/* The VM, when the running code may wait; raises otherwise. From here on, until it has waited,
+ * Lua's memory comes from the reserve when there is no other (lua_memory.h): nothing may be lost by
+ * a raise. Whoever does not wait after all returns task_goes_on. */
 struct vm *task_check(lua_State *L);
 /* The same; NULL with the error value pushed instead of a raise. */
 struct vm *task_try_check(lua_State *L);
+/* For a binding that does not wait: the same about memory. */
+void task_holds(lua_State *L);
+/* The end of it. `nresults`: handed on. */
+int task_goes_on(lua_State *L, int nresults);
 int task_wait(lua_State *L, struct op *op);
 /* The same for what other tasks end. Those that are ready run first, in their order, from here:
  * when that was all there was to wait for, nothing yields. */

@@ -38,7 +38,19 @@ struct vm *task_try_check(lua_State *L)
         task_push_reason(L, task);
         return NULL;
     }
+    lua_memory_set(&vm->memory, false);
     return vm;
+}
+
+void task_holds(lua_State *L)
+{
+    lua_memory_set(&VM_UPVALUE(L)->memory, false);
+}
+
+int task_goes_on(lua_State *L, int nresults)
+{
+    lua_memory_set(&VM_UPVALUE(L)->memory, true);
+    return nresults;
 }
 
 struct vm *task_check(lua_State *L)

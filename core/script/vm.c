@@ -115,9 +115,14 @@ static int add_traceback(lua_State *L)
 int vm_pcall(lua_State *L, int nargs, int nresults)
 {
     int handler = lua_gettop(L) - nargs;
+    struct vm *vm = vm_of(L); /* NULL: the command line's state has none */
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, handler);
+    const void *bottom = vm != NULL ? vm->memory.bottom : NULL;
+    bool before = vm != NULL && lua_memory_begin(&vm->memory, __builtin_frame_address(0));
     int status = lua_pcall(L, nargs, nresults, handler);
+    if (vm != NULL)
+        lua_memory_end(&vm->memory, before, bottom);
     lua_remove(L, handler);
     return status;
 }
@@ -152,6 +157,8 @@ void vm_push_error(lua_State *L, const char *code, const char *format, ...)
     struct vm *vm = vm_of(L);
     /* No function is called on a coroutine that has yielded: its frames would be lost. */
     lua_State *at = lua_status(L) == LUA_YIELD ? vm->L : L;
+    /* What runs now could not catch what is raised on another state. */
+    bool before = lua_memory_set(&vm->memory, at == L && at != vm->L && vm->memory.may_raise);
     va_list args;
     lua_rawgeti(at, LUA_REGISTRYINDEX, vm->new_error_ref);
     lua_pushstring(at, code);
@@ -159,6 +166,7 @@ void vm_push_error(lua_State *L, const char *code, const char *format, ...)
     lua_pushvfstring(at, format, args);
     va_end(args);
     lua_call(at, 2, 1); /* builds a table: it can only fail when memory is out */
+    lua_memory_set(&vm->memory, before);
     if (at != L)
         lua_xmove(at, L, 1);
 }
@@ -202,7 +210,12 @@ struct vm *vm_new(struct loop *loop, const char *lua_dir, const struct config *c
     link_init(&vm->ready);
     link_init(&vm->alive);
     vm->L = luaL_newstate();
-    ENSURE(vm->L != NULL);
+    if (vm->L == NULL) {
+        fault_set(fault, "out of memory");
+        free(vm);
+        return NULL;
+    }
+    lua_memory_init(&vm->memory, vm->L);
     luaL_openlibs(vm->L);
     lua_pushlightuserdata(vm->L, (void *)&vm_key);
     lua_pushlightuserdata(vm->L, vm);
@@ -244,6 +257,7 @@ void vm_free(struct vm *vm)
         free(task);
     }
     several_free_spare(vm);
+    lua_memory_deinit(&vm->memory);
     lua_close(vm->L);
     topics_free(vm->own_topics);
     free(vm->suspects);

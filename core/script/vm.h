@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/list.h"
 #include "loop/timer.h"
+#include "script/lua_memory.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -41,6 +42,7 @@ enum { VM_SPARE_TASKS = 1024, VM_KNOWN_USERDATA = 64 };
 
 struct vm {
     lua_State *L;
+    struct lua_memory memory;
     struct loop *loop;
     const char *lua_dir;           /* borrowed */
     const struct config *config;   /* NULL outside a server */
@@ -119,7 +121,7 @@ bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault);
 /* The same on any state of the VM: 0 or lua_pcall's code with the error value on the stack. */
 int vm_pcall(lua_State *L, int nargs, int nresults);
 
-/* The VM of a state. */
+/* The VM of a state; NULL for one that vm_new has not made. */
 struct vm *vm_of(lua_State *L);
 /* The VM of a C function that vm_library registered: cheaper. */
 #define VM_UPVALUE(L) ((struct vm *)lua_touserdata((L), lua_upvalueindex(1)))

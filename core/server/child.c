@@ -83,7 +83,7 @@ static bool read_counter(const char *path, const char *key, uint64_t *value)
     bool is_found = false;
     FILE *file = fopen(path, "re");
     while (file != NULL && !is_found && fscanf(file, "%63s %llu", name, &number) == 2)
-        if ((is_found = strcmp(name, key) == 0))
+        if ((is_found = (strcmp(name, key) == 0)))
             *value = number;
     if (file != NULL)
         fclose(file);

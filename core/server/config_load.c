@@ -202,7 +202,8 @@ static bool read_others(lua_State *L, struct config *config, struct fault *fault
     lua_getfield(L, 1, "cert_reqs");
     is_read = is_read && read_choice(L, "cert_reqs", wishes, &config->cert_reqs, fault);
     lua_getfield(L, 1, "forwarded_header");
-    is_read = is_read && read_choice(L, "forwarded_header", headers, &config->forwarded_header, fault);
+    is_read =
+        is_read && read_choice(L, "forwarded_header", headers, &config->forwarded_header, fault);
     lua_getfield(L, 1, "loglevel");
     is_read = is_read && read_choice(L, "loglevel", levels, &config->loglevel, fault);
     lua_getfield(L, 1, "log_format");

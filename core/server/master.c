@@ -136,9 +136,9 @@ static void announce(struct master *master)
         if ((service & ~HTTP_EXPECTS_PROXY) == HTTP_REDIRECTS)
             printf("  leads to https\n");
         if ((service & HTTP_EXPECTS_PROXY) != 0)
-            printf("  expects a PROXY header from %s\n",
-                   master->config->forwarded_allow_ips != NULL ? master->config->forwarded_allow_ips
-                                                               : "nobody");
+            printf("  expects a PROXY header from %s\n", master->config->forwarded_allow_ips != NULL
+                                                             ? master->config->forwarded_allow_ips
+                                                             : "nobody");
         if (reachable_url != NULL)
             printf("  other machines reach it at %s\n", reachable_url);
         log_info("listening on %s", url);

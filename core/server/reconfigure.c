@@ -23,7 +23,8 @@ static void keep_fixed_options(const struct config *old, const struct config *co
         is_same = strcmp(old->redirect_binds[i], config->redirect_binds[i]) == 0;
     if (!is_same)
         log_warn(
-            "bind, redirect_bind and the apps directory change only with a restart of the server");
+            "bind, redirect_bind, proxy_protocol and the apps directory change only with a restart "
+            "of the server");
     if (old->shared_size != config->shared_size || old->shared_sync != config->shared_sync ||
         strcmp(old->shared_path != NULL ? old->shared_path : "",
                config->shared_path != NULL ? config->shared_path : "") != 0)
@@ -37,11 +38,12 @@ static void keep_tls(const struct config *old, struct config *config)
     if ((old->certfile == NULL) == (config->certfile == NULL))
         return;
     log_warn("certfile: TLS is switched on and off only with a restart of the server");
-    char **fields[] = {&config->certfile, &config->keyfile, &config->ca_certs};
+    char **places[] = {&config->certfile, &config->keyfile, &config->ca_certs};
     char *const kept[] = {old->certfile, old->keyfile, old->ca_certs};
-    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
-        free(*fields[i]);
-        *fields[i] = kept[i] != NULL ? mem_copy_text(kept[i]) : NULL;
+    for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+        char **place = places[i];
+        free(*place);
+        *place = kept[i] != NULL ? mem_copy_text(kept[i]) : NULL;
     }
 }
 

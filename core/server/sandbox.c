@@ -80,8 +80,8 @@ static int allow_clone(scmp_filter_ctx filter)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-#define NO_PROCESS_FLAGS (CLONE_THREAD | CLONE_UNTRACED) /* the latter: how leaks are looked for   \
-                                                          */
+/* CLONE_UNTRACED: how leaks are looked for. */
+#define NO_PROCESS_FLAGS (CLONE_THREAD | CLONE_UNTRACED)
 #else
 #define NO_PROCESS_FLAGS CLONE_THREAD
 #endif

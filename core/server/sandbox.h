@@ -16,6 +16,6 @@
 /* As `sandbox` and `core_dumps` say. In a worker, before it has threads and after it has become its
  * user. False with errno set when it cannot be had; a kernel without seccomp is no reason. */
 bool sandbox_enter(const struct config *config);
-/* The narrow filter alone, in a program that a worker has started to run apps in as well. False with
- * errno set. */
+/* The narrow filter alone, in a program that a worker has started to run apps in as well. False
+ * with errno set. */
 bool sandbox_narrow(void);

@@ -72,8 +72,8 @@ int slots_scale(struct slots *slots, uint32_t nworkers, struct fault *fault);
 uint32_t slots_wanted(const struct slots *slots);
 /* For the workers that are forked from now on. */
 void slots_use_config(struct slots *slots, const struct config *config);
-/* Replaces every worker, one slot after the other. When a successor cannot boot: is the roll given up,
- * so that who is left goes on, or tried again every second? */
+/* Replaces every worker, one slot after the other. When a successor cannot boot: is the roll given
+ * up, so that who is left goes on, or tried again every second? */
 enum slots_roll { SLOTS_TRY, SLOTS_INSIST };
 void slots_roll(struct slots *slots, enum slots_roll how);
 /* Whether the one that is under way would be tried again. */

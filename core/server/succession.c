@@ -27,7 +27,7 @@ static bool is_among(char *const *texts, uint32_t count, const char *text)
 static bool use_open(const struct handover *handover, bool is_for_redirects,
                      char *binds[CONFIG_MAX_BINDS], uint32_t *nbinds)
 {
-    char *open[CONFIG_MAX_BINDS];
+    char *open[CONFIG_MAX_BINDS] = {NULL};
     uint32_t nopen = 0;
     bool is_same = true, is_redirect;
     for (uint32_t i = 0; i < handover_nsockets(handover); i++) {
@@ -52,7 +52,7 @@ void succession_use_binds(const struct handover *handover, struct config *config
     bool is_same = use_open(handover, false, config->binds, &config->nbinds);
     is_same &= use_open(handover, true, config->redirect_binds, &config->nredirect_binds);
     if (!is_same)
-        log_warn("bind and redirect_bind change only with a restart of the server");
+        log_warn("bind, redirect_bind and proxy_protocol change only with a restart of the server");
 }
 
 struct mailbox *succession_take_mailbox(struct handover *handover, uint32_t nseats)

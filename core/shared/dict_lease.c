@@ -117,15 +117,13 @@ static int apply_release(struct dict_change *change)
 /* Asked of the system once a thread, and again in a child after a fork. */
 static uint64_t own_start(pid_t pid)
 {
-    static _Thread_local struct {
-        pid_t pid;
-        uint64_t started;
-    } known;
-    if (known.pid != pid) {
-        known.started = dict_home_started(pid);
-        known.pid = pid;
+    static _Thread_local pid_t known;
+    static _Thread_local uint64_t started;
+    if (known != pid) {
+        started = dict_home_started(pid);
+        known = pid;
     }
-    return known.started;
+    return started;
 }
 
 static struct record own_record(uint64_t token, int64_t ttl_ms)

@@ -109,6 +109,7 @@ local FAILURES = {
     too_large = { "too_large", 413, "the body is too large" },
     malformed = { "protocol", 400, "the body is malformed" },
     timed_out = { "timeout", 408, "the body took too long" },
+    no_memory = { "failed", 503, "the server has no memory for the body" },
 }
 
 local function check_body(state)
@@ -207,6 +208,7 @@ function methods:json()
     check_coding(self)
     local ok, value = pcall(json.decode, self:body())
     if not ok then
+        errors.pass_out_of_memory(value)
         bad_request(errors.message(value))
     end
     return value

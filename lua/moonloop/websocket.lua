@@ -22,6 +22,8 @@ local WebSocket = { __name = "moonloop.WebSocket", __transfer = false }
 local methods = {}
 
 local COMPUTED = {
+    draining = function() return false end,
+    drain_timeout = function(self) return self.rules.drain_timeout end,
     state = function(self) return (core.state(self.handle)) end,
     closed = function(self) return (core.state(self.handle)) ~= "open" end,
     close_code = function(self) return (select(2, core.state(self.handle))) end,
@@ -47,12 +49,12 @@ end
 ---@param duplex userdata a connection after its 101
 ---@param settings { is_client: boolean, compress: boolean } with moonloop.WebSocketLimits
 ---@param protocol? string
----@param drain_timeout? number seconds
+---@param rules? { drain_timeout: number } of its route; a client has none
 ---@return moonloop.WebSocket
-function M.open(duplex, settings, protocol, drain_timeout)
+function M.open(duplex, settings, protocol, rules)
     return setmetatable({
-        handle = core.open(duplex, settings), protocol = protocol, draining = false, drain_timeout = drain_timeout,
-    }, WebSocket)
+        handle = core.open(duplex, settings), protocol = protocol, rules = rules, since = rules and os.time(),
+    }, WebSocket) -- four fields: there may be many of them, for long
 end
 
 ---The next message; waits for it. nil when there will be none any more: the other side has said goodbye or gone, or

@@ -112,6 +112,8 @@ describe("an option", function()
         assert.matches('forwarded%-allow%-ips: expected IP addresses and networks such as 10%.0%.0%.0/8 .*, got "10%.0%.0%.0/33"',
             fails({ "--forwarded-allow-ips", "10.0.0.0/33" }))
         assert.matches("expected IP addresses and networks", fails({ "--forwarded-allow-ips", "proxy.example" }))
+        assert.matches('or %*; "fe80::1%%eth0" is none, got "::1,fe80::1%%eth0"',
+            fails({ "--forwarded-allow-ips", "::1,fe80::1%eth0" }))
         assert.matches('%-%-bind: expected HOST:PORT.*got "proxy%+here"', fails({ "--bind", "proxy+here" }))
         assert.matches("redirect_bind: is for TLS", fails({ "--redirect-bind", ":0" }))
         assert.matches("cert_reqs: .* ca_certs .* is missing", fails({ "--cert-reqs", "required" }))

@@ -163,3 +163,21 @@ describe("moonloop.proxy behind proxies that write Forwarded", function()
         assert.equal("127.0.0.1", fields["x-forwarded-for"])
     end)
 end)
+
+describe("an https URL as a target in plain", function()
+    after_each(server.clean)
+
+    local function answer(trusted)
+        local site = server.start({ apps = { ["index.lua"] = APP }, options = { "--workers", "1",
+            "--forwarded-allow-ips", trusted } })
+        return site:raw("GET https://a/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    end
+
+    it("is refused: it was meant for another door (RFC 9110, 7.4)", function()
+        assert.matches("^HTTP/1.1 421 .*\nhttps is not spoken on this connection\n$", answer("10.0.0.1"))
+    end)
+
+    it("is served to a proxy that is believed", function()
+        assert.matches("^HTTP/1.1 200 ", answer("127.0.0.1"))
+    end)
+end)

@@ -18,7 +18,7 @@ local GUNICORN = [[
     permit_unconventional_http_method = true, permit_unconventional_http_version = true, pidfile = "the.pid",
     post_fork = print, post_request = print, post_worker_init = print, pre_exec = print, pre_fork = print,
     pre_request = print, preload_app = true, print_config = true, proc_name = "app", proxy_allow_ips = "127.0.0.1",
-    proxy_protocol = false, pythonpath = "/x", raw_env = "A=1", raw_paste_global_conf = "a=b", reload = true,
+    proxy_protocol = "off", pythonpath = "/x", raw_env = "A=1", raw_paste_global_conf = "a=b", reload = true,
     reload_engine = "auto", reload_extra_files = "x", reuse_port = true, secure_scheme_headers = {},
     sendfile = true, spew = true, ssl_context = print, ssl_version = 2, statsd_host = "localhost:8125",
     statsd_prefix = "x", strip_header_spaces = true, suppress_ragged_eofs = true, syslog = true,

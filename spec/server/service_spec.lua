@@ -145,10 +145,19 @@ describe("under a service manager", function()
             assert.equal("fd://3", site.url)
             site:signal("HUP")
             site:wait_log("generation 2 is live")
-            assert.is_nil(site:log():find("bind and the apps directory change only", 1, true))
+            assert.is_nil(site:log():find("change only with a restart", 1, true))
             local connection = server.connect("127.0.0.1", tonumber(port))
             assert.equal("hello\n", connection:request("GET", "/hello/").body)
             assert.equal("nil nil", connection:request("GET", "/hello/env").body)
+            connection:close()
+        end)
+
+        it("has them expect a PROXY header where that is asked for", function()
+            local site = activate({ bind = false, options = { "--workers", "1", "--proxy-protocol" } })
+            assert.matches("\nfd://3\n  expects a PROXY header from 127.0.0.1\n", site.process:out(), 1, true)
+            local connection = server.connect("127.0.0.1", tonumber(port))
+            connection:send("PROXY TCP4 1.2.3.4 127.0.0.1 1 2\r\n")
+            assert.equal("hello\n", connection:request("GET", "/hello/").body)
             connection:close()
         end)
 
@@ -233,7 +242,8 @@ describe("moonloop unit", function()
         local site = server.start({
             apps = { ["hello.lua"] = APP }, prefix = "exec setpriv --no-new-privs --bounding-set=" .. bounds,
             options = { "--workers", "2", "--user", "nobody", "--certfile", directory .. "/good.pem", "--keyfile",
-                directory .. "/good.key", "--accesslog", "access.log", "--errorlog", "error.log" },
+                directory .. "/good.key", "--accesslog", "access.log", "--errorlog", "error.log",
+                "--graceful-timeout", "1" },
         })
         local function log()
             return process.read(site.dir .. "/error.log") or ""
@@ -256,8 +266,7 @@ describe("moonloop unit", function()
             return #pids == 1 and pids[1] ~= stuck
         end)
         local worker = site:worker_pids()[1]
-        process.kill(worker, "STOP") -- it cannot drain: the master has to end it
-        site.process:kill("TERM")
+        process.kill(worker, "STOP") -- it cannot drain: the master has to end it after its grace
         site.process:kill("TERM")
         local how, code = site.process:wait(20)
         assert.equal("exited 0", how .. " " .. code, log())
@@ -284,6 +293,25 @@ describe("moonloop dockerfile", function()
         answer = process.run({ server.binary, "dockerfile", "--bind", "0.0.0.0:9000", "--bind", "unix:/run/a.sock" })
         assert.matches("\nEXPOSE 9000\n", answer.out)
         assert.matches('"%-%-bind", "unix:/run/a.sock"', answer.out)
+    end)
+
+    it("takes the configuration file and the apps along, and says what else the image needs", function()
+        local dir = process.directory()
+        process.make_directory(dir .. "/shop")
+        process.write(dir .. "/moonloop.conf.lua", 'return { daemon = true, user = "shop", certfile = "site.pem" }')
+        local answer = process.run({ server.binary, "dockerfile", "shop" }, { cwd = dir })
+        assert.equal(0, answer.code, answer.err)
+        assert.matches("\nCOPY moonloop /src\n", answer.out, 1, true)
+        assert.matches("\nCOPY moonloop.conf.lua /srv/moonloop.conf.lua\nCOPY shop /srv/apps\n", answer.out, 1, true)
+        assert.matches('"--config", "/srv/moonloop.conf.lua", "--no-daemon", "/srv/apps"]\n', answer.out, 1, true)
+        assert.matches("\nUSER moonloop\n", answer.out)
+        assert.matches("\nSTOPSIGNAL SIGTERM\nHEALTHCHECK ", answer.out)
+        assert.matches("^# Put a checkout of moonloop into moonloop/", answer.out)
+        assert.matches("certfile: " .. dir .. "/site.pem is no part of the image: mount it there", answer.err, 1, true)
+        assert.matches("user, group: the image has a user of its own", answer.err)
+        local elsewhere = process.run({ server.binary, "dockerfile", "/srv/far/apps" })
+        assert.matches("# Put /srv/far/apps into the context as apps: it lies outside of this directory.\n", elsewhere.out, 1,
+            true)
     end)
 
     it("names every package that the build needs", function()

@@ -19,8 +19,8 @@ M.ROOMS = {
 --- Headers that are no part of the C library, and the files that may include them (Lua patterns).
 M.LIBRARIES = {
     ["uv.h"] = { "^loop/", "^net/" },
-    ["ares.h"] = { "^net/resolve" },
-    ["openssl/"] = { "^net/tls" },
+    ["ares.h"] = { "^net/resolve", "^net/library_memory%.c$" },
+    ["openssl/"] = { "^net/tls", "^net/library_memory%.c$" },
     ["llhttp.h"] = { "^http/parser%.c$" },
     ["lua.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },
     ["lauxlib.h"] = { "^script/", "^server/config_load%.c$", "^fuzz/lua/" },
@@ -37,6 +37,13 @@ M.LIBRARIES = {
 M.CALLS = {
     lua_resume = "script/task.c",
     lua_pcall = "script/vm.c",
+}
+
+--- Calls that no file may make, and what does the same.
+M.FORBIDDEN = {
+    strcpy = "memcpy or snprintf", strcat = "a buf", sprintf = "snprintf", vsprintf = "vsnprintf",
+    strtok = "strtok_r", localtime = "localtime_r", gmtime = "gmtime_r", ctime = "strftime", asctime = "strftime",
+    rand = "getrandom", random = "getrandom", tmpnam = "mkstemp", mktemp = "mkstemp",
 }
 
 local LIBC = {}
@@ -121,6 +128,11 @@ local function check_c_file(path, text, files, report)
             check_room(own, path, files, at)
         elseif library then
             check_library(library, file, at)
+        end
+        for call, better in pairs(M.FORBIDDEN) do
+            if line:find("%f[%w_]" .. call .. "%s*%(") then
+                at(("%s is safe nowhere: use %s"):format(call, better))
+            end
         end
         for call, home in pairs(M.CALLS) do
             if file ~= home and line:find("%f[%w_]" .. call .. "%s*%(") then

@@ -153,6 +153,18 @@ app:get("/listen/{room}", function(req, res)
 end)
 app:post("/say/{room}", function(req) moonloop.topic("room/" .. req.params.room):publish(req:body()) end)
 
+app:ws("/socket", { drain_timeout = 5 }, function(ws)
+    for message, kind in ws:messages() do
+        ws:send(kind == "binary" and { binary = message } or message)
+    end
+end)
+app:sse("/events/{n:int}", function(stream, req)
+    for i = 1, req.params.n do
+        stream:send({ id = i, data = "event " .. i })
+        moonloop.sleep(0.005)
+    end
+end)
+
 -- Beside the requests.
 app:every(0.25, function() counters:incr("ticks") end, { name = "tick", once = "server" })
 app:post("/after", function(req)
@@ -174,10 +186,17 @@ app:get("/half", function(_, res)
     error("this is meant to cut the answer")
 end)
 
----Has every thread and process that there may be, so that none is counted as new that only came late.
+local function collect()
+    collectgarbage()
+    collectgarbage()
+    require("moonloop").sleep(0.1) -- another thread takes the next job
+end
+
+---Has every thread and process that there may be, so that none is counted as new that only came late, and no
+---garbage in them.
 local function use_all()
-    moonloop.offload_map({ 1, 2, 3, 4 }, function() require("moonloop").sleep(0.05) end)
-    pool:run(sum_to, 1)
+    moonloop.offload_map({ 1, 2, 3, 4 }, collect)
+    pool:run(collect)
     client:get("/item/1"):body()
     sealed:get("/item/1"):body()
 end

@@ -68,12 +68,12 @@ static void answer(struct visit *visit, uint16_t status)
         if (!visit->is_begun)
             request_begin(request, &whole, -1, (struct str){body.ptr, half});
         site.tally.cuts += !is_good;
-        if (is_good)
+        if (is_good) {
             request_write(request, (struct str){body.ptr + half, body.len - half});
-        if (is_good)
             request_end(request);
-        else
+        } else {
             request_abort(request);
+        }
     } else {
         if (is_good)
             whole.body = body;
@@ -115,6 +115,9 @@ static void settle(struct visit *visit)
         return;
     case BODY_TIMED_OUT:
         finish(visit, 408);
+        return;
+    case BODY_NO_MEMORY:
+        finish(visit, 503);
     }
 }
 

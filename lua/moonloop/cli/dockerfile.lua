@@ -10,6 +10,11 @@ local M = {}
 local LEFT_OUT = { daemon = true, pidfile = true, user = true, group = true, control = true, bind = true }
 local DEFAULT_BIND = "0.0.0.0:8080"
 local CONTROL = "/tmp/moonloop.sock"
+local CONFIG = "/srv/moonloop.conf.lua"
+
+--- What runs needs beside the libraries that the binary is linked with: authorities, the list of public suffixes and time
+--- zones, which it looks up, and the Lua module that reads the command line.
+local RUNTIME = "ca-certificates libpsl5 lua-argparse tzdata"
 
 ---@param text string of packages.txt
 ---@return string[] the first of each line's alternatives
@@ -35,7 +40,10 @@ local function command_line(settled, given)
         list[#list + 1] = address
     end
     for _, word in ipairs(words.of(given, settled, LEFT_OUT)) do
-        list[#list + 1] = word
+        list[#list + 1] = word == settled.config_file and CONFIG or word
+    end
+    if settled.daemon then
+        list[#list + 1] = "--no-daemon"
     end
     list[#list + 1] = "/srv/apps"
     for i, word in ipairs(list) do
@@ -48,20 +56,22 @@ end
 ---@param given table<string, any>
 ---@param packages string text of packages.txt
 ---@param source string what is copied as moonloop's source: "." or a directory of the context
----@param apps string the apps, within the context
+---@param within fun(path: string): string where a file of this machine is in the context
 ---@return string
-function M.text(settled, given, packages, source, apps)
+function M.text(settled, given, packages, source, within)
     local exposed = {}
     for _, port in ipairs(words.ports(given.bind and settled.bind or { DEFAULT_BIND })) do
         exposed[#exposed + 1] = "EXPOSE " .. port
     end
     return table.concat({
         "# docker build -t moonloop . && docker run --rm --init -p 8080:8080 moonloop",
+        "# It runs with --read-only --tmpfs /tmp --cap-drop ALL too. What needs not be sent to the builder (.git, build)",
+        "# belongs into .dockerignore.",
         "FROM debian:12-slim AS build",
         "RUN apt-get update && apt-get install -y --no-install-recommends \\",
         "    " .. table.concat(build_packages(packages), " "),
         "COPY " .. source .. " /src",
-        "RUN cmake -S /src -B /build && cmake --build /build -j && \\",
+        "RUN cmake -S /src -B /build && cmake --build /build -j$(nproc) && \\",
         "    cmake --install /build --prefix /usr/local && strip /usr/local/bin/moonloop",
         "# The packages that own the libraries which the binary is linked with: all that the image needs to run it.",
         "RUN ldd /usr/local/bin/moonloop | grep -o '/[^ ]*' | xargs -n1 readlink -f | sed 's,^/usr,,' | \\",
@@ -70,20 +80,38 @@ function M.text(settled, given, packages, source, apps)
         "FROM debian:12-slim",
         "COPY --from=build /packages /packages",
         "RUN apt-get update && \\",
-        "    xargs apt-get install -y --no-install-recommends ca-certificates tzdata lua-argparse </packages && \\",
+        "    xargs apt-get install -y --no-install-recommends " .. RUNTIME .. " </packages && \\",
         "    rm -rf /var/lib/apt/lists/* /packages && \\",
-        "    useradd --system --no-create-home moonloop",
+        "    useradd --system --user-group --no-create-home --shell /usr/sbin/nologin moonloop",
         "COPY --from=build /usr/local/bin/moonloop /usr/local/bin/moonloop",
         "COPY --from=build /usr/local/share/moonloop /usr/local/share/moonloop",
-        "COPY " .. apps .. " /srv/apps",
+        settled.config_file and "COPY " .. within(settled.config_file) .. " " .. CONFIG or "# no configuration file",
+        "COPY " .. within(settled.apps_dir) .. " /srv/apps",
         "WORKDIR /srv",
         "USER moonloop",
         table.concat(exposed, "\n"),
         "STOPSIGNAL SIGTERM",
-        "HEALTHCHECK --interval=10s CMD [\"moonloop\", \"status\", \"--control\", " .. quote(CONTROL) .. "]",
+        "HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \\",
+        "    CMD [\"moonloop\", \"status\", \"--control\", " .. quote(CONTROL) .. "]",
         "CMD [" .. command_line(settled, given) .. "]",
         "",
     }, "\n")
+end
+
+---What the image cannot have by itself.
+local function note_what_stays_behind(settled)
+    local function note(...)
+        io.stderr:write("moonloop: ", (...):format(select(2, ...)), "\n")
+    end
+    for _, name in ipairs({ "certfile", "keyfile", "ca_certs", "shared_path" }) do
+        local paths = settled[name]
+        for _, path in ipairs(type(paths) == "table" and paths or { paths }) do
+            note("%s: %s is no part of the image: mount it there, readable for the image's user", name, path)
+        end
+    end
+    if settled.user or settled.group then
+        note("user, group: the image has a user of its own (USER): the server in it is not root and cannot become another")
+    end
 end
 
 ---@param parsed table
@@ -96,14 +124,21 @@ function M.run(parsed, settled, lua_dir)
     if not packages then
         fault.raise(1, "dockerfile: %s/packages.txt is missing; is this a complete install?", root)
     end
-    local is_checkout = files.exists(root .. "/CMakeLists.txt")
+    local here = files.working_directory() .. "/"
+    local is_checkout = files.exists(root .. "/CMakeLists.txt") and root .. "/" == here
     if not is_checkout then
         io.stdout:write("# Put a checkout of moonloop into moonloop/ beside this file.\n")
     end
-    local here = files.working_directory() .. "/"
-    local apps = settled.apps_dir
-    apps = apps:sub(1, #here) == here and apps:sub(#here + 1) or apps:match("[^/]+$") or "apps"
-    io.stdout:write(M.text(settled, parsed.given, packages, is_checkout and "." or "moonloop", apps))
+    local function within(path)
+        if path:sub(1, #here) == here then
+            return path:sub(#here + 1)
+        end
+        local name = path:match("[^/]+$") or "apps"
+        io.stdout:write(("# Put %s into the context as %s: it lies outside of this directory.\n"):format(path, name))
+        return name
+    end
+    note_what_stays_behind(settled)
+    io.stdout:write(M.text(settled, parsed.given, packages, is_checkout and "." or "moonloop", within))
     return 0
 end
 

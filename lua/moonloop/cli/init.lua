@@ -141,6 +141,10 @@ function commands.fetch(parsed)
     return { command = "fetch" }
 end
 
+function commands.lint()
+    return { command = "lint" }
+end
+
 function commands.unit(parsed)
     return exit(require("moonloop.cli.unit").run(parsed, (with_config(parsed))))
 end
@@ -181,7 +185,8 @@ end
 ---@return integer exit_code
 function M.task(words)
     local parsed = require("moonloop.cli.parser").parse(words)
-    local problem = parsed.command ~= "fetch" and require("moonloop.cli.shared").settle()
+    local is_users = parsed.command == "run" or parsed.command == "test"
+    local problem = is_users and require("moonloop.cli.shared").settle()
     if problem then
         io.stderr:write("moonloop: ", problem, "\n")
         return 1

@@ -249,6 +249,7 @@ M.list = {
     },
     {
         name = "proxy_protocol", type = "boolean", default = false,
+        synonyms = { auto = true, v1 = true, v2 = true }, -- gunicorn's: either version is taken
         doc = "Connections begin with a header of the PROXY protocol (version 1 or 2), in which the proxy says for whom"
             .. " it connects: on every address of bind and redirect_bind. For one alone write proxy+ in front of it:"
             .. " proxy+0.0.0.0:8443.",

@@ -196,6 +196,14 @@ M.commands = {
                 :description("Spec files or directories. (default: spec, and luacheck over the tree)")
             add_filters(command)
         end },
+    { name = "lint", usage = "[--jobs N] [CHECKER...]",
+        doc = "Check the sources with luacheck, clang-format, shellcheck, cppcheck and clang-tidy.",
+        add = function(command)
+            command:argument("CHECKER"):args("*"):target("names")
+                :description("Only these. (default: each whose settings file is here, .luacheckrc for one)")
+            command:option("-j --jobs"):argname("N"):target("jobs")
+                :description("How many programs run at once. (default: as many as there are processors)")
+        end },
     { name = "run", usage = "FILE [ARG...]",
         doc = "Run one Lua script with every primitive and no server.", add = function(command)
             command:option("--trace"):argname("FILE"):hidden(true)

@@ -60,7 +60,8 @@ end
 
 ---@param counts moonloop.cli.TestCounts
 local function add_lint(counts)
-    local column = require("moonloop.cli.lint").run() and "passed" or "failed"
+    local lint = require("moonloop.cli.lint")
+    local column = lint.run_one(require("moonloop.cli.lint_lua")) and "passed" or "failed"
     counts[column] = counts[column] + 1
 end
 
@@ -123,7 +124,7 @@ function M.run(options)
     end
     local is_everything = #options.paths == 0
     options.paths = is_everything and { "spec" } or options.paths
-    local is_linted = is_everything and not options.no_lint and require("moonloop.cli.lint").is_wanted()
+    local is_linted = is_everything and not options.no_lint and require("moonloop.cli.lint_lua").is_wanted()
     local run = options.jobs == 0 and run_here or run_in_processes
     local counts, is_without_tests = run(options, is_linted)
     if is_without_tests then

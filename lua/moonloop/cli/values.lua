@@ -81,9 +81,13 @@ function readers.bytes(option, value)
         .. (option.min and (", from %d"):format(min) or "") .. (option.max and (", up to %d"):format(max) or "")
 end
 
-function readers.boolean(_, value)
+function readers.boolean(option, value)
     if type(value) == "string" then
-        value = words[value:lower()]
+        local word = value:lower()
+        value = words[word]
+        if value == nil and option.synonyms then
+            value = option.synonyms[word]
+        end
     end
     if type(value) == "boolean" then
         return value
@@ -193,6 +197,7 @@ function readers.networks(option, value)
     for _, item in ipairs(items) do
         if item ~= "*" and not ip_address.is_network(item) then
             return nil, "IP addresses and networks such as 10.0.0.0/8 with commas between, or *"
+                .. (#items > 1 and ("; %s is none"):format(M.show(item)) or "")
         end
     end
     return table.concat(items, ",")

@@ -47,12 +47,13 @@ function core.release(websocket) end
 ---@return string? reason
 function core.state(websocket) end
 
----What a server answers to Sec-WebSocket-Key, before Base64.
+---What a server answers to Sec-WebSocket-Key.
 ---@param key string
----@return string bytes 20
-function core.digest(key) end
+---@return string
+function core.accept(key) end
 
----@return string bytes 16 that nobody can guess
-function core.random() end
+---A key for a client's handshake, that nobody can guess.
+---@return string
+function core.key() end
 
 return core

@@ -64,6 +64,14 @@ function M.is(err, code)
     return type(err) == "table" and getmetatable(err) == Error and (code == nil or err.code == code)
 end
 
+---For whoever makes something else of a failure: that there was no memory is nobody's mistake, and is raised on.
+---@param err any
+function M.pass_out_of_memory(err)
+    if err == "not enough memory" then -- LuaJIT's own words, without a place
+        error(err, 0)
+    end
+end
+
 ---What a person should read about anything that was raised: never "table: 0x...", never raises.
 ---@param err any
 ---@return string

@@ -1,6 +1,5 @@
 --- The handshake of a WebSocket (RFC 6455, 4), both sides of it, with permessage-deflate (RFC 7692, 7).
 
-local base64 = require("moonloop.util.base64")
 local core = require("moonloop.core.websocket")
 local errors = require("moonloop.util.errors")
 
@@ -123,43 +122,38 @@ local function choose_protocol(offered, protocols)
     return nil
 end
 
-local function check(req, headers)
-    local wanted = (headers.upgrade or ""):lower()
+local function check(req, header)
+    local wanted = (header("upgrade") or ""):lower()
+    local key = header("sec-websocket-key") or ""
     if req.method ~= "GET" or not (", " .. wanted .. ","):find("[, ]websocket[, ]") then
         M.ask("the request has to ask for an upgrade to websocket")
-    elseif headers["sec-websocket-version"] ~= "13" then
+    elseif header("sec-websocket-version") ~= "13" then
         M.ask("only version 13 of the protocol is spoken here")
-    elseif not (headers["sec-websocket-key"] or ""):match("^[%w+/]+==$") or #headers["sec-websocket-key"] ~= 24 then
+    elseif not key:match("^[%w+/]+==$") or #key ~= 24 then
         refuse(400, "Sec-WebSocket-Key is missing or malformed")
     end
-end
-
----What a server answers to Sec-WebSocket-Key.
----@param key string
----@return string
-function M.accept_of(key)
-    return base64.encode(core.digest(key))
+    return key
 end
 
 ---Checks a request; raises the answer when it is none for a WebSocket, or from a page that may not.
 ---@param req moonloop.Request
+---@param header fun(name: string): string? a field of its head
 ---@param rules { origins: "same"|"any"|string[], protocols: string[] }
 ---@param may_compress boolean
 ---@return table<string, string> headers of the 101
 ---@return string? protocol
 ---@return boolean compresses
-function M.answer(req, rules, may_compress)
-    local headers = req.headers
-    check(req, headers)
-    local origin = headers.origin
+function M.answer(req, header, rules, may_compress)
+    local key = check(req, header)
+    local origin = header("origin")
     if not is_allowed(origin, req.host, rules.origins) then
         refuse(403, ("pages of %s may not connect to %s: the option origins of app:ws says who may"):format(
             origin:gsub("%c", "?"), tostring(req.host)))
     end
-    local protocol = choose_protocol(headers["sec-websocket-protocol"], rules.protocols)
-    local compresses = may_compress and takes_compression(headers["sec-websocket-extensions"])
+    local protocol = choose_protocol(header("sec-websocket-protocol"), rules.protocols)
+    local compresses = may_compress and takes_compression(header("sec-websocket-extensions"))
     return {
-        ["Sec-WebSocket-Accept"] = M.accept_of(headers["sec-websocket-key"]),
+        ["Sec-WebSocket-Accept"] = core.accept(key),
         ["Sec-WebSocket-Protocol"] = protocol,
         ["Sec-WebSocket-Extensions"] = compresses and TAKEOVER or nil,
     }, protocol, compresses
@@ -171,7 +165,7 @@ end
 ---@return table<string, string> headers of the request
 ---@return string key
 function M.ask_for(options)
-    local key = base64.encode(core.random())
+    local key = core.key()
     return {
         ["Sec-WebSocket-Version"] = "13",
         ["Sec-WebSocket-Key"] = key,
@@ -198,7 +192,7 @@ end
 function M.check_answer(headers, key, options)
     local extensions = headers["Sec-WebSocket-Extensions"]
     local protocol = headers["Sec-WebSocket-Protocol"]
-    if headers["Sec-WebSocket-Accept"] ~= M.accept_of(key) then
+    if headers["Sec-WebSocket-Accept"] ~= core.accept(key) then
         return "its Sec-WebSocket-Accept is not the answer to the key"
     elseif protocol and not lists(options.protocols, protocol) then
         return ("it chose the subprotocol %s, which was not offered"):format(protocol)

@@ -16,10 +16,10 @@ local GOING_ON, FAILED, NORMAL = "cancelled", 1011, 1000
 local function list()
     local rows = {}
     for stream in streams.each() do
-        local route = rawget(stream, "route")
-        if route then
+        local rules = rawget(stream, "rules")
+        if rules then
             rows[#rows + 1] = {
-                kind = stream.kind, name = route, app = stream.app, since = stream.since,
+                kind = "websocket", name = rules.route, app = rules.app, since = stream.since,
                 state = stream.draining and "draining" or "open",
             }
         end
@@ -29,6 +29,7 @@ end
 
 ---Its end, whatever became of the handler. A handler that could not send because the client left has not failed.
 local function finish(ws, ok, err)
+    streams.remove(ws)
     if ok then
         websocket.finish(ws, NORMAL)
     elseif errors.is(err, GOING_ON) then
@@ -41,8 +42,12 @@ local function finish(ws, ok, err)
     end
 end
 
-local function run(req, handler, settings, rules)
-    local headers, protocol, compresses = handshake.answer(req, rules, settings.compress)
+---The handshake. On its own, so that its frame is not on the stack of a task that lives for days.
+local function accept(req, settings, rules)
+    local function header(name) -- all of them would be held as long as req
+        return core.header(req[1], name)
+    end
+    local headers, protocol, compresses = handshake.answer(req, header, rules, settings.compress)
     if compresses ~= settings.compress then
         settings = rules.plain
     end
@@ -51,12 +56,10 @@ local function run(req, handler, settings, rules)
     if not duplex then
         handshake.ask(why)
     end
-    local ws = websocket.open(duplex, settings, protocol, rules.drain_timeout)
-    ws.kind, ws.route, ws.app, ws.since = "websocket", req.route, req.app, os.time()
+    rules.route, rules.app = rules.route or req.route, rules.app or req.app
+    local ws = websocket.open(duplex, settings, protocol, rules)
     streams.add(ws)
-    local ok, err = xpcall(handler, errors.traced, ws, req)
-    streams.remove(ws)
-    finish(ws, ok, err)
+    return ws
 end
 
 ---@param options moonloop.WebSocketOptions
@@ -72,8 +75,11 @@ function M.of(options, handler, level)
     end
     rules.plain.compress = false
     activity.register("websocket", list)
+    local traced = errors.traced
     return route, function(req)
-        run(req, handler, settings, rules)
+        local ws = accept(req, settings, rules)
+        local ok, err = xpcall(handler, traced, ws, req)
+        finish(ws, ok, err)
     end
 end
 

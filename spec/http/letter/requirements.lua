@@ -256,9 +256,12 @@ return {
     { "9110 6.6.2", "SHOULD", "trailers are announced", absent = "no trailers are sent" },
 
     -- RFC 9110, 7: routing
-    { "9110 7.4", "MUST", "an https URI is refused on a connection that has no TLS", cases = list(
-        "target: an absolute target of https") , differs = "answered as if it were http; what the app sees says which"
-        .. " it was (req.scheme)" },
+    { "9110 7.4", "MUST", "an https URI is refused on a connection without TLS, unless a trusted gateway brings it",
+        specs = list("spec/http/forwarded_spec.lua: is refused: it was meant for another door",
+            "spec/http/forwarded_spec.lua: is served to a proxy that is believed") },
+    { "9110 7.4", "MUST", "an https URI is refused when the connection's certificate is not one for its host",
+        differs = "clients look at that before they ask, and who asks by address or by a new name gets the first"
+            .. " certificate, as everywhere" },
     { "9110 7.6.1", "MUST", "connection options are read in any case, from all of the fields", cases = list(
         "connection: Connection: Close in capitals", "connection: close in a second field",
         "connection: close in the first of two fields", "connection: close behind a tab") },

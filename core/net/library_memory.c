@@ -1,0 +1,77 @@
+#include "net/library_memory.h"
+
+#include "base/mem.h"
+#include "base/shortage.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+/* ---- libuv ---- */
+
+static void *uv_malloc(size_t bytes)
+{
+    return mem_grow(NULL, bytes);
+}
+
+static void *uv_calloc(size_t count, size_t bytes)
+{
+    size_t all;
+    return __builtin_mul_overflow(count, bytes, &all) ? NULL : mem_zeroed(all);
+}
+
+#ifdef SHORTAGE
+
+#include <ares.h>
+#include <openssl/crypto.h>
+
+/* ---- OpenSSL ---- */
+
+static void *openssl_malloc(size_t bytes, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mem_try_grow(NULL, bytes);
+}
+
+static void *openssl_realloc(void *block, size_t bytes, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mem_try_grow(block, bytes);
+}
+
+static void openssl_free(void *block, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(block);
+}
+
+/* ---- c-ares ---- */
+
+static void *ares_malloc_hook(size_t bytes)
+{
+    return mem_try_grow(NULL, bytes);
+}
+
+static void use_in_tests(void)
+{
+    ENSURE(CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) == 1);
+    ENSURE(ares_library_init_mem(ARES_LIB_INIT_ALL, ares_malloc_hook, free, mem_try_grow) ==
+           ARES_SUCCESS);
+}
+
+#else
+
+static void use_in_tests(void)
+{
+}
+
+#endif
+
+void library_memory_use(void)
+{
+    ENSURE(uv_replace_allocator(uv_malloc, mem_grow, uv_calloc, free) == 0);
+    use_in_tests();
+}

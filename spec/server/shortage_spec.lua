@@ -1,0 +1,272 @@
+--- Memory refused at every allocation of a request, one by one: the process lives, the answer is right or says
+--- that it failed, nothing stays behind. Only in builds that can refuse it (STRESS, SANITIZE).
+---
+--- Each kind of request is tried with one allocation refused, and with all of them from there on. Many kinds have
+--- more allocations than there is time for: then some are tried, others in the next run.
+--- MOONLOOP_SLOW_SPECS=1 tries all.
+
+local certificates = require("spec.support.certificates")
+local command = require("spec.support.command")
+local process = require("spec.support.process")
+local core = require("spec.support.core")
+local server = require("spec.support.server")
+local shortage = require("spec.support.shortage")
+local socket = require("socket")
+
+local TRIED = os.getenv("MOONLOOP_SLOW_SPECS") and 1e9 or 24 -- of a kind, in each of both ways
+local ANSWER_SECONDS = 5
+
+local LARGE = ("0123456789"):rep(shortage.is_regular and 300 or 30000) -- read byte by byte, or not
+
+local APP = "local LARGE = " .. #LARGE / 10 .. [==[
+
+    local moonloop = require("moonloop")
+    local http = require("moonloop.http")
+    local tasks = require("moonloop.core.task")
+    local app = moonloop.app()
+    local counter = moonloop.shared("counter")
+
+    app:get("/hello", function() return "hello" end)
+    app:get("/params/{id:int}/{name}", function(req)
+        return { req.params.id, req.params.name, req.query.q, req.headers["user-agent"] }
+    end)
+    app:post("/json", function(req) return { got = req:json() } end)
+    app:post("/form", function(req) return req:form().name end)
+    app:post("/upload", function(req) return #req:body() .. " bytes" end)
+    app:post("/body", function(req) return #req:body() .. " bytes" end)
+    app:post("/chunks", function(req)
+        local count = 0
+        for chunk in req:chunks() do count = count + #chunk end
+        return count .. " bytes"
+    end)
+    app:get("/stream", function(req, res)
+        for i = 1, 5 do res:write("line " .. i .. "\n") moonloop.sleep(0) end
+    end)
+    app:get("/large", function() return ("0123456789"):rep(LARGE) end)
+    app:get("/error", function() error("on purpose") end)
+    app:get("/abort", function() moonloop.abort(404, "no such thing") end)
+    app:get("/cookie", function(req, res)
+        res:cookie("a", req.cookies.b)
+        res.headers["x-list"] = { "1", "2" }
+        return "cookie", 201, { ["x-own"] = "yes" }
+    end)
+    app:get("/sleep", function()
+        moonloop.sleep(0.001)
+        return "slept"
+    end)
+    app:get("/tasks", function()
+        local out = moonloop.map({ 1, 2, 3, 4 }, function(n) moonloop.sleep(0) return n * n end, { limit = 2 })
+        local ok, err = pcall(moonloop.timeout, 0.001, moonloop.sleep, 10)
+        if type(err) ~= "table" then error(err, 0) end
+        local task = moonloop.spawn(moonloop.sleep, 10)
+        task:cancel()
+        local winner = moonloop.race(function() moonloop.sleep(0) return "a" end, function() moonloop.sleep(10) end)
+        local channel = moonloop.channel(1)
+        moonloop.spawn(function() channel:send("b") end)
+        return table.concat(out, ",") .. tostring(not ok and err.code) .. winner .. channel:recv()
+    end)
+    app:get("/offload", function() return moonloop.offload(function(a, b) return a .. b end, "off", "load") end)
+    app:get("/shared", function()
+        counter:set("key", { n = 1 })
+        counter:incr("hits", 1)
+        return tostring(counter:get("key").n)
+    end)
+    app:get("/after", function(req)
+        req:after(function() moonloop.sleep(0) end)
+        return "after"
+    end)
+    app:get("/fetch", function(req) return http.get("http://" .. req.host .. ":" .. req.query.port .. "/hello"):body() end)
+    app:get("/fetch-stream", function(req)
+        local res, count = http.get("http://127.0.0.1:" .. req.query.port .. "/large"), 0
+        for chunk in res:chunks() do count = count + #chunk end
+        return count .. " bytes"
+    end)
+    app:get("/save", function(req)
+        local path = os.tmpname()
+        local ok, err = pcall(http.download, "http://127.0.0.1:" .. req.query.port .. "/large", path)
+        os.remove(path)
+        if not ok then error(err, 0) end
+        return "saved"
+    end)
+    app:get("/where", function()
+        return { pid = tonumber(io.open("/proc/self/stat"):read("*n")) }
+    end)
+    app:get("/counts", function()
+        collectgarbage()
+        collectgarbage()
+        return tasks.counts()
+    end)
+    return app
+]==]
+
+---One request as bytes; the answer, or nil where the connection ended first.
+local function ask(site, bytes)
+    local connection = site:connect()
+    connection:set_timeout(ANSWER_SECONDS)
+    local sent = connection:send(bytes)
+    local ok, answer, reason = pcall(connection.read_response, connection)
+    connection:close()
+    if not ok then
+        return nil, "closed" -- in the middle of it
+    end
+    return sent and answer or nil, reason or "closed"
+end
+
+local function get(target)
+    return function(port)
+        return "GET " .. target:gsub("PORT", port) .. " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    end
+end
+
+local function post(target, content_type, body)
+    return function()
+        return ("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s")
+            :format(target, content_type, #body, body)
+    end
+end
+
+local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' .. ("y"):rep(5000)
+    .. "\r\n--x--\r\n"
+
+---@type { name: string, bytes: fun(port: integer): string, status?: integer, body: string }[]
+local KINDS = {
+    { name = "a greeting", bytes = get("/hello"), body = "hello" },
+    { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
+    { name = "JSON both ways", bytes = post("/json", "application/json", '{"a":[1,2,{"b":"c"}]}'),
+        body = '{"got":{"a":[1,2,{"b":"c"}]}}' },
+    { name = "a form", bytes = post("/form", "application/x-www-form-urlencoded", "name=o%27neil&b=2"), body = "o'neil" },
+    { name = "an upload", bytes = post("/upload", "multipart/form-data; boundary=x", MULTIPART), body = #MULTIPART .. " bytes" },
+    { name = "a body of many reads", bytes = post("/body", "text/plain", LARGE), body = #LARGE .. " bytes" },
+    { name = "a body in chunks", body = "10 bytes", bytes = function()
+        return "POST /chunks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            .. "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"
+    end },
+    { name = "a streamed answer", bytes = get("/stream"), body = "line 1\nline 2\nline 3\nline 4\nline 5\n" },
+    { name = "a large answer", bytes = get("/large"), body = LARGE },
+    { name = "a path that nobody serves", bytes = get("/nothing/here"), status = 404, body = "not found\n" },
+    { name = "a failing handler", bytes = get("/error"), status = 500, body = "internal server error\n" },
+    { name = "an aborting handler", bytes = get("/abort"), status = 404, body = "no such thing" },
+    { name = "cookies and headers", bytes = get("/cookie"), status = 201, body = "cookie" },
+    { name = "a malformed request", bytes = function() return "GET / HTTP/1.1\r\nHost : a\r\n\r\n" end, status = 400 },
+    { name = "a sleep", bytes = get("/sleep"), body = "slept" },
+    { name = "tasks, deadlines, cancellation", bytes = get("/tasks"), body = "1,4,9,16timeoutab" },
+    { name = "an offload", bytes = get("/offload"), body = "offload" },
+    { name = "the shared dictionary", bytes = get("/shared"), body = "1" },
+    { name = "work after the answer", bytes = get("/after"), body = "after" },
+    { name = "a fetch", bytes = get("/fetch?port=PORT"), body = "hello" },
+    { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
+    { name = "a saved fetch", bytes = get("/save?port=PORT"), body = "saved" },
+}
+
+---What is wrong with what came; nil: it is the answer, or says that it failed.
+local function complaint(kind, answer, reason)
+    if not answer then
+        return reason ~= "closed" and "no answer: " .. reason or nil
+    elseif answer.status == (kind.status or 200) then
+        return kind.body and answer.body ~= kind.body and "a wrong answer: " .. answer.body:sub(1, 200) or nil
+    elseif answer.status ~= 500 and answer.status ~= 503 and answer.status ~= 502 then
+        return "status " .. answer.status .. ": " .. answer.body:sub(1, 200)
+    end
+end
+
+describe("memory that is refused", function()
+    if not shortage.is_built then
+        pending("this build cannot refuse memory")
+        return
+    end
+
+    local cjson = require("cjson")
+    local dir, memory, site, origin, pid
+
+    setup(function()
+        dir = command.directory()
+        memory = shortage.new(dir)
+        origin = server.start({ apps = { ["index.lua"] = APP } })
+        site = server.start({ apps = { ["index.lua"] = APP }, env = memory.env,
+            options = { "--workers", "1", "--threads", "1", "--no-reload" } })
+    end)
+
+    before_each(function()
+        pid = cjson.decode(site:get("/where").body).pid
+        memory:trace(os.getenv("SHOW") ~= nil)
+    end)
+
+    teardown(function()
+        memory:disarm()
+        server.clean()
+        command.remove(dir)
+    end)
+
+    local function send(kind)
+        return ask(site, kind.bytes(origin.port))
+    end
+
+    local function counts()
+        local answer = site:get("/counts")
+        assert.equal(200, answer.status)
+        return cjson.decode(answer.body)
+    end
+
+    ---Until there is no more than was wanted; without that, until it stays the same.
+    local function counts_at_rest(wanted)
+        local before, now
+        for _ = 1, 100 do
+            before, now = now, counts()
+            local limit = wanted or before
+            if limit and now.tasks <= limit.tasks and now.timers <= limit.timers and now.handles <= limit.handles
+                and now.waits <= limit.waits then
+                return now
+            end
+            socket.sleep(0.01)
+        end
+        return now
+    end
+
+    local function try(kind, from, count, baseline)
+        memory:arm(pid, from, count)
+        local answer, reason = send(kind)
+        local seen, refused = memory:disarm()
+        local wrong = complaint(kind, answer, reason)
+        local what = answer and answer.status or reason
+        if os.getenv("SHOW") then io.stderr:write(("%s %d+%g: %s (%d refused)\n"):format(kind.name, from, count, what, refused)) end
+        if not process.exists(pid) then
+            pcall(site.wait_log, site, " is gone", 5)
+            return "the worker died", seen, refused
+        end
+        local next_answer = select(2, pcall(site.get, site, "/hello"))
+        if type(next_answer) ~= "table" or next_answer.body ~= "hello" then
+            wrong = (wrong or "") .. " the next request is not served: "
+                .. tostring(type(next_answer) == "table" and next_answer.status or next_answer)
+        elseif not wrong then
+            local now = counts_at_rest(baseline)
+            for _, what in ipairs({ "tasks", "timers", "handles", "waits" }) do
+                if now[what] > baseline[what] then
+                    wrong = ("left behind: %d %s, before it were %d"):format(now[what], what, baseline[what])
+                end
+            end
+        end
+        return wrong, seen, refused
+    end
+
+    for _, kind in ipairs(KINDS) do
+        it("fails " .. kind.name .. " alone", function()
+            for _ = 1, 3 do -- what is made once
+                assert.is_nil(complaint(kind, send(kind)))
+            end
+            memory:arm(pid, 0)
+            assert.is_nil(complaint(kind, send(kind)))
+            local total = memory:disarm()
+            local baseline = counts_at_rest()
+            local stride = math.max(1, math.ceil(total / TRIED))
+            for _, count in ipairs({ 1, shortage.ALL }) do
+                for from = math.random(stride), total, stride do
+                    local wrong, _, refused = try(kind, from, count, baseline)
+                    if wrong then
+                        error(("allocation %d of %d (%d refused): %s\n%s"):format(from, total, refused, wrong,
+                            site:log():sub(-3000)), 0)
+                    end
+                end
+            end
+        end)
+    end
+end)
