@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { SHARED_READ_BYTES = 64 * 1024, MAX_PIECES = 16, STRESS_SINGLE_READS = 4000 };
+enum { SHARED_READ_BYTES = 64 * 1024, MAX_PIECES = 16 };
 
 struct write_request {
     uv_write_t write;
