@@ -331,11 +331,8 @@ void websocket_want(struct websocket *websocket, bool is_wanted)
 
 static void drop_inbox(struct websocket *websocket)
 {
-    while (!link_is_alone(&websocket->inbox)) {
-        struct message *message = LIST_ENTRY(websocket->inbox.next, struct message, link);
-        link_remove(&message->link);
-        free(message);
-    }
+    for (struct link *link; (link = link_take_first(&websocket->inbox)) != NULL;)
+        free(LIST_ENTRY(link, struct message, link));
     websocket->inbox_bytes = 0;
 }
 
