@@ -6,6 +6,7 @@ import re
 MEANT = re.compile(  # what the apps and the upsets leave in it
     r"this is meant to|meant to be refused|the request took longer than its timeout|interrupted: apps/index|/cut: |/hang: "
     r"|answered \d+ |died: killed by SIGKILL|is refused: the app that changed"
+    r"|in a row just after its start"  # it was killed each time
     # of a machine that has much else to do
     r"|the loop stood still for|left behind at the stop"
 )

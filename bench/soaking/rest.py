@@ -88,11 +88,17 @@ async def tell(site, status, number):
     return told
 
 
-async def look(site, origin, number):
-    """Brings the server to rest and looks at it. `number` is another one each time. Raises SiteError."""
+async def use_all(site):
+    """Has each worker start what it may ever start, and collect its garbage. Raises SiteError."""
     try:
         await tell(site, await settle(site), 0)
-        origin.close_idle()  # what the workers' clients have kept
+    except Lost as loss:
+        raise SiteError(f"{site.name}: at rest, but asked to use all it has: {loss}") from None
+
+
+async def look(site, number):
+    """Looks at a server that is at rest. `number` is another one each time. Raises SiteError."""
+    try:
         told = await tell(site, await settle(site), number)
         counters = json.loads((await ask(site, "GET", "/counters")).body)["counters"]
     except Lost as loss:

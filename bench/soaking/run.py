@@ -82,8 +82,9 @@ class Soak:
                 due = self.begin + (self.stretch + 1) * self.stretch_seconds
                 self.busy_seconds = max(SHORTEST_SECONDS / 3, due - time.monotonic() - tail_seconds(self.stretch_seconds))
                 await asyncio.gather(*(self.run_stretch(name) for name in SITES))
-                for name in SITES:
-                    await self.look(name)
+                await asyncio.gather(*(self.use_all(name) for name in SITES))
+                self.origin.close_idle()  # what the workers' clients have kept
+                await asyncio.gather(*(self.look(name) for name in SITES))
                 if self.is_hopeless():
                     break
         finally:
@@ -111,9 +112,15 @@ class Soak:
         for name in last:
             await upsets.do(name)
 
+    async def use_all(self, name):
+        try:
+            await rest.use_all(self.sites[name])
+        except SiteError as error:
+            self.problems.append(f"{clock()} {error}")
+
     async def look(self, name):
         try:
-            found = await rest.look(self.sites[name], self.origin, self.stretch + 1)
+            found = await rest.look(self.sites[name], self.stretch + 1)
         except SiteError as error:
             self.problems.append(f"{clock()} {error}")
             return
