@@ -113,7 +113,7 @@ static bool is_whole(const struct asked *asked)
     uint32_t ngiven = (uint32_t)__builtin_popcount(request->given);
     return request->magic == HELPER_MAGIC && request->nfds >= 3 &&
            request->nfds <= LAUNCH_MAX_FDS && request->given >> request->nfds == 0 &&
-           asked->nfds == 2 + (request->has_here != 0) + ngiven;
+           asked->nfds == (request->has_here != 0 ? 3 : 2) + ngiven;
 }
 
 /* The next string of the payload; NULL: there is none. */

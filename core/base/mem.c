@@ -14,7 +14,6 @@ static struct {
     pthread_mutex_t mutex;
     void *map; /* NULL: let go, or never taken */
     _Atomic bool is_in_use;
-    _Atomic bool was_in_use;
 } reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 #ifdef __GLIBC__
@@ -59,14 +58,8 @@ void mem_release_reserve(void)
         munmap(reserve.map, MEM_RESERVE_BYTES);
         reserve.map = NULL;
         atomic_store(&reserve.is_in_use, true);
-        atomic_store(&reserve.was_in_use, true);
     }
     pthread_mutex_unlock(&reserve.mutex);
-}
-
-bool mem_was_short(void)
-{
-    return atomic_load_explicit(&reserve.was_in_use, memory_order_relaxed);
 }
 
 bool mem_is_short(void)

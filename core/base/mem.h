@@ -39,8 +39,6 @@ void mem_give_back(void);
 void mem_release_reserve(void);
 /* True while the reserve is in use and cannot be made whole again, which is tried each time. */
 bool mem_is_short(void);
-/* True from the first time on that the reserve was needed. */
-bool mem_was_short(void);
 /* Takes the reserve: once per process, at boot; a fork inherits it. */
 void mem_reserve(void);
 

@@ -12,6 +12,7 @@
 #include "http/outgoing.h"
 #include "http/pool.h"
 #include "http/query.h"
+#include "http/server.h"
 #include "loop/loop.h"
 
 #include <stdio.h>
@@ -32,7 +33,7 @@ struct asked {
 
 static int open_socket(void *data)
 {
-    return site_connect();
+    return site_connect(HTTP_SERVES_PLAIN);
 }
 
 static void ignore(struct fetch *fetch)

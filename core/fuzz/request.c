@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "fuzz/support/site.h"
 #include "http/framing.h"
+#include "http/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +48,22 @@ static void take_answers(int fd, struct buf *answers)
         buf_add(answers, bytes, (size_t)got);
 }
 
+/* What begins like a header of the PROXY protocol comes to where one is expected. */
+static uint8_t service_for(const uint8_t *data, size_t len)
+{
+    static const char line[] = "PROXY ", binary[] = "\r\n\r\n";
+    bool is_announced = (len > 6 && memcmp(data, line, sizeof(line) - 1) == 0) ||
+                        (len > 16 && memcmp(data, binary, sizeof(binary)) == 0);
+    return HTTP_SERVES_PLAIN | (is_announced ? HTTP_EXPECTS_PROXY : 0);
+}
+
 /* Sends the bytes in pieces of `step`, the first of `first`; step 0: of any size. Collects what is
  * answered. */
 static struct buf converse(const uint8_t *data, size_t len, size_t first, size_t step)
 {
     struct buf answers = {0};
     uint32_t seed = (uint32_t)(len * 2654435761u);
-    int fd = site_connect();
+    int fd = site_connect(service_for(data, len));
     for (size_t at = 0, piece = first; at < len;) {
         piece = piece < len - at ? piece : len - at;
         if (write(fd, data + at, piece) < 0)
@@ -198,6 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ data[i]) * 16777619u;
+    site_use_forwarded(hash % 2 == 0);
     struct outcome whole = outcome_of(data, len, len, len);
     size_t first = 1 + hash % (len - 1);
     compare_outcomes(&whole, outcome_of(data, len, first, len), "cut once");

@@ -123,7 +123,7 @@ static void check(const struct router *router, struct pattern *const *patterns, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct pattern *patterns[PATTERNS_MAX] = {0};
-    struct str rest = {(const char *)data, len}, line;
+    struct str rest = {(const char *)data, len}, line = {NULL, 0};
     uint32_t count = 0;
     if (len == 0 || len > INPUT_MAX)
         return 0;

@@ -61,7 +61,8 @@ static bool add_digit(struct chunks *chunks, int digit)
 {
     chunks->state = SIZE;
     chunks->extension_bytes += chunks->digits == 0 && digit == 0; /* zeros without an end */
-    chunks->digits += chunks->digits != 0 || digit != 0;
+    if (chunks->digits != 0 || digit != 0)
+        chunks->digits++;
     if (chunks->digits > 16)
         return bad(chunks, "a chunk size beyond 64 bits");
     chunks->left = chunks->left * 16 + (unsigned)digit;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 struct stage {
     const struct coding *coding;
@@ -20,6 +21,8 @@ struct decoder {
     uint32_t nstages;
     char reason[DECODER_REASON_BYTES];
 };
+
+const char decoder_no_memory[] = "not enough memory";
 
 static const struct coding *find_coding(struct str name)
 {
@@ -85,14 +88,15 @@ void decoder_free(struct decoder *decoder)
     if (decoder == NULL)
         return;
     for (uint32_t i = 0; i < decoder->nstages; i++) {
-        decoder->stages[i].coding->close(decoder->stages[i].state);
+        if (decoder->stages[i].state != NULL)
+            decoder->stages[i].coding->close(decoder->stages[i].state);
         buf_deinit(&decoder->stages[i].input);
     }
     free(decoder);
 }
 
-/* Between stages at most one step lies. */
-static size_t room_behind(struct decoder *decoder, uint32_t i, struct buf *out, size_t most)
+/* Between stages at most one step lies. -1: there is no memory. */
+static ssize_t room_behind(struct decoder *decoder, uint32_t i, struct buf *out, size_t most)
 {
     struct buf *target = i + 1 == decoder->nstages ? out : &decoder->stages[i + 1].input;
     size_t room = DECODER_STEP_BYTES;
@@ -106,8 +110,7 @@ static size_t room_behind(struct decoder *decoder, uint32_t i, struct buf *out, 
     } else if (most - out->len < room) {
         room = most - out->len;
     }
-    buf_reserve(target, room);
-    return room;
+    return buf_try_reserve(target, room) == 0 ? (ssize_t)room : -1;
 }
 
 /* One step of one stage. False: it is bad. */
@@ -115,7 +118,8 @@ static bool run_stage(struct decoder *decoder, uint32_t i, struct str *in, struc
                       size_t most, bool *has_moved)
 {
     struct stage *stage = &decoder->stages[i];
-    size_t room = room_behind(decoder, i, out, most), made = 0;
+    ssize_t room = room_behind(decoder, i, out, most);
+    size_t made = 0;
     struct str input = {stage->input.ptr + stage->used, stage->input.len - stage->used};
     if (i == 0)
         input = *in;
@@ -124,8 +128,15 @@ static bool run_stage(struct decoder *decoder, uint32_t i, struct str *in, struc
         return true;
     struct buf *target = i + 1 == decoder->nstages ? out : &decoder->stages[i + 1].input;
     size_t had = input.len;
-    const char *wrong =
-        stage->coding->run(stage->state, &input, target->ptr + target->len, room, &made);
+    const char *wrong = stage->state == NULL || room < 0
+                            ? decoder_no_memory
+                            : stage->coding->run(stage->state, &input, target->ptr + target->len,
+                                                 (size_t)room, &made);
+    if (wrong == decoder_no_memory) {
+        snprintf(decoder->reason, sizeof(decoder->reason), "there is no memory to undo %s",
+                 stage->coding->names[0]);
+        return false;
+    }
     if (wrong != NULL) {
         snprintf(decoder->reason, sizeof(decoder->reason), "malformed %s body: %s",
                  stage->coding->names[0], wrong);

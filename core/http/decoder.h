@@ -41,7 +41,7 @@ const char *decoder_reason(const struct decoder *decoder);
 /* One coding, as the libraries' files offer it. */
 struct coding {
     const char *names[3]; /* NULL: no more */
-    void *(*open)(void);
+    void *(*open)(void);  /* NULL when memory is out */
     /* Takes from `in`, writes up to `room` bytes, says in *made how many. NULL, or what is wrong;
      * the text is copied at once. Called with nothing in `in` for what it has not given yet. */
     const char *(*run)(void *state, struct str *in, char *out, size_t room, size_t *made);
@@ -50,4 +50,6 @@ struct coding {
     void (*close)(void *state);
 };
 
+/* What `run` answers when memory is out. */
+extern const char decoder_no_memory[];
 extern const struct coding coding_gzip, coding_deflate, coding_brotli, coding_zstd;

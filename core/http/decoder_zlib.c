@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "http/decoder.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -19,23 +20,43 @@ struct zlib {
     bool has_first;
 };
 
-static void start(struct zlib *zlib, int window)
+static void *allocate(void *data, unsigned count, unsigned bytes)
 {
-    ENSURE(inflateInit2(&zlib->stream, window) == Z_OK);
-    zlib->is_open = true;
+    (void)data;
+    return mem_try_zeroed((size_t)count * bytes);
 }
 
-static void *open_gzip(void)
+static void give_back(void *data, void *block)
 {
-    struct zlib *zlib = MEM_NEW(struct zlib);
-    zlib->is_gzip = true;
-    start(zlib, WINDOW_GZIP);
-    return zlib;
+    (void)data;
+    free(block);
+}
+
+static bool start(struct zlib *zlib, int window)
+{
+    zlib->is_open = inflateInit2(&zlib->stream, window) == Z_OK;
+    return zlib->is_open;
 }
 
 static void *open_deflate(void)
 {
-    return MEM_NEW(struct zlib);
+    struct zlib *zlib = MEM_TRY_NEW(struct zlib);
+    if (zlib == NULL)
+        return NULL;
+    zlib->stream.zalloc = allocate;
+    zlib->stream.zfree = give_back;
+    return zlib;
+}
+
+static void *open_gzip(void)
+{
+    struct zlib *zlib = open_deflate();
+    if (zlib == NULL || !start(zlib, WINDOW_GZIP)) {
+        free(zlib);
+        return NULL;
+    }
+    zlib->is_gzip = true;
+    return zlib;
 }
 
 static int feed(struct zlib *zlib, const char *bytes, size_t len)
@@ -51,8 +72,8 @@ static bool is_zlib(unsigned char first, unsigned char second)
     return (first & 0x0f) == 8 && ((unsigned)first << 8 | second) % 31 == 0;
 }
 
-/* False: one byte more is needed. */
-static bool find_out(struct zlib *zlib, struct str *in)
+/* 0; -EAGAIN: one byte more is needed; -ENOMEM. */
+static int find_out(struct zlib *zlib, struct str *in)
 {
     if (!zlib->has_first) {
         zlib->first = (unsigned char)in->ptr[0];
@@ -61,20 +82,22 @@ static bool find_out(struct zlib *zlib, struct str *in)
         in->len--;
     }
     if (in->len == 0)
-        return false;
+        return -EAGAIN;
     unsigned char none;
-    start(zlib, is_zlib(zlib->first, (unsigned char)in->ptr[0]) ? WINDOW_ZLIB : WINDOW_RAW);
+    if (!start(zlib, is_zlib(zlib->first, (unsigned char)in->ptr[0]) ? WINDOW_ZLIB : WINDOW_RAW))
+        return -ENOMEM;
     zlib->stream.next_out = &none;
     zlib->stream.avail_out = 0;
     feed(zlib, (const char *)&zlib->first, 1);
-    return true;
+    return 0;
 }
 
 static const char *run(void *state, struct str *in, char *out, size_t room, size_t *made)
 {
     struct zlib *zlib = state;
-    if (in->len != 0 && !zlib->is_open && !find_out(zlib, in))
-        return NULL;
+    int status = in->len != 0 && !zlib->is_open ? find_out(zlib, in) : 0;
+    if (status != 0)
+        return status == -ENOMEM ? decoder_no_memory : NULL;
     if (in->len != 0 && zlib->is_ended) {
         if (!zlib->is_gzip)
             return "there is something behind its end";
@@ -97,7 +120,7 @@ static const char *run(void *state, struct str *in, char *out, size_t room, size
         return NULL;
     return zlib->stream.msg != NULL ? zlib->stream.msg
            : result == Z_NEED_DICT  ? "it needs a dictionary"
-                                    : "out of memory";
+                                    : decoder_no_memory;
 }
 
 static bool is_whole(void *state)

@@ -17,9 +17,11 @@ struct zstd {
 
 static void *open_zstd(void)
 {
-    struct zstd *zstd = MEM_NEW(struct zstd);
-    zstd->stream = ZSTD_createDStream();
-    ENSURE(zstd->stream != NULL);
+    struct zstd *zstd = MEM_TRY_NEW(struct zstd);
+    if (zstd == NULL || (zstd->stream = ZSTD_createDStream()) == NULL) {
+        free(zstd);
+        return NULL;
+    }
     ENSURE(
         !ZSTD_isError(ZSTD_DCtx_setParameter(zstd->stream, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)));
     zstd->hint = 1;

@@ -37,7 +37,7 @@ struct tls_context *pool_tls(struct pool *pool)
     struct fault fault = {0};
     if (pool->tls == NULL)
         pool->tls = make_tls(&pool->options, &fault);
-    ENSURE(pool->tls != NULL); /* without files of the user's only memory can be at fault */
+    ENSURE(pool->tls != NULL); /* only the user's files can be at fault */
     return pool->tls;
 }
 

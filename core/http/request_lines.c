@@ -126,7 +126,8 @@ static inline unsigned read_field(struct message *message, uint32_t index, const
     switch (name.len << 8 | (unsigned char)(name.ptr[0] | 0x20)) {
     case 4 << 8 | 'h':
         if (is_host(name.ptr)) {
-            message->nhosts += message->nhosts < 2;
+            if (message->nhosts < 2)
+                message->nhosts++;
             message->host = (int16_t)index;
         }
         break;

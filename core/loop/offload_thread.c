@@ -46,7 +46,7 @@ static void count(struct offload *pool, const struct offload_job *job)
     totals->failed += job->outcome != OFFLOAD_GOOD;
     totals->crashed += job->outcome == OFFLOAD_CRASHED;
     totals->killed += job->was_killed;
-    totals->processes += (uint32_t)job->processes;
+    totals->processes = (uint32_t)((int64_t)totals->processes + job->processes);
     totals->wait_ns += wait_ns;
     totals->run_ns += run_ns;
     if (wait_ns > totals->max_wait_ns)

@@ -3,18 +3,19 @@
 #include "base/mem.h"
 #include "base/shortage.h"
 
+#include <ares.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
-/* ---- libuv ---- */
+/* ---- libuv, c-ares ---- */
 
-static void *uv_malloc(size_t bytes)
+static void *reserved_malloc(size_t bytes)
 {
     return mem_grow(NULL, bytes);
 }
 
-static void *uv_calloc(size_t count, size_t bytes)
+static void *reserved_calloc(size_t count, size_t bytes)
 {
     size_t all;
     return __builtin_mul_overflow(count, bytes, &all) ? NULL : mem_zeroed(all);
@@ -22,7 +23,6 @@ static void *uv_calloc(size_t count, size_t bytes)
 
 #ifdef SHORTAGE
 
-#include <ares.h>
 #include <openssl/crypto.h>
 
 /* ---- OpenSSL ---- */
@@ -48,18 +48,9 @@ static void openssl_free(void *block, const char *file, int line)
     free(block);
 }
 
-/* ---- c-ares ---- */
-
-static void *ares_malloc_hook(size_t bytes)
-{
-    return mem_try_grow(NULL, bytes);
-}
-
 static void use_in_tests(void)
 {
     ENSURE(CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) == 1);
-    ENSURE(ares_library_init_mem(ARES_LIB_INIT_ALL, ares_malloc_hook, free, mem_try_grow) ==
-           ARES_SUCCESS);
 }
 
 #else
@@ -72,6 +63,8 @@ static void use_in_tests(void)
 
 void library_memory_use(void)
 {
-    ENSURE(uv_replace_allocator(uv_malloc, mem_grow, uv_calloc, free) == 0);
+    ENSURE(uv_replace_allocator(reserved_malloc, mem_grow, reserved_calloc, free) == 0);
+    ENSURE(ares_library_init_mem(ARES_LIB_INIT_ALL, reserved_malloc, free, mem_grow) ==
+           ARES_SUCCESS);
     use_in_tests();
 }

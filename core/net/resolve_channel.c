@@ -193,7 +193,7 @@ void channel_open(struct channel *channel, struct loop *loop, const struct chann
         .timeout = (int)options->timeout_ms,
         .tries = (int)options->tries,
         .ndots = 1,
-        .lookups = "b",
+        .lookups = (char *)"b", /* only read */
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = channel,
     };

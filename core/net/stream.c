@@ -124,6 +124,19 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
     stream->owner = owner;
 }
 
+#ifdef STRESS
+enum {
+    STRESS_BYTES = 600, /* of a connection, one by one: more than most heads have */
+    STRESS_EVERY = 8,   /* then one byte in so many reads: large bodies have to arrive some time */
+};
+
+static bool wants_one_byte(struct stream *stream)
+{
+    uint32_t count = stream->nreads++;
+    return count < STRESS_BYTES || count % STRESS_EVERY == 0;
+}
+#endif
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct stream *stream = handle->data;
@@ -138,7 +151,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     if (buf->len == 0)
         *buf = uv_buf_init(shared_read, sizeof(shared_read));
 #ifdef STRESS
-    buf->len = 1;
+    if (wants_one_byte(stream))
+        buf->len = 1;
 #endif
 }
 

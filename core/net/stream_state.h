@@ -25,6 +25,9 @@ struct stream {
     bool is_reading;
     bool is_closing;
     bool is_shutdown; /* wanted, once the queue is empty */
+#ifdef STRESS
+    uint32_t nreads;
+#endif
 };
 
 /* Below TLS: to the socket. 0 or -errno. */

@@ -35,13 +35,26 @@ struct tls *tls_new(struct tls_context *context)
     return tls;
 }
 
-void tls_begin(struct tls *tls)
+bool tls_begin(struct tls *tls)
 {
-    tls->ssl = SSL_new(tls->context->ctx);
-    ENSURE(tls->ssl != NULL);
-    BIO *bio = tls_wire_bio(&tls->wire);
+    BIO *bio = NULL;
+    tls->ssl = tls->context->ctx != NULL ? SSL_new(tls->context->ctx) : NULL;
+    if (tls->ssl == NULL || SSL_set_app_data(tls->ssl, tls) != 1 ||
+        (bio = tls_wire_bio(&tls->wire)) == NULL) {
+        tls_doom(tls, "there is no memory for a TLS session");
+        SSL_free(tls->ssl);
+        tls->ssl = NULL;
+        ERR_clear_error();
+        return false;
+    }
     SSL_set_bio(tls->ssl, bio, bio);
-    SSL_set_app_data(tls->ssl, tls);
+    return true;
+}
+
+void tls_doom(struct tls *tls, const char *reason)
+{
+    tls->is_doomed = true;
+    snprintf(tls->reason, sizeof(tls->reason), "%s", reason);
 }
 
 struct tls *tls_of(const SSL *ssl)
@@ -95,7 +108,8 @@ enum tls_result tls_shake_hands(struct tls *tls)
     if (tls->ssl == NULL) {
         if (!tls_wire_has_record(&tls->wire))
             return TLS_MORE;
-        tls_begin(tls);
+        if (!tls_begin(tls))
+            return TLS_FAILED;
         SSL_set_accept_state(tls->ssl);
     }
     ERR_clear_error();

@@ -45,15 +45,14 @@ static bool trust(struct tls_context *context, const char *ca_file, struct fault
     return true;
 }
 
-struct tls_context *tls_context_new_client(const struct tls_client_options *options,
-                                           struct fault *fault)
+/* False: there is no memory for it. */
+static bool make_ctx(struct tls_context *context)
 {
-    struct tls_context *context = MEM_NEW(struct tls_context);
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    ENSURE(ctx != NULL);
-    context->ctx = ctx;
-    context->nusers = 1;
-    context->tickets = tls_tickets_new();
+    if (ctx == NULL) {
+        ERR_clear_error();
+        return false;
+    }
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     if (SSL_CTX_get_security_level(ctx) < SECURITY_LEVEL)
         SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
@@ -62,13 +61,28 @@ struct tls_context *tls_context_new_client(const struct tls_client_options *opti
     SSL_CTX_set_alpn_protos(ctx, protocols, sizeof(protocols));
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, on_ticket);
-    SSL_CTX_set_verify(ctx, options->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
-                       options->verify ? on_verified : NULL);
-    context->wants_trust = options->verify;
+    SSL_CTX_set_verify(ctx, context->verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                       context->verifies ? on_verified : NULL);
+    context->ctx = ctx;
+    return true;
+}
+
+struct tls_context *tls_context_new_client(const struct tls_client_options *options,
+                                           struct fault *fault)
+{
+    struct tls_context *context = MEM_NEW(struct tls_context);
+    bool has_files = options->ca_file != NULL || options->cert_file != NULL;
+    context->nusers = 1;
+    context->tickets = tls_tickets_new();
+    context->verifies = context->wants_trust = options->verify;
+    if (!make_ctx(context) && has_files) {
+        fault_set(fault, "tls: there is no memory for it");
+        goto fail;
+    }
     if (options->ca_file != NULL && !trust(context, options->ca_file, fault))
         goto fail;
     if (options->cert_file != NULL &&
-        !tls_identity_use_files(ctx, options->cert_file, options->key_file, fault))
+        !tls_identity_use_files(context->ctx, options->cert_file, options->key_file, fault))
         goto fail;
     return context;
 
@@ -83,35 +97,38 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
 }
 
-static void expect_host(SSL *ssl, const char *host)
+/* False: what was not set would not be looked at, and anybody's certificate would do. */
+static bool expect_host(SSL *ssl, const char *host)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    if (is_address(host)) { /* RFC 6066, 3: no SNI for addresses */
-        X509_VERIFY_PARAM_set1_ip_asc(param, host);
-        return;
-    }
+    if (is_address(host)) /* RFC 6066, 3: no SNI for addresses */
+        return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
     /* RFC 9525, 6.3: names stand in subjectAltName, and a wildcard is a whole label */
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    X509_VERIFY_PARAM_set1_host(param, host, 0);
-    SSL_set_tlsext_host_name(ssl, host);
+    return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
 struct tls *tls_new_client(struct tls_context *context, const char *host, uint16_t port)
 {
     struct fault fault = {0};
-    bool is_trusting = !context->wants_trust || trust(context, NULL, &fault);
+    bool has_ctx = context->ctx != NULL || make_ctx(context);
+    bool is_trusting = has_ctx && (!context->wants_trust || trust(context, NULL, &fault));
     struct tls *tls = tls_new(context);
-    tls_begin(tls);
-    SSL_set_connect_state(tls->ssl);
     tls->host = mem_copy_text(host);
     size_t bytes = strlen(host) + sizeof(":65535");
     tls->origin = mem_zeroed(bytes);
     snprintf(tls->origin, bytes, "%s:%u", host, port);
-    expect_host(tls->ssl, host);
+    if (!tls_begin(tls))
+        return tls;
+    SSL_set_connect_state(tls->ssl);
+    if (!expect_host(tls->ssl, host)) {
+        tls_doom(tls, "there is no memory for a TLS session");
+        return tls;
+    }
     if (!is_trusting) {
-        tls->is_doomed = true;
-        snprintf(tls->reason, sizeof(tls->reason), "%.*s", TLS_REASON_BYTES - 1, fault.text);
+        tls_doom(tls, fault.text);
         return tls;
     }
     SSL_SESSION *session = tls_tickets_take(context->tickets, tls->origin);

@@ -14,12 +14,13 @@ struct tls_certificates;
 struct tls_tickets;
 
 struct tls_context {
-    SSL_CTX *ctx;
+    SSL_CTX *ctx;    /* NULL: a client's for which there was no memory, and is to be made yet */
     unsigned nusers; /* its owner and each session */
     uint64_t nresumed;
     struct tls_tickets *tickets;           /* a client's, else NULL */
     struct tls_certificates *certificates; /* a server's, else NULL */
     void (*free_certificates)(struct tls_certificates *certificates);
+    bool verifies;    /* a client's */
     bool wants_trust; /* the system's authorities are still to be loaded */
 };
 
@@ -37,5 +38,8 @@ struct tls {
 
 /* Neither client nor server yet, and without `ssl` until tls_begin. */
 struct tls *tls_new(struct tls_context *context);
-void tls_begin(struct tls *tls);
+/* False, and doomed, when there is no memory for it. */
+bool tls_begin(struct tls *tls);
+/* Its handshake is going to fail, for that reason. */
+void tls_doom(struct tls *tls, const char *reason);
 struct tls *tls_of(const SSL *ssl);

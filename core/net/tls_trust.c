@@ -162,29 +162,42 @@ static void free_later(X509_LOOKUP *lookup)
 }
 
 /* Under cache_lock, so that there is one method. */
-static void add_later(X509_STORE *store, const char *path)
+static bool add_later(X509_STORE *store, const char *path)
 {
     static X509_LOOKUP_METHOD *method;
     if (method == NULL) {
-        method = X509_LOOKUP_meth_new("bundle later");
+        if ((method = X509_LOOKUP_meth_new("bundle later")) == NULL)
+            return false;
         X509_LOOKUP_meth_set_get_by_subject(method, find_later);
         X509_LOOKUP_meth_set_free(method, free_later);
     }
+    X509_LOOKUP *by_file = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    X509_LOOKUP *lookup = by_file != NULL ? X509_STORE_add_lookup(store, method) : NULL;
+    if (lookup == NULL)
+        return false;
     struct later *later = MEM_NEW(struct later);
-    later->by_file = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    later->by_file = by_file;
     later->path = mem_copy_text(path);
-    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, method);
-    ENSURE(later->by_file != NULL && lookup != NULL);
     X509_LOOKUP_set_method_data(lookup, later);
+    return true;
 }
 
 /* ---- stores ---- */
 
+static X509_STORE *refuse_store(X509_STORE *store, struct fault *fault)
+{
+    fault_set(fault, "tls: there is no memory for the certificates of the authorities");
+    ERR_clear_error();
+    X509_STORE_free(store);
+    return NULL;
+}
+
 static X509_STORE *load_file(const char *path, struct fault *fault)
 {
     X509_STORE *store = X509_STORE_new();
-    ENSURE(store != NULL);
     ERR_clear_error();
+    if (store == NULL)
+        return refuse_store(store, fault);
     if (has_bytes(path) && X509_STORE_load_file(store, path) == 1)
         return store;
     if (access(path, R_OK) != 0)
@@ -201,10 +214,9 @@ static X509_STORE *load(const struct source *source, struct fault *fault)
     if (source->directory == NULL)
         return load_file(source->file, fault);
     X509_STORE *store = X509_STORE_new();
-    ENSURE(store != NULL);
-    X509_STORE_load_path(store, source->directory);
-    if (source->file != NULL)
-        add_later(store, source->file);
+    if (store == NULL || X509_STORE_load_path(store, source->directory) != 1 ||
+        (source->file != NULL && !add_later(store, source->file)))
+        return refuse_store(store, fault);
     return store;
 }
 

@@ -11,7 +11,7 @@ enum {
     HEAD_BYTES = 5,
 };
 
-static pthread_once_t made = PTHREAD_ONCE_INIT;
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 static BIO_METHOD *method;
 
 static int on_write(BIO *bio, const char *bytes, size_t len, size_t *written)
@@ -70,23 +70,35 @@ static int on_create(BIO *bio)
     return 1;
 }
 
-/* The process's, for all threads; never freed. */
-static void make_method(void)
+static BIO_METHOD *make_method(void)
 {
-    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
-    ENSURE(method != NULL);
-    BIO_meth_set_write_ex(method, on_write);
-    BIO_meth_set_read_ex(method, on_read);
-    BIO_meth_set_ctrl(method, on_control);
-    BIO_meth_set_create(method, on_create);
+    BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+    if (made == NULL)
+        return NULL;
+    BIO_meth_set_write_ex(made, on_write);
+    BIO_meth_set_read_ex(made, on_read);
+    BIO_meth_set_ctrl(made, on_control);
+    BIO_meth_set_create(made, on_create);
+    return made;
+}
+
+/* The process's, for all threads; never freed. NULL when memory is out. */
+static BIO_METHOD *wire_method(void)
+{
+    pthread_mutex_lock(&making);
+    if (method == NULL)
+        method = make_method();
+    BIO_METHOD *made = method;
+    pthread_mutex_unlock(&making);
+    return made;
 }
 
 BIO *tls_wire_bio(struct tls_wire *wire)
 {
-    pthread_once(&made, make_method);
-    BIO *bio = BIO_new(method);
-    ENSURE(bio != NULL);
-    BIO_set_data(bio, wire);
+    BIO_METHOD *made = wire_method();
+    BIO *bio = made != NULL ? BIO_new(made) : NULL;
+    if (bio != NULL)
+        BIO_set_data(bio, wire);
     return bio;
 }
 

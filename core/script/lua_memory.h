@@ -3,8 +3,7 @@
  *
  * In a handler's Lua that raises "not enough memory", which ends the request. Outside of it nobody
  * would catch that, and in the middle of a binding it would leave things half done: there the
- * reserve of base/mem.h helps out, as it does for compiled Lua, which cannot raise either
- * (trace_code.h). So Lua code, and a binding until it holds something, may raise;
+ * reserve of base/mem.h helps out. So Lua code, and a binding until it holds something, may raise;
  * the scheduler, and what is called from the loop, may not. On the VM's thread.
  */
 #pragma once

@@ -155,8 +155,9 @@ static void end_unstarted(struct task *task)
 static void collect_under_stress(struct vm *vm)
 {
 #ifdef STRESS
-    enum { SMALL_KB = 2048, EVERY = 100 };
-    if (lua_gc(vm->L, LUA_GCCOUNT, 0) < SMALL_KB || vm->slices->count % EVERY == 0)
+    enum { SMALL_KB = 2048, EVERY = 8, EVERY_OF_LARGE = 500 };
+    bool is_small = lua_gc(vm->L, LUA_GCCOUNT, 0) < SMALL_KB;
+    if (vm->slices->count % (is_small ? EVERY : EVERY_OF_LARGE) == 0)
         lua_gc(vm->L, LUA_GCCOLLECT, 0);
 #else
     (void)vm;
@@ -203,6 +204,8 @@ static void slice(struct task *task)
                        : is_cancellation(task) ? TASK_CANCELLED
                                                : TASK_FAILED;
     finish(task);
+    if (status == LUA_ERRMEM) /* what it held is garbage now, and nothing else may ask for long */
+        lua_gc(vm->L, LUA_GCCOLLECT, 0);
 }
 
 static void run_ready(struct vm *vm);
@@ -310,6 +313,7 @@ int task_wait_for_tasks(lua_State *L, struct op *op)
         next_nested(vm) == NULL || vm_slice_ends(vm))
         return task_wait(L, op);
     op_begin(op, task, L);
+    lua_memory_set(&vm->memory, false);
     run_nested(vm, task);
     lua_memory_set(&vm->memory, true);
     if (task->status != TASK_READY)

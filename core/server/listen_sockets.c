@@ -330,8 +330,8 @@ static bool claim_all(struct listen_sockets *sockets, char *const *texts, uint32
         each->text = without_mark(texts[i], &mark);
         /* Who connects to a Unix socket is on this machine. */
         bool is_unix = strncmp(each->text, "unix:", 5) == 0;
-        each->service = is_unix && service == HTTP_SERVES_TLS ? HTTP_SERVES_PLAIN : service;
-        each->service |= mark;
+        bool is_plain = is_unix && service == HTTP_SERVES_TLS;
+        each->service = (uint8_t)(mark | (is_plain ? HTTP_SERVES_PLAIN : service));
         sockets->services[sockets->nbinds++] = each->service;
         each->label = handover_label(texts[i], service == HTTP_REDIRECTS);
         if (!is_handed_over(each, sockets->handover) && claim(each, fault) < 0)

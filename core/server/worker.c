@@ -339,8 +339,8 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
     give_back_memory(worker);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
-    if (worker->has_asked || worker->is_draining)
-        return;
+    if (worker->has_asked || worker->is_draining || !worker->is_serving)
+        return; /* one that is too large from the start serves for a second at least */
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
     else if (worker->has_lost_helper) /* once a second at most, whatever ends it */

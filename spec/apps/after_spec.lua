@@ -80,7 +80,8 @@ end)
         wait_said("together 2")
     end)
 
-    it("sends a pipelined answer before it begins", function()
+    -- #stress_cannot: the pipelined request is not there when the first one is answered.
+    it("sends a pipelined answer before it begins #stress_cannot", function()
         start([[
 local ffi = require("ffi")
 ffi.cdef("int usleep(unsigned)")

@@ -109,7 +109,7 @@ describe("an option", function()
     it("for TLS stops the start when it cannot be: nothing is served in plain text instead", function()
         assert.matches("tls: .*/none.pem: No such file or directory", fails({ "--certfile", "none.pem" }))
         assert.matches("keyfile: is for TLS, which needs certfile as well", fails({ "--keyfile", "b" }))
-        assert.matches('forwarded%-allow%-ips: expected IP addresses and networks such as 10%.0%.0%.0/8 .*, got "10%.0%.0%.0/33"',
+        assert.matches('forwarded%-allow%-ips: expected IP addresses and networks .*, got "10%.0%.0%.0/33"',
             fails({ "--forwarded-allow-ips", "10.0.0.0/33" }))
         assert.matches("expected IP addresses and networks", fails({ "--forwarded-allow-ips", "proxy.example" }))
         assert.matches('or %*; "fe80::1%%eth0" is none, got "::1,fe80::1%%eth0"',

@@ -77,6 +77,17 @@ describe("behind a proxy that speaks the PROXY protocol", function()
         assert.equal("127.0.0.1 https\n", client:get(("https://localhost:%d/"):format(own)):body())
     end)
 
+    with_haproxy("and haproxy that speaks HTTP alone and writes X-Forwarded-For", function()
+        site = server.start({ apps = { ["index.lua"] = APP } })
+        local own = proxies.haproxy("http", site.port, "")
+        local connection = server.connect("127.0.0.1", own, "127.0.0.9")
+        local answer = connection:request("GET", "/", { headers = {
+            ["X-Forwarded-For"] = "6.6.6.6", Forwarded = "for=6.6.6.6;proto=https",
+        } })
+        assert.equal("127.0.0.9 http\n", answer.body)
+        connection:close()
+    end)
+
     with_nginx("of nginx's stream module", function()
         assert.equal("127.0.0.9 http\n", told(proxies.nginx_stream(start())))
     end)

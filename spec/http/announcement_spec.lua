@@ -103,7 +103,8 @@ describe("a listener that expects the PROXY protocol", function()
 
     it("serves all requests of the connection for that client", function()
         local connection = site:connect()
-        connection:send(announcement.line("1.2.3.4") .. GET .. "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        connection:send(announcement.line("1.2.3.4") .. GET
+            .. "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
         assert.equal("1.2.3.4 http\n", connection:read_response().body)
         assert.equal("1.2.3.4 abc", connection:read_response().body)
         assert.equal("1.2.3.4", connection:request("GET", "/thread").body)
@@ -148,7 +149,8 @@ describe("a PROXY header that is none", function()
         { "a name", "PROXY TCP4 localhost 1.2.3.4 1 2\r\n", 11, "the client's address is none of that family" },
         { "two spaces", "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n", 19, "the destination's address is none" },
         { "a port too large", "PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n", 29, "expected a port from 0 to 65535" },
-        { "a port with zeros", "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n", 27, "expected a port from 0 to 65535 without zeros in front" },
+        { "a port with zeros", "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n", 27,
+            "expected a port from 0 to 65535 without zeros in front" },
         { "a word too many", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", 31, "expected the end of the line" },
         { "a space at the end", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", 31, "expected the end of the line" },
         { "a word too few", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", 28, "expected a port" },
@@ -215,7 +217,7 @@ describe("a PROXY header that is none", function()
         local connection = site:connect()
         connection:send("PROXY TCP4 1.2.3.4")
         assert.equal("", connection:read_all())
-        site:wait_log("byte 18: the rest of it has not come within header_timeout; it began with \"PROXY TCP4 1.2.3.4\"")
+        site:wait_log('byte 18: the rest of it has not come within header_timeout; it began with "PROXY TCP4 1.2.3.4"')
         local slow = site:connect()
         slow:send(announcement.line("1.2.3.4"))
         assert.equal("", slow:read_all()) -- no head either
@@ -330,6 +332,14 @@ describe("PROXY headers", function()
         assert.equal(0, site:call("upgrade").code)
         check()
         assert.is_nil(site:log():find("change only with a restart", 1, true))
+    end)
+
+    it("are expected or not until a restart, which is said when the configuration changes", function()
+        local site = start({ config = "return { workers = 1 }", options = {} })
+        process.write(site.dir .. "/moonloop.conf.lua", "return { workers = 1, proxy_protocol = true }")
+        site:signal("HUP")
+        site:wait_log("bind, redirect_bind, proxy_protocol and the apps directory change only with a restart")
+        assert.equal("127.0.0.1 http\n", site:get("/").body)
     end)
 
     it("are waited for by nobody when the server stops", function()

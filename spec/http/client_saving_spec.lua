@@ -300,7 +300,8 @@ describe("trailers", function()
 end)
 
 describe("an answer that came whole, on a connection that served before,", function()
-    it("can be had in all these ways as well", function()
+    -- #stress_cannot: no answer comes whole.
+    it("can be had in all these ways as well #stress_cannot", function()
         local wire = sized("one\ntwo")
         local url = server:script({ "read", { "send", wire }, "read", { "send", wire }, "read", { "send", wire },
             "read", { "send", wire }, "read", { "send", wire }, "wait" })
@@ -331,7 +332,8 @@ describe("JSON that is none", function()
 end)
 
 describe("the timing of an answer", function()
-    it("has what was gone through, on a new connection and on one that is used again", function()
+    -- #stress_cannot: no answer comes whole.
+    it("has what was gone through, on a new connection and on one that is used again #stress_cannot", function()
         local client = http.client()
         local url = server.url .. "/echo"
         local fresh, again = client:get(url), client:get(url)

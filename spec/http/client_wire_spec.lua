@@ -71,12 +71,14 @@ local GOOD = {
     ["Connection: close"] = { OK .. "Connection: close\r\nContent-Length: 5\r\n\r\nhello", is_closed = true },
     ["Connection: close among others"] = { OK .. "Connection: x, Close\r\nContent-Length: 5\r\n\r\nhello",
         is_closed = true },
-    ["bytes behind it"] = { SIZED .. "!", is_closed = true },
-    ["a blank line behind it"] = { SIZED .. "\r\n", is_closed = true },
-    ["a second answer behind it"] = { SIZED .. OK .. "Content-Length: 4\r\n\r\nevil", is_closed = true },
-    ["a body behind 304"] = { "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", body = "", status = 304,
+    -- #stress_cannot: what is wrong behind an answer comes later than the answer.
+    ["bytes behind it #stress_cannot"] = { SIZED .. "!", is_closed = true },
+    ["a blank line behind it #stress_cannot"] = { SIZED .. "\r\n", is_closed = true },
+    ["a second answer behind it #stress_cannot"] = { SIZED .. OK .. "Content-Length: 4\r\n\r\nevil", is_closed = true },
+    ["a body behind 304 #stress_cannot"] = { "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", body = "",
+        status = 304,
         is_closed = true },
-    ["a body behind HEAD"] = { SIZED, body = "", method = "HEAD", is_closed = true },
+    ["a body behind HEAD #stress_cannot"] = { SIZED, body = "", method = "HEAD", is_closed = true },
 }
 
 local function get(client, url, options)
@@ -245,7 +247,8 @@ local BAD = {
     ["HTTP/2.0 in letters"] = { "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", "wait", "protocol" },
     ["HTTP in small letters"] = { "http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "wait", "protocol" },
     ["another protocol"] = { "SSH-2.0-OpenSSH_9.2p1\r\n", "wait", "protocol" },
-    ["an alert of TLS"] = { "\21\3\3\0\2\2\40", "close", "protocol", nil, "TLS" },
+    -- #stress_cannot: the first byte is no status line, and the alert is told by more of them.
+    ["an alert of TLS #stress_cannot"] = { "\21\3\3\0\2\2\40", "close", "protocol", nil, "TLS" },
     ["a blank before the status line"] = { " " .. SIZED, "wait", "protocol" },
 }
 
@@ -519,7 +522,8 @@ describe("nothing that could smuggle", function()
 end)
 
 describe("an answer that is given up", function()
-    it("ends its connection at once", function()
+    -- #stress_cannot: what is wrong behind an answer comes later than the answer.
+    it("ends its connection at once #stress_cannot", function()
         local client = http.client()
         local url, port = server:script({ "read", { "send", OK .. "Content-Length: 99\r\n\r\nhello" }, "wait" })
         client:get(url):close()

@@ -1,5 +1,6 @@
 --- What a fuzzer found once (core/fuzz/run) goes through a real server: the same answers in one piece and
---- byte by byte, and the worker lives.
+--- byte by byte, and the worker lives. What has no name but a hash it kept for the code that it reaches: the
+--- harness has it (spec/fuzz_spec.lua).
 
 local process = require("spec.support.process")
 local server = require("spec.support.server")
@@ -44,13 +45,18 @@ describe("a request that broke the server once", function()
         return seen
     end
 
-    local names = process.run({ "ls", DIRECTORY }).out
-    for name in names:gmatch("%S+") do
-        it("is answered in one way: " .. name, function()
-            local bytes = process.read(DIRECTORY .. name)
-            local pid = site:worker_pids()[1]
-            assert.equal(ask(bytes, #bytes), ask(bytes, 1))
-            assert.equal(pid, site:worker_pids()[1])
-        end)
+    local function has_name(file)
+        return not (#file == 40 and file:find("^%x+$"))
+    end
+
+    for name in process.run({ "ls", DIRECTORY }).out:gmatch("%S+") do
+        if has_name(name) then
+            it("is answered in one way: " .. name, function()
+                local bytes = process.read(DIRECTORY .. name)
+                local pid = site:worker_pids()[1]
+                assert.equal(ask(bytes, #bytes), ask(bytes, 1))
+                assert.equal(pid, site:worker_pids()[1])
+            end)
+        end
     end
 end)

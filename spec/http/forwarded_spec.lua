@@ -22,8 +22,8 @@ end
 local TRUSTED = "127.0.0.1,10.0.0.0/8,2001:db8:1::/48"
 
 local function start(header)
-    return server.start({ apps = { ["index.lua"] = APP }, options = { "--workers", "1", "--forwarded-allow-ips", TRUSTED,
-        "--forwarded-header", header } })
+    return server.start({ apps = { ["index.lua"] = APP },
+        options = { "--workers", "1", "--forwarded-allow-ips", TRUSTED, "--forwarded-header", header } })
 end
 
 describe("X-Forwarded-For and X-Forwarded-Proto", function()
@@ -75,7 +75,8 @@ describe("Forwarded", function()
 
     for _, case in ipairs({
         { "of one proxy", "1.2.3.4 http", "Forwarded: for=1.2.3.4" },
-        { "with all that there is", "1.2.3.4 https", "forwarded: For=1.2.3.4;Proto=https;By=10.0.0.1;HOST=shop.example" },
+        { "with all that there is", "1.2.3.4 https",
+            "forwarded: For=1.2.3.4;Proto=https;By=10.0.0.1;HOST=shop.example" },
         { "of IPv6, quoted, with a port", "2001:db8:2::1 http", 'Forwarded: for="[2001:DB8:2::1]:4711"' },
         { "of IPv4 with a port", "1.2.3.4 http", 'Forwarded: for="1.2.3.4:4711"' },
         { "without the quotes that a port needs", "1.2.3.4 http", "Forwarded: for=1.2.3.4:4711" },
@@ -86,7 +87,8 @@ describe("Forwarded", function()
             "Forwarded: for=10.0.0.1" },
         { "whose client asked with http", "1.2.3.4 http",
             "Forwarded: for=6.6.6.6;proto=https, for=1.2.3.4;proto=http, for=10.0.0.1;proto=https" },
-        { "with blanks and empty elements", "1.2.3.4 https", "Forwarded: , for=6.6.6.6 ,\t,for=1.2.3.4; ;proto=https; , ," },
+        { "with blanks and empty elements", "1.2.3.4 https",
+            "Forwarded: , for=6.6.6.6 ,\t,for=1.2.3.4; ;proto=https; , ," },
         { "with an unknown client", "10.0.0.1 https", "Forwarded: for=6.6.6.6, for=unknown;proto=https, for=10.0.0.1" },
         { "with a hidden client", "127.0.0.1 https", 'Forwarded: for=6.6.6.6, for="_gazonk";proto=https' },
         { "with a hidden port", "127.0.0.1 http", 'Forwarded: for="1.2.3.4:_x"' },
@@ -137,7 +139,8 @@ describe("moonloop.proxy behind proxies that write Forwarded", function()
 
     it("appends to it, says the same in X-Forwarded-*, and drops what the client made up of those", function()
         local fields = passed_on({
-            Forwarded = 'for=6.6.6.6, for="[2001:db8:2::1]:80";proto=https;host="shop.example:8443", for=10.0.0.1;by=_x',
+            Forwarded = 'for=6.6.6.6, for="[2001:db8:2::1]:80";proto=https;host="shop.example:8443",'
+                .. " for=10.0.0.1;by=_x",
             ["X-Forwarded-For"] = "6.6.6.6", ["X-Forwarded-Host"] = "evil", ["X-Forwarded-Proto"] = "http",
             ["X-Real-IP"] = "6.6.6.6",
         })

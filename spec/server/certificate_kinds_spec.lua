@@ -109,8 +109,9 @@ describe("certificates of two kinds", function()
         local site = start("rsa", "ec")
         for _, signatures in ipairs({ EC, RSA }) do
             local name = signatures == EC and "ec" or "rsa"
-            local serial = command.run({ "openssl", "x509", "-in", directory .. "/" .. name .. ".pem", "-noout", "-serial" })
-                .out:match("serial=(%x+)")
+            local printed = command.run({ "openssl", "x509", "-in", directory .. "/" .. name .. ".pem", "-noout",
+                "-serial" }).out
+            local serial = printed:match("serial=(%x+)")
             local said = tls.handshake(site.port, "-servername", "shop.example", "-status", unpack(signatures))
             assert.equal(serial, said:match("Serial Number: (%x+)"))
         end

@@ -85,14 +85,21 @@ end)
 describe("a client of workers that are recycled", function()
     after_each(server.clean)
 
-    it("loses nothing in " .. RECYCLES .. " recycles", function()
-        local site = server.start({
-            apps = { ["hello.lua"] = app(1) }, options = { "--workers", "4", "--max-requests", "50" },
-        })
+    local function recycle(option, value, text, times)
+        local site = server.start({ apps = { ["hello.lua"] = app(1) }, options = { "--workers", "4", option, value } })
         local probe = probes.start(site, "/hello/", "hello\n")
-        wait_count(site, "has reached max_requests", RECYCLES)
+        wait_count(site, text, times)
+        probe:wait_requests(200)
         local result = probe:stop()
         assert.same({}, result.failures)
-        assert.is_true(result.requests > 100 and result.fresh > 10)
+        assert.is_true(result.requests > 100 and result.fresh > 10, require("cjson").encode(result))
+    end
+
+    it("loses nothing in " .. RECYCLES .. " recycles", function()
+        recycle("--max-requests", "50", "has reached max_requests", RECYCLES)
+    end)
+
+    it("loses nothing in recycles of workers that take too much memory", function()
+        recycle("--max-memory", "1K", "has reached max_memory", 8)
     end)
 end)

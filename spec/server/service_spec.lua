@@ -213,15 +213,17 @@ describe("moonloop unit", function()
     end)
 
     it("with TLS has the master read the keys as root, with what it needs of root's rights and no more", function()
-        local answer, dir = unit("--bind", ":443", "--certfile", "site.pem,other.pem", "--keyfile", "site.key,other.key",
-            "--user", "www-data", "--group", "nogroup")
+        local answer, dir = unit("--bind", ":443", "--certfile", "site.pem,other.pem", "--keyfile",
+            "site.key,other.key", "--user", "www-data", "--group", "nogroup")
         assert.equal(0, answer.code, answer.err)
-        assert.is_truthy(answer.out:find((" --user www-data --group nogroup --certfile DIR/site.pem --certfile DIR/other.pem"
-            .. " --keyfile DIR/site.key --keyfile DIR/other.key DIR/apps\n"):gsub("DIR", dir), 1, true), answer.out)
+        assert.is_truthy(answer.out:find((" --user www-data --group nogroup --certfile DIR/site.pem"
+            .. " --certfile DIR/other.pem --keyfile DIR/site.key --keyfile DIR/other.key DIR/apps\n")
+            :gsub("DIR", dir), 1, true), answer.out)
         assert.is_nil(answer.out:match("\nUser="))
         assert.is_nil(answer.out:match("\nDynamicUser="))
         assert.matches("\nAmbientCapabilities=\n", answer.out)
-        assert.matches("\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_KILL CAP_NET_BIND_SERVICE\n", answer.out)
+        assert.matches("\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_KILL CAP_NET_BIND_SERVICE\n",
+            answer.out)
         if process.run({ "sh", "-c", "command -v systemd-analyze" }).code == 0 then
             process.write(dir .. "/moonloop.service", answer.out)
             local verdict = process.run({ "systemd-analyze", "verify", "--man=no", dir .. "/moonloop.service" })
@@ -268,7 +270,7 @@ describe("moonloop unit", function()
         local worker = site:worker_pids()[1]
         process.kill(worker, "STOP") -- it cannot drain: the master has to end it after its grace
         site.process:kill("TERM")
-        local how, code = site.process:wait(20)
+        local how, code = site.process:wait(60)
         assert.equal("exited 0", how .. " " .. code, log())
         assert.is_false(process.exists(worker))
         command.remove(directory)
@@ -310,8 +312,8 @@ describe("moonloop dockerfile", function()
         assert.matches("certfile: " .. dir .. "/site.pem is no part of the image: mount it there", answer.err, 1, true)
         assert.matches("user, group: the image has a user of its own", answer.err)
         local elsewhere = process.run({ server.binary, "dockerfile", "/srv/far/apps" })
-        assert.matches("# Put /srv/far/apps into the context as apps: it lies outside of this directory.\n", elsewhere.out, 1,
-            true)
+        assert.matches("# Put /srv/far/apps into the context as apps: it lies outside of this directory.\n",
+            elsewhere.out, 1, true)
     end)
 
     it("names every package that the build needs", function()

@@ -19,6 +19,7 @@ local ANSWER_SECONDS = 5
 local LARGE = ("0123456789"):rep(shortage.is_regular and 300 or 30000) -- read byte by byte, or not
 
 local APP = "local LARGE = " .. #LARGE / 10 .. [==[
+    local ZIPPED = "\031\139\008\000\000\000\000\000\002\003\043\205\171\202\044\040\072\077\081\040\029\101\208\146\001\000\222\232\229\007\104\001\000\000"
 
     local moonloop = require("moonloop")
     local http = require("moonloop.http")
@@ -88,6 +89,23 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
         if not ok then error(err, 0) end
         return "saved"
     end)
+    app:get("/tls", function(req)
+        local client = http.client({ ca_file = req.query.ca })
+        local url = "https://" .. req.query.host .. ":" .. req.query.tls .. "/hello"
+        local ok, res = pcall(client.get, client, url)
+        if ok then return res:body() end
+        return req.query.host == "127.0.0.1" and type(res) == "table" and res.code or error(res, 0)
+    end)
+    app:get("/gzip", function(req)
+        return http.get("http://127.0.0.1:" .. req.query.port .. "/zipped"):body()
+    end)
+    app:get("/zipped", function(_, res)
+        res.headers["content-encoding"] = "gzip"
+        return ZIPPED
+    end)
+    app:get("/passed/hello", function(req)
+        return moonloop.proxy(req, "http://127.0.0.1:" .. req.query.port, { strip = "/passed" })
+    end)
     app:get("/where", function()
         return { pid = tonumber(io.open("/proc/self/stat"):read("*n")) }
     end)
@@ -113,8 +131,8 @@ local function ask(site, bytes)
 end
 
 local function get(target)
-    return function(port)
-        return "GET " .. target:gsub("PORT", port) .. " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return function(places)
+        return "GET " .. target:gsub("%u%u+", places) .. " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     end
 end
 
@@ -128,7 +146,7 @@ end
 local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' .. ("y"):rep(5000)
     .. "\r\n--x--\r\n"
 
----@type { name: string, bytes: fun(port: integer): string, status?: integer, body: string }[]
+---@type { name: string, bytes: fun(places: table<string, any>): string, status?: integer, body: string }[]
 local KINDS = {
     { name = "a greeting", bytes = get("/hello"), body = "hello" },
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
@@ -154,6 +172,10 @@ local KINDS = {
     { name = "the shared dictionary", bytes = get("/shared"), body = "1" },
     { name = "work after the answer", bytes = get("/after"), body = "after" },
     { name = "a fetch", bytes = get("/fetch?port=PORT"), body = "hello" },
+    { name = "a passed request", bytes = get("/passed/hello?port=PORT"), body = "hello" },
+    { name = "a body in gzip", bytes = get("/gzip?port=PORT"), body = ("unzipped "):rep(40) },
+    { name = "a fetch with TLS", bytes = get("/tls?host=localhost&tls=TLS&ca=CA"), body = "hello" },
+    { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls" },
     { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
     { name = "a saved fetch", bytes = get("/save?port=PORT"), body = "saved" },
 }
@@ -176,29 +198,36 @@ describe("memory that is refused", function()
     end
 
     local cjson = require("cjson")
-    local dir, memory, site, origin, pid
+    local dir, authority, memory, site, places, pid
 
     setup(function()
         dir = command.directory()
         memory = shortage.new(dir)
-        origin = server.start({ apps = { ["index.lua"] = APP } })
+        authority = certificates.authority()
+        certificates.issue(authority, "good", "DNS:localhost")
+        places = {
+            PORT = server.start({ apps = { ["index.lua"] = APP } }).port,
+            TLS = server.start({ apps = { ["index.lua"] = APP }, options = { "--workers", "1", "--certfile",
+                authority .. "/good.pem", "--keyfile", authority .. "/good.key" } }).port,
+            CA = authority .. "/ca.pem",
+        }
         site = server.start({ apps = { ["index.lua"] = APP }, env = memory.env,
             options = { "--workers", "1", "--threads", "1", "--no-reload" } })
     end)
 
     before_each(function()
         pid = cjson.decode(site:get("/where").body).pid
-        memory:trace(os.getenv("SHOW") ~= nil)
     end)
 
     teardown(function()
         memory:disarm()
         server.clean()
         command.remove(dir)
+        command.remove(authority)
     end)
 
     local function send(kind)
-        return ask(site, kind.bytes(origin.port))
+        return ask(site, kind.bytes(places))
     end
 
     local function counts()
@@ -227,8 +256,6 @@ describe("memory that is refused", function()
         local answer, reason = send(kind)
         local seen, refused = memory:disarm()
         local wrong = complaint(kind, answer, reason)
-        local what = answer and answer.status or reason
-        if os.getenv("SHOW") then io.stderr:write(("%s %d+%g: %s (%d refused)\n"):format(kind.name, from, count, what, refused)) end
         if not process.exists(pid) then
             pcall(site.wait_log, site, " is gone", 5)
             return "the worker died", seen, refused
@@ -269,4 +296,34 @@ describe("memory that is refused", function()
             end
         end)
     end
+end)
+
+describe("memory that has run out", function()
+    if server.is_sanitized then
+        pending("a sanitizer wants more addresses than ulimit -v leaves")
+        return
+    end
+
+    after_each(server.clean)
+
+    it("ends the requests that took it, and what they held is there again for others", function()
+        local site = server.start({ prefix = "ulimit -v 1500000;", options = { "--workers", "1", "--threads", "1" },
+            apps = { ["index.lua"] = [[
+                local app = require("moonloop").app()
+                app:get("/hello", function() return "hello" end)
+                app:get("/tables", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
+                app:get("/text", function() local s = "x" while true do s = s .. s end end)
+                jit.off() -- LuaJIT itself does not stand it everywhere in compiled code
+                return app
+            ]] } })
+        local pid = site:worker_pids()[1]
+        for _ = 1, 2 do
+            for _, target in ipairs({ "/tables", "/text" }) do
+                assert.equal(500, site:get(target).status)
+                assert.equal("hello", site:get("/hello").body)
+            end
+        end
+        assert.equal(pid, site:worker_pids()[1])
+        site:wait_log("not enough memory")
+    end)
 end)

@@ -25,6 +25,7 @@ struct visit {
 };
 
 static struct {
+    struct config config;
     struct loop *loop;
     struct http_server *server;
     struct visit *visits;
@@ -221,7 +222,7 @@ static const struct http_handler handler = {
 struct loop *site_start(void)
 {
     static char proxies[] = "127.0.0.1, 10.0.0.1, ::1";
-    static struct config config = {
+    site.config = (struct config){
         .limit_request_line = SITE_LINE_MAX,
         .limit_request_header = SITE_HEAD_MAX,
         .limit_request_fields = SITE_FIELDS_MAX,
@@ -231,16 +232,21 @@ struct loop *site_start(void)
     };
     signal(SIGPIPE, SIG_IGN);
     site.loop = loop_new();
-    site.server = http_server_new(site.loop, &config, NULL, &handler);
+    site.server = http_server_new(site.loop, &site.config, NULL, &handler);
     ENSURE(site.loop != NULL && site.server != NULL);
     return site.loop;
 }
 
-int site_connect(void)
+void site_use_forwarded(bool is_standard)
+{
+    site.config.forwarded_header = is_standard ? FORWARDED_HEADER_STANDARD : FORWARDED_HEADER_X;
+}
+
+int site_connect(uint8_t service)
 {
     int pair[2];
     ENSURE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-    conn_open(site.server, pair[0], HTTP_SERVES_PLAIN);
+    conn_open(site.server, pair[0], service);
     return pair[1];
 }
 

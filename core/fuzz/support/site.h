@@ -22,8 +22,11 @@ enum { SITE_BODY_MAX = 4096, SITE_LINE_MAX = 1024, SITE_HEAD_MAX = 4096, SITE_FI
 
 /* Once; the loop is the site's. */
 struct loop *site_start(void);
-/* A connection of it: the client's end, which does not block; the caller's to close. */
-int site_connect(void);
+/* A connection of it, for an enum http_service, perhaps with HTTP_EXPECTS_PROXY: the client's end,
+ * which does not block; the caller's to close. */
+int site_connect(uint8_t service);
+/* Whether Forwarded is believed in place of X-Forwarded-*. */
+void site_use_forwarded(bool is_standard);
 /* One turn of the loop, and the answers that are late. */
 void site_turn(void);
 /* Requests that have not been answered. */

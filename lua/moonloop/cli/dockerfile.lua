@@ -12,8 +12,8 @@ local DEFAULT_BIND = "0.0.0.0:8080"
 local CONTROL = "/tmp/moonloop.sock"
 local CONFIG = "/srv/moonloop.conf.lua"
 
---- What runs needs beside the libraries that the binary is linked with: authorities, the list of public suffixes and time
---- zones, which it looks up, and the Lua module that reads the command line.
+--- What is needed beside the libraries that the binary is linked with: authorities, the list of public suffixes and
+--- time zones, which it looks up, and the Lua module that reads the command line.
 local RUNTIME = "ca-certificates libpsl5 lua-argparse tzdata"
 
 ---@param text string of packages.txt
@@ -65,7 +65,7 @@ function M.text(settled, given, packages, source, within)
     end
     return table.concat({
         "# docker build -t moonloop . && docker run --rm --init -p 8080:8080 moonloop",
-        "# It runs with --read-only --tmpfs /tmp --cap-drop ALL too. What needs not be sent to the builder (.git, build)",
+        "# It runs with --read-only --tmpfs /tmp --cap-drop ALL too. What the builder does not need (.git, build)",
         "# belongs into .dockerignore.",
         "FROM debian:12-slim AS build",
         "RUN apt-get update && apt-get install -y --no-install-recommends \\",
@@ -110,7 +110,7 @@ local function note_what_stays_behind(settled)
         end
     end
     if settled.user or settled.group then
-        note("user, group: the image has a user of its own (USER): the server in it is not root and cannot become another")
+        note("user, group: the image has a user of its own (USER), as whom the server cannot become another")
     end
 end
 

@@ -64,7 +64,7 @@ end
 ---Whom the service runs as.
 local function user_lines(settled)
     if settled.certfile then
-        return { "# The master reads the keys as root, and has the workers, who run the apps, be " .. settled.user .. "." }
+        return { "# The master reads the keys as root; the workers, who run the apps, are " .. settled.user .. "." }
     end
     return {
         settled.user and "User=" .. settled.user or "DynamicUser=yes",
@@ -168,8 +168,8 @@ function M.run(parsed, settled)
         fault.raise(2, "unit: %q cannot be the name of a unit: letters, digits, - and _", name)
     end
     if settled.certfile and not settled.user then
-        fault.raise(1, "unit: with certfile the keys stay readable for root alone, and workers become another user: name it"
-            .. " with --user (adduser --system --group --no-create-home moonloop makes one)")
+        fault.raise(1, "unit: with certfile the keys stay readable for root alone, and workers become another user:"
+            .. " name it with --user (adduser --system --group --no-create-home moonloop makes one)")
     end
     if not files.is_directory(settled.apps_dir) then
         io.stderr:write(("moonloop: %s: no such directory on this machine\n"):format(settled.apps_dir))

@@ -2,7 +2,6 @@
 
 local core = require("moonloop.core.websocket")
 local errors = require("moonloop.util.errors")
-local request = require("moonloop.core.request")
 
 local M = {}
 
@@ -138,15 +137,13 @@ end
 
 ---Checks a request; raises the answer when it is none for a WebSocket, or from a page that may not.
 ---@param req moonloop.Request
+---@param header fun(name: string): string? a field of its head
 ---@param rules { origins: "same"|"any"|string[], protocols: string[] }
 ---@param may_compress boolean
 ---@return table<string, string> headers of the 101
 ---@return string? protocol
 ---@return boolean compresses
-function M.answer(req, rules, may_compress)
-    local function header(name) -- all of them would be held as long as req
-        return request.header(req[1], name)
-    end
+function M.answer(req, header, rules, may_compress)
     local key = check(req, header)
     local origin = header("origin")
     if not is_allowed(origin, req.host, rules.origins) then

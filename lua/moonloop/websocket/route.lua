@@ -44,7 +44,10 @@ end
 
 ---The handshake. On its own, so that its frame is not on the stack of a task that lives for days.
 local function accept(req, settings, rules)
-    local headers, protocol, compresses = handshake.answer(req, rules, settings.compress)
+    local function header(name) -- all of them would be held as long as req
+        return core.header(req[1], name)
+    end
+    local headers, protocol, compresses = handshake.answer(req, header, rules, settings.compress)
     if compresses ~= settings.compress then
         settings = rules.plain
     end

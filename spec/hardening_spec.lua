@@ -1,0 +1,35 @@
+local command = require("spec.support.command")
+
+--- A sanitized build has checks of its own instead.
+local function is_sanitized()
+    return command.run({ "sh", "-c", "nm -D " .. command.moonloop .. " | grep -q '__[at]san_init'" }).code == 0
+end
+
+describe("the binary", function()
+    local function readelf(flags)
+        local result = command.run({ "readelf", flags, command.moonloop })
+        assert.equal(0, result.code, result.err)
+        return result.out
+    end
+
+    if is_sanitized() then
+        pending("is hardened when it is not sanitized")
+        return
+    end
+
+    it("lies at another address each time, and no page of it is written and run", function()
+        assert.matches("Type: +DYN", readelf("-hW"))
+        local segments = readelf("-lW")
+        assert.matches("GNU_STACK[^\n]* RW +0x", segments)
+        assert.is_nil(segments:match("LOAD[^\n]* RWE "))
+    end)
+
+    it("has the tables of what it calls filled and made read-only before it begins", function()
+        assert.matches("GNU_RELRO", readelf("-lW"))
+        assert.matches("FLAGS%)[^\n]*BIND_NOW", readelf("-dW"))
+    end)
+
+    it("notices when a buffer of known size is overrun", function()
+        assert.matches("__%a+_chk@", readelf("-sW"))
+    end)
+end)
