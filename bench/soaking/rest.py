@@ -19,6 +19,7 @@ from soaking.wire import Lost, connect, request_bytes
 REST_SECONDS = 30
 TELL_SECONDS = 20
 STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
+EQUAL_PART = 0.7
 COUNTED = ("waits", "tasks", "timers", "handles")
 
 
@@ -31,6 +32,7 @@ class Rest:
         self.memory = memory  # bytes, see above
         self.counts = counts  # {name: number}
         self.lua = lua  # bytes, live in the VMs of the workers' loops
+        self.answers = 0  # in the stretch before it
         self.counters = counters  # what the app has counted: {name: number}
 
 
@@ -131,6 +133,13 @@ def count(site, status, told):
     for name in COUNTED:
         counts[f"worker's {name}"] = max(counts[name] for counts in told.values())
     return counts
+
+
+def after_equal_work(rests):
+    """Those behind stretches with about as much work as the busiest: a machine that has much else to do makes idle ones,
+    which leave less behind."""
+    most_answers = max(rest.answers for rest in rests)
+    return [rest for rest in rests if rest.answers >= most_answers * EQUAL_PART]
 
 
 def fitted_growth(rests):

@@ -45,6 +45,7 @@ class Soak:
         self.rests = {name: [] for name in SITES}
         self.samples = {name: [] for name in SITES}
         self.ticks = dict.fromkeys(SITES, 0)
+        self.answers = dict.fromkeys(SITES, 0)
         self.problems = []
         self.stretch = 0
         self.stretches, self.stretch_seconds = plan(options.minutes * 60)
@@ -124,6 +125,8 @@ class Soak:
         except SiteError as error:
             self.problems.append(f"{clock()} {error}")
             return
+        found.answers = self.loads[name].answers - self.answers[name]
+        self.answers[name] = self.loads[name].answers
         self.rests[name].append(found)
         with open(self.folder / "rests.jsonl", "a") as file:
             print(json.dumps({"site": name, "stretch": self.stretch, **vars(found)}), file=file)
