@@ -8,7 +8,6 @@
 local certificates = require("spec.support.certificates")
 local command = require("spec.support.command")
 local process = require("spec.support.process")
-local core = require("spec.support.core")
 local server = require("spec.support.server")
 local shortage = require("spec.support.shortage")
 local socket = require("socket")
@@ -138,8 +137,8 @@ end
 
 local function post(target, content_type, body)
     return function()
-        return ("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s")
-            :format(target, content_type, #body, body)
+        return ("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\n"
+            .. "Content-Length: %d\r\n\r\n%s"):format(target, content_type, #body, body)
     end
 end
 
@@ -152,8 +151,10 @@ local KINDS = {
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
     { name = "JSON both ways", bytes = post("/json", "application/json", '{"a":[1,2,{"b":"c"}]}'),
         body = '{"got":{"a":[1,2,{"b":"c"}]}}' },
-    { name = "a form", bytes = post("/form", "application/x-www-form-urlencoded", "name=o%27neil&b=2"), body = "o'neil" },
-    { name = "an upload", bytes = post("/upload", "multipart/form-data; boundary=x", MULTIPART), body = #MULTIPART .. " bytes" },
+    { name = "a form", bytes = post("/form", "application/x-www-form-urlencoded", "name=o%27neil&b=2"),
+        body = "o'neil" },
+    { name = "an upload", bytes = post("/upload", "multipart/form-data; boundary=x", MULTIPART),
+        body = #MULTIPART .. " bytes" },
     { name = "a body of many reads", bytes = post("/body", "text/plain", LARGE), body = #LARGE .. " bytes" },
     { name = "a body in chunks", body = "10 bytes", bytes = function()
         return "POST /chunks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
