@@ -195,8 +195,7 @@ describe("on a terminal moonloop fetch", function()
         assert.equal(raw, on_terminal({ "--no-pretty", site.url .. "/json" }).out)
     end)
 
-    -- #stress_cannot: it looks at the first piece of a body.
-    it("does not write what is binary, unless told to #stress_cannot", function()
+    it("does not write what is binary, unless told to", function()
         local result = on_terminal({ site.url .. "/binary" })
         assert.equal(23, result.code)
         assert.equal("moonloop: fetch: the answer is binary and would spoil the terminal; -o FILE writes it to a file, "

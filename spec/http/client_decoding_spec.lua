@@ -228,8 +228,7 @@ describe("a small body that becomes a large one", function()
         assert.equal(80 * MIB, total({ max_ratio = 1e7 }))
     end)
 
-    -- #stress_cannot: what is counted are pieces.
-    it("can be given up in the middle, or outlast its connection #stress_cannot", function()
+    it("can be given up in the middle, or outlast its connection", function()
         local bytes = coded.gzip(("\0"):rep(8 * MIB))
         local client = http.client()
         local res = client:get(url_of((answer("gzip", bytes))))

@@ -188,8 +188,7 @@ describe("a proxy that misbehaves", function()
         return err, port
     end
 
-    -- #stress_cannot: the answer of a proxy comes in pieces, which what it is mistaken for does not.
-    it("by what it answers CONNECT #stress_cannot", function()
+    it("by what it answers CONNECT", function()
         for bytes, expected in pairs({
             [OK .. "\r\nHTTP/1.1 200 OK\r\n\r\nhello"] = "protocol",
             [OK .. "Content-Length: 5\r\n\r\nhello"] = "protocol",
@@ -247,8 +246,7 @@ describe("a proxy that misbehaves", function()
         assert.equal(0, client:stats().connections)
     end)
 
-    -- #stress_cannot: the answer of a proxy comes in pieces, which what it is mistaken for does not.
-    it("as SOCKS by what it answers #stress_cannot", function()
+    it("as SOCKS by what it answers", function()
         for bytes, expected in pairs({
             ["HTTP/1.1 400 Bad Request\r\n\r\n"] = "protocol",
             ["\4\0"] = "protocol",
@@ -301,8 +299,7 @@ describe("the place of a connection", function()
             "request GET http://c.invalid/ HTTP/1.1" }, log)
     end)
 
-    -- #stress_cannot: the answer of a proxy comes in pieces, which what it is mistaken for does not.
-    it("is no other proxy's, nor the way straight there #stress_cannot", function()
+    it("is no other proxy's, nor the way straight there", function()
         local url, port = plain:script(ANSWERS)
         local client = http.client()
         local socks = url:gsub("http:", "socks5:")
