@@ -151,8 +151,8 @@ static void end_unstarted(struct task *task)
 }
 
 /* What Lua still uses is found by the collector; what C only believes to be used is gone then. All
- * of it is looked at now and then only: with a large heap it takes long, and what goes wrong does so
- * early or does so again. */
+ * of it is looked at now and then only: with a large heap it takes long, and what goes wrong does
+ * so early or does so again. */
 static void collect_under_stress(struct vm *vm)
 {
 #ifdef STRESS
