@@ -105,6 +105,24 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
     app:get("/passed/hello", function(req)
         return moonloop.proxy(req, "http://127.0.0.1:" .. req.query.port, { strip = "/passed" })
     end)
+    app:sse("/events", function(stream)
+        stream:send({ data = "one", id = "1" })
+        stream:send("two")
+    end)
+    app:ws("/echo", { compress = true, max_message = 1e6 }, function(ws)
+        for message in ws:messages() do ws:send(message) end
+    end)
+    app:get("/sockets", function(req)
+        local ws = http.websocket("ws://127.0.0.1:" .. req.query.port .. "/echo", { compress = true })
+        local count = 0
+        for _, text in ipairs({ "a", ("b"):rep(1000), ("cd"):rep(LARGE) }) do
+            ws:send(text)
+            ws:send(text)
+            count = count + #(ws:receive() or "") + #(ws:receive() or "")
+        end
+        ws:close()
+        return count == 2 * (1001 + 2 * LARGE) and "echoed" or error("cut short: " .. tostring(ws.close_reason), 0)
+    end)
     app:get("/where", function()
         return { pid = tonumber(io.open("/proc/self/stat"):read("*n")) }
     end)
@@ -178,6 +196,8 @@ local KINDS = {
     { name = "a fetch with TLS", bytes = get("/tls?host=localhost&tls=TLS&ca=CA"), body = "hello" },
     { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls" },
     { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
+    { name = "events", bytes = get("/events"), body = "id: 1\ndata: one\n\ndata: two\n\n" },
+    { name = "WebSockets at both ends", bytes = get("/sockets?port=OWN"), body = "echoed" },
     { name = "a saved fetch", bytes = get("/save?port=PORT"), body = "saved" },
 }
 
@@ -214,6 +234,7 @@ describe("memory that is refused", function()
         }
         site = server.start({ apps = { ["index.lua"] = APP }, env = memory.env,
             options = { "--workers", "1", "--threads", "1", "--no-reload" } })
+        places.OWN = site.port
     end)
 
     before_each(function()
