@@ -42,7 +42,8 @@ describe("retries", function()
     -- #stress_cannot: of an answer that is given up nothing is read that has not come with its head; the rest costs
     -- the connection, and the next one begins the script again.
     it("send a request again until its answer is a good one #stress_cannot", function()
-        local url = server:script({ "read", answer(503, nil, "no"), "read", answer(502, nil, "no"), "read", OK, "wait" })
+        local url = server:script({ "read", answer(503, nil, "no"), "read", answer(502, nil, "no"), "read", OK,
+            "wait" })
         local client = http.client()
         local res = client:get(url, { retries = soon() })
         assert.equal(200, res.status)
