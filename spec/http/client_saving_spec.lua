@@ -313,6 +313,7 @@ describe("an answer that came whole, on a connection that served before,", funct
         local lines = client:get(url):lines()
         assert.same({ "one", "two" }, { lines(), lines() })
         local res = client:get(url)
+        assert.equal("one\ntwo", res:body())
         assert.same({}, res:trailers())
         assert.is_falsy(res.coding)
         client:get(url, { on_progress = function(done, total)
