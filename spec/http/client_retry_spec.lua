@@ -160,22 +160,14 @@ describe("retries", function()
     end)
 
     it("give a body again that can be given again", function()
-        local function given(text)
-            local is_given = false
-            return function()
-                local piece = not is_given and text or nil
-                is_given = true
-                return piece
-            end
-        end
         local url, port = server:script({ "raw", answer(503), "raw", OK, "wait" })
-        assert.equal(200, http.put(url, { body = http.rewindable(function() return given("body") end, 4),
+        assert.equal(200, http.put(url, { body = http.rewindable(function() return origin.once("body") end, 4),
             retries = soon() }).status)
         local first, second = server:raw(port, 2)
         assert.equal("body", first:sub(-4))
         assert.equal("body", second:sub(-4))
         url = server:script({ "raw", answer(503, nil, "no"), "raw", OK, "wait" })
-        local res = http.put(url, { body = given("body"), length = 4, retries = soon() })
+        local res = http.put(url, { body = origin.once("body"), length = 4, retries = soon() })
         assert.equal(503, res.status)
         assert.equal("no", res:body())
     end)
