@@ -42,7 +42,8 @@ describe("retries", function()
     -- #stress_cannot: of an answer that is given up nothing is read that has not come with its head; the rest costs
     -- the connection, and the next one begins the script again.
     it("send a request again until its answer is a good one #stress_cannot", function()
-        local url = server:script({ "read", answer(503, nil, "no"), "read", answer(502, nil, "no"), "read", OK, "wait" })
+        local url = server:script({ "read", answer(503, nil, "no"), "read", answer(502, nil, "no"), "read", OK,
+            "wait" })
         local client = http.client()
         local res = client:get(url, { retries = soon() })
         assert.equal(200, res.status)
@@ -159,22 +160,14 @@ describe("retries", function()
     end)
 
     it("give a body again that can be given again", function()
-        local function given(text)
-            local is_given = false
-            return function()
-                local piece = not is_given and text or nil
-                is_given = true
-                return piece
-            end
-        end
         local url, port = server:script({ "raw", answer(503), "raw", OK, "wait" })
-        assert.equal(200, http.put(url, { body = http.rewindable(function() return given("body") end, 4),
+        assert.equal(200, http.put(url, { body = http.rewindable(function() return origin.once("body") end, 4),
             retries = soon() }).status)
         local first, second = server:raw(port, 2)
         assert.equal("body", first:sub(-4))
         assert.equal("body", second:sub(-4))
         url = server:script({ "raw", answer(503, nil, "no"), "raw", OK, "wait" })
-        local res = http.put(url, { body = given("body"), length = 4, retries = soon() })
+        local res = http.put(url, { body = origin.once("body"), length = 4, retries = soon() })
         assert.equal(503, res.status)
         assert.equal("no", res:body())
     end)

@@ -136,6 +136,18 @@ function M.take(chunks, count)
     return text
 end
 
+---A body from a source that gives it once.
+---@param text string
+---@return fun(): string?
+function M.once(text)
+    local is_given = false
+    return function()
+        local piece = not is_given and text or nil
+        is_given = true
+        return piece
+    end
+end
+
 ---Ends it. After the last one it waits until the shared client has nothing open: later specs count.
 function Origin:stop()
     self.input:close()
