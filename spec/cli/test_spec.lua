@@ -106,6 +106,17 @@ describe("moonloop test", function()
         assert.matches(" info  waits\n", result.out)
     end)
 
+    it("shows what ThreadSanitizer found meanwhile, when only the exit code tells of it", function()
+        write("a_spec.lua", "it('races', function() io.stderr:write('WARNING: ThreadSanitizer: data race\\n" ..
+            "  Write of size 8\\n') end)\nit('goes on', function() io.stderr:write(('more\\n'):rep(60)) end)\n" ..
+            "local guard = newproxy(true)\ngetmetatable(guard).__gc = function()" ..
+            " require('posix.unistd')._exit(66) end\n_G.kept = guard")
+        local result = test()
+        assert.equal(1, result.code)
+        assert.matches("exited with 66, after its last example\n    output:\n" ..
+            "      WARNING: ThreadSanitizer: data race\n        Write of size 8\n", result.out)
+    end)
+
     it("fails for a process that does not end well after its last example", function()
         write("a_spec.lua", "local guard = newproxy(true)\ngetmetatable(guard).__gc = function()" ..
             " io.stderr:write('too late\\n') require('posix.unistd')._exit(23) end\n" .. example("") ..

@@ -63,7 +63,7 @@ describe("background work of a server", function()
 
     --- Seconds: long enough that a busy machine does not make a tick so late that it comes with the next.
     -- Longer than another worker takes to take over, or a worker to start, with sanitizers beside other suites.
-    local INTERVAL = shortage.is_built and 0.5 or 0.25
+    local INTERVAL = shortage.is_built and 0.75 or 0.25
 
     --- A timer `t` that says, with each tick, when the next one is due. `more`: further options.
     local function ticking(more, word)

@@ -3,7 +3,7 @@
 ---
 --- Each kind of request is tried with one allocation refused, and with all of them from there on. Many kinds have
 --- more allocations than there is time for: then some are tried, others in the next run.
---- MOONLOOP_SLOW_SPECS=1 tries all.
+--- SLOW_SPECS=1 tries all.
 
 local certificates = require("spec.support.certificates")
 local command = require("spec.support.command")
@@ -12,7 +12,7 @@ local server = require("spec.support.server")
 local shortage = require("spec.support.shortage")
 local socket = require("socket")
 
-local TRIED = os.getenv("MOONLOOP_SLOW_SPECS") and 1e9 or 24 -- of a kind, in each of both ways
+local TRIED = os.getenv("SLOW_SPECS") and 1e9 or 24 -- of a kind, in each of both ways
 local ANSWER_SECONDS = 5
 
 local LARGE = ("0123456789"):rep(shortage.is_regular and 300 or 30000) -- read byte by byte, or not

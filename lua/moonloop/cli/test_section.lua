@@ -98,7 +98,8 @@ end
 ---@param message string
 ---@param traceback? string
 ---@param output string
-local function add_problem(section, title, message, traceback, output)
+---@param output_lines? integer how many to show of it, from its end when below 0
+local function add_problem(section, title, message, traceback, output, output_lines)
     local lines = section.is_verbose and split_lines(message) or shorten(split_lines(message), MESSAGE_LINES)
     local function add(heading, text, count)
         local added = text:find("%S") and split_lines(text) or {}
@@ -108,7 +109,7 @@ local function add_problem(section, title, message, traceback, output)
         end
     end
     add("traceback:", traceback and strip(traceback) or "", TRACEBACK_LINES)
-    add("output:", output, -LOG_LINES)
+    add("output:", output, output_lines or -LOG_LINES)
     section.problems[#section.problems + 1] = { title = title, lines = lines }
 end
 
@@ -172,6 +173,19 @@ local function describe_end(result)
         ("its process exited with %s"):format(result.status)
 end
 
+---What ThreadSanitizer has found, in whichever example: it goes on, and only the exit code tells of it. Else what
+---came last.
+---@return string output
+---@return integer? lines to show of it
+local function output_after_all(section)
+    local all = output_of(section, 0)
+    local at = all:find("WARNING: ThreadSanitizer", 1, true)
+    if at then
+        return all:sub(at), LOG_LINES
+    end
+    return output_of(section, section.last)
+end
+
 ---The process has ended: well, or it says so with what it wrote last.
 ---@param result moonloop.process.Result
 function Section:finish(result)
@@ -183,8 +197,12 @@ function Section:finish(result)
     end
     local title = running and title_of(self, running) or self.path
     local when = running and "in this example" or self.is_done and "after its last example" or "outside of an example"
-    add_problem(self, title, ("%s, %s"):format(describe_end(result), when), nil,
-        output_of(self, running and running.from or self.last))
+    local message = ("%s, %s"):format(describe_end(result), when)
+    if running then
+        add_problem(self, title, message, nil, output_of(self, running.from))
+    else
+        add_problem(self, title, message, nil, output_after_all(self))
+    end
     add_outside(self)
     self.is_over = true
 end
