@@ -112,9 +112,8 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
     app:ws("/echo", { compress = true, max_message = 1e6 }, function(ws)
         for message in ws:messages() do ws:send(message) end
     end)
-    app:get("/sockets", function(req)
-        local ws = http.websocket("ws://127.0.0.1:" .. req.query.port .. "/echo", { compress = true })
-        local count = 0
+    local function exchange(client, port)
+        local ws, count = client:websocket("ws://127.0.0.1:" .. port .. "/echo", { compress = true }), 0
         for _, text in ipairs({ "a", ("b"):rep(1000), ("cd"):rep(LARGE) }) do
             ws:send(text)
             ws:send(text)
@@ -122,6 +121,12 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
         end
         ws:close()
         return count == 2 * (1001 + 2 * LARGE) and "echoed" or error("cut short: " .. tostring(ws.close_reason), 0)
+    end
+    app:get("/sockets", function(req)
+        local client = http.client() -- a refusal leaves a connection in the pool
+        local ok, result = pcall(exchange, client, req.query.port)
+        client:close()
+        return ok and result or error(result, 0)
     end)
     app:get("/where", function()
         return { pid = tonumber(io.open("/proc/self/stat"):read("*n")) }
@@ -163,7 +168,7 @@ end
 local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' .. ("y"):rep(5000)
     .. "\r\n--x--\r\n"
 
----@type { name: string, bytes: fun(places: table<string, any>): string, status?: integer, body: string }[]
+---@type { name: string, bytes: fun(places: table<string, any>): string, status?: integer, body: string, may_end?: boolean }[]
 local KINDS = {
     { name = "a greeting", bytes = get("/hello"), body = "hello" },
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
@@ -196,7 +201,8 @@ local KINDS = {
     { name = "a fetch with TLS", bytes = get("/tls?host=localhost&tls=TLS&ca=CA"), body = "hello" },
     { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls" },
     { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
-    { name = "events", bytes = get("/events"), body = "id: 1\ndata: one\n\ndata: two\n\n" },
+    { name = "events", bytes = get("/events"), body = "id: 1\ndata: one\n\ndata: two\n\n",
+        may_end = true },
     { name = "WebSockets at both ends", bytes = get("/sockets?port=OWN"), body = "echoed" },
     { name = "a saved fetch", bytes = get("/save?port=PORT"), body = "saved" },
 }
@@ -206,7 +212,9 @@ local function complaint(kind, answer, reason)
     if not answer then
         return reason ~= "closed" and "no answer: " .. reason or nil
     elseif answer.status == (kind.status or 200) then
-        return kind.body and answer.body ~= kind.body and "a wrong answer: " .. answer.body:sub(1, 200) or nil
+        local is_right = not kind.body or answer.body == kind.body
+            or kind.may_end and answer.body == kind.body:sub(1, #answer.body) -- such a client comes again
+        return not is_right and "a wrong answer: " .. answer.body:sub(1, 200) or nil
     elseif answer.status ~= 500 and answer.status ~= 503 and answer.status ~= 502 then
         return "status " .. answer.status .. ": " .. answer.body:sub(1, 200)
     end
