@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/helper.h"
 #include "base/mem.h"
+#include "base/standard_output.h"
 #include "loop/job_process.h"
 #include "loop/offload.h"
 #include "net/library_memory.h"
@@ -63,6 +64,8 @@ static int dispatch(struct command_line *line, const char *lua_dir, int argc, ch
     int exit_code = 1;
     if (strcmp(command, "serve") == 0)
         return is_proof ? serve_prove(line) : serve_run(line, lua_dir, argc, argv);
+    if (strcmp(command, "fetch") != 0) /* that has an exit code of its own for it */
+        atexit(standard_output_settle);
     if (serve_is_call(line))
         return serve_call(line);
     if (strcmp(command, "exit") == 0)

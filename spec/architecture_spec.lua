@@ -38,7 +38,8 @@ describe("the architecture check", function()
         assert.same({ "core/http/conn.c:2: <uv.h> has its home elsewhere: ^loop/, ^net/" },
             breaches("core/http/conn.c", "/* x */\n#include <uv.h>\n"))
         assert.same({}, breaches("core/net/stream.c", "/* x */\n#include <uv.h>\n#include <sys/socket.h>\n"))
-        assert.same({ "core/net/stream.c:2: <openssl/ssl.h> has its home elsewhere: ^net/tls, ^net/library_memory%.c$" },
+        assert.same({ "core/net/stream.c:2: <openssl/ssl.h> has its home elsewhere: ^net/tls, "
+            .. "^net/library_memory%.c$" },
             breaches("core/net/stream.c", "/* x */\n#include <openssl/ssl.h>\n"))
         assert.same({ "core/base/str.c:1: <curl/curl.h> is no part of the C library: "
             .. "give it a home in DESIGN.md and here" }, breaches("core/base/str.c", "#include <curl/curl.h>\n"))

@@ -1,4 +1,4 @@
---- A short run of bench/soak: everything at once, for twenty seconds (two minutes with MOONLOOP_SLOW_SPECS=1). The
+--- A short run of bench/soak: everything at once, for twenty seconds (two minutes with SLOW_SPECS=1). The
 --- real one takes an hour and judges memory more strictly; so short a run only shows gross leaks, as servers are
 --- still warming up.
 
@@ -20,7 +20,7 @@ describe("a server under mixed load, with everything changing under it", functio
         end
         local directory, sanitized = command.directory(), is_sanitized()
         local result = command.run({
-            "timeout", "300", "bench/soak", os.getenv("MOONLOOP_SLOW_SPECS") and "2" or "0.35",
+            "timeout", "300", "bench/soak", os.getenv("SLOW_SPECS") and "2" or "0.35",
             "--rate", sanitized and "20" or "60", "--growth", sanitized and "10000" or "40",
             "--moonloop", server.binary, "--picture", directory .. "/soak.svg",
         })

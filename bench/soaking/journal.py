@@ -6,8 +6,9 @@ import re
 MEANT = re.compile(  # what the apps and the upsets leave in it
     r"this is meant to|meant to be refused|the request took longer than its timeout|interrupted: apps/index|/cut: |/hang: "
     r"|answered \d+ |died: killed by SIGKILL|is refused: the app that changed"
+    r"|in a row just after its start"  # it was killed each time
     # of a machine that has much else to do
-    r"|the loop stood still for|left behind at the stop"
+    r"|the loop stood still for|left behind at the stop|is left out: the run before is still under way"
 )
 TROUBLE = re.compile(r"^\S+Z (error|warn) |Sanitizer|broken invariant|runtime error")
 

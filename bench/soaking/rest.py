@@ -19,6 +19,7 @@ from soaking.wire import Lost, connect, request_bytes
 REST_SECONDS = 30
 TELL_SECONDS = 20
 STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
+EQUAL_PART = 0.7
 COUNTED = ("waits", "tasks", "timers", "handles")
 
 
@@ -31,6 +32,7 @@ class Rest:
         self.memory = memory  # bytes, see above
         self.counts = counts  # {name: number}
         self.lua = lua  # bytes, live in the VMs of the workers' loops
+        self.answers = 0  # in the stretch before it
         self.counters = counters  # what the app has counted: {name: number}
 
 
@@ -88,11 +90,17 @@ async def tell(site, status, number):
     return told
 
 
-async def look(site, origin, number):
-    """Brings the server to rest and looks at it. `number` is another one each time. Raises SiteError."""
+async def use_all(site):
+    """Has each worker start what it may ever start, and collect its garbage. Raises SiteError."""
     try:
         await tell(site, await settle(site), 0)
-        origin.close_idle()  # what the workers' clients have kept
+    except Lost as loss:
+        raise SiteError(f"{site.name}: at rest, but asked to use all it has: {loss}") from None
+
+
+async def look(site, number):
+    """Looks at a server that is at rest. `number` is another one each time. Raises SiteError."""
+    try:
         told = await tell(site, await settle(site), number)
         counters = json.loads((await ask(site, "GET", "/counters")).body)["counters"]
     except Lost as loss:
@@ -125,6 +133,13 @@ def count(site, status, told):
     for name in COUNTED:
         counts[f"worker's {name}"] = max(counts[name] for counts in told.values())
     return counts
+
+
+def after_equal_work(rests):
+    """Those behind stretches with about as much work as the busiest: a machine that has much else to do makes idle ones,
+    which leave less behind."""
+    most_answers = max(rest.answers for rest in rests)
+    return [rest for rest in rests if rest.answers >= most_answers * EQUAL_PART]
 
 
 def fitted_growth(rests):

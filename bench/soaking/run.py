@@ -45,6 +45,7 @@ class Soak:
         self.rests = {name: [] for name in SITES}
         self.samples = {name: [] for name in SITES}
         self.ticks = dict.fromkeys(SITES, 0)
+        self.answers = dict.fromkeys(SITES, 0)
         self.problems = []
         self.stretch = 0
         self.stretches, self.stretch_seconds = plan(options.minutes * 60)
@@ -82,8 +83,9 @@ class Soak:
                 due = self.begin + (self.stretch + 1) * self.stretch_seconds
                 self.busy_seconds = max(SHORTEST_SECONDS / 3, due - time.monotonic() - tail_seconds(self.stretch_seconds))
                 await asyncio.gather(*(self.run_stretch(name) for name in SITES))
-                for name in SITES:
-                    await self.look(name)
+                await asyncio.gather(*(self.use_all(name) for name in SITES))
+                self.origin.close_idle()  # what the workers' clients have kept
+                await asyncio.gather(*(self.look(name) for name in SITES))
                 if self.is_hopeless():
                     break
         finally:
@@ -111,12 +113,20 @@ class Soak:
         for name in last:
             await upsets.do(name)
 
+    async def use_all(self, name):
+        try:
+            await rest.use_all(self.sites[name])
+        except SiteError as error:
+            self.problems.append(f"{clock()} {error}")
+
     async def look(self, name):
         try:
-            found = await rest.look(self.sites[name], self.origin, self.stretch + 1)
+            found = await rest.look(self.sites[name], self.stretch + 1)
         except SiteError as error:
             self.problems.append(f"{clock()} {error}")
             return
+        found.answers = self.loads[name].answers - self.answers[name]
+        self.answers[name] = self.loads[name].answers
         self.rests[name].append(found)
         with open(self.folder / "rests.jsonl", "a") as file:
             print(json.dumps({"site": name, "stretch": self.stretch, **vars(found)}), file=file)

@@ -36,11 +36,17 @@ class Upsets:
         finally:
             connection.close()
 
+    def save(self, text):
+        """In one step, as deployments do: this program may be held up between two."""
+        draft = self.site.folder / "changing.lua"
+        draft.write_text(text)
+        os.replace(draft, self.site.apps / "changing.lua")
+
     async def reload(self):
         """Saves an app; the next version answers in every worker."""
         self.version += 1
         wanted = b"version %d\n" % self.version
-        (self.site.apps / "changing.lua").write_text(VERSION % self.version)
+        self.save(VERSION % self.version)
 
         async def is_there():
             return await self.answer_of("/changing/") == wanted
@@ -50,7 +56,7 @@ class Upsets:
     async def reload_broken(self):
         """Saves an app that does not load: refused, and the version before it answers."""
         wanted = b"version %d\n" % self.version
-        (self.site.apps / "changing.lua").write_text(BROKEN % self.version)
+        self.save(BROKEN % self.version)
 
         async def is_told():
             return bool((await self.site.status())["failures"])

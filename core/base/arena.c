@@ -104,13 +104,16 @@ struct str arena_copy(struct arena *arena, struct str str)
 
 struct str arena_keep_alone(struct arena *arena, struct str str)
 {
-    struct arena_block *alone = mem_grow(NULL, sizeof(*alone) + str.len);
-    *alone = (struct arena_block){.used = str.len, .cap = str.len};
+    size_t room = room_for(str.len);
+    ENSURE(room != 0 || str.len == 0);
+    struct arena alone = {0};
+    add_block(&alone, mem_grow(NULL, sizeof(struct arena_block) + room), room);
+    char *copy = take(alone.block, room);
     if (str.len != 0)
-        memcpy(alone->bytes, str.ptr, str.len);
+        memcpy(copy, str.ptr, str.len);
     arena_deinit(arena);
-    *arena = (struct arena){.block = alone, .total_bytes = str.len};
-    return (struct str){alone->bytes, str.len};
+    *arena = alone;
+    return (struct str){copy, str.len};
 }
 
 void arena_reset(struct arena *arena)

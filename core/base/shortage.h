@@ -30,5 +30,8 @@ bool shortage_strikes(enum shortage_kind kind);
 /* Whether this is a build with STRESS, where some are refused at all times. */
 bool shortage_is_regular(void);
 #else
-#define shortage_strikes(kind) (false)
+static inline bool shortage_strikes(enum shortage_kind kind)
+{
+    return false;
+}
 #endif

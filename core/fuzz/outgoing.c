@@ -170,7 +170,7 @@ static void converse(const struct asked *asked, struct outgoing *request)
     struct fetch *fetch = fetch_new(pool, request);
     fetch->on_change = ignore;
     fetch_start(fetch, asked->body.len != 0 ? asked->body : (struct str){0}, 0);
-    fetch_want_whole(fetch, 1024 * 1024);
+    fetch_want_whole(fetch, UINT64_C(1) << 20);
     for (int turns = 0; !fetch_is_over(fetch); turns++) {
         ENSURE(turns < TURNS_MAX);
         site_turn();

@@ -54,7 +54,7 @@ static uint8_t service_for(const uint8_t *data, size_t len)
     static const char line[] = "PROXY ", binary[] = "\r\n\r\n";
     bool is_announced = (len > 6 && memcmp(data, line, sizeof(line) - 1) == 0) ||
                         (len > 16 && memcmp(data, binary, sizeof(binary)) == 0);
-    return HTTP_SERVES_PLAIN | (is_announced ? HTTP_EXPECTS_PROXY : 0);
+    return is_announced ? HTTP_EXPECTS_PROXY : HTTP_SERVES_PLAIN;
 }
 
 /* Sends the bytes in pieces of `step`, the first of `first`; step 0: of any size. Collects what is

@@ -6,7 +6,7 @@ local names = io.popen("ls spec/http/letter/*.lua")
 local count = 0
 for path in names:lines() do
     for _, case in ipairs(dofile(path)) do
-        if #case.request <= 4096 then
+        if case.request and #case.request <= 4096 then -- one of the files lists requirements
             count = count + 1
             local file = assert(io.open(("%s/letter-%03d"):format(directory, count), "wb"))
             file:write(case.request)

@@ -75,7 +75,9 @@ struct keep_alive answer_keep_alive(const struct message *message, const char *h
 
 const char *answer_guess(struct str bytes)
 {
-    if (bytes.len >= 2 && (bytes.ptr[0] == 0x15 || bytes.ptr[0] == 0x16) && bytes.ptr[1] == 0x03)
+    /* The first byte of an alert or a handshake may come alone. */
+    if (bytes.len >= 1 && (bytes.ptr[0] == 0x15 || bytes.ptr[0] == 0x16) &&
+        (bytes.len == 1 || bytes.ptr[1] == 0x03))
         return "this is no HTTP: the server speaks TLS, so https:// may do";
     if (bytes.len >= 4 && bytes.ptr[0] == 0 && bytes.ptr[1] == 0 && bytes.ptr[3] == 0x04)
         return "this is no HTTP/1: the server speaks HTTP/2";

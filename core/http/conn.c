@@ -105,7 +105,7 @@ void conn_answered(struct conn *conn)
 static void start_idling(struct conn *conn)
 {
     conn->is_idle = true;
-    conn_wait_for(conn, CONN_WAITS_NEXT);
+    conn_wait_for(conn, conn->server->is_draining ? CONN_WAITS_DRAIN : CONN_WAITS_NEXT);
     if (conn->server->is_paused)
         server_resume_accepting(conn->server);
 }
@@ -349,17 +349,14 @@ void conn_finish(struct conn *conn)
 }
 
 /* An idle client may have sent its next request already, and closing now would fail it. So it has
- * half a second more: what comes is answered with Connection: close. A handshake has its own time.
- */
+ * half a second more: what comes is answered with Connection: close. Who is in the middle of a
+ * request, an answer or a handshake has its own time, and may be idle for as long after it. */
 void conn_drain(struct conn *conn)
 {
-    if (conn->is_closing || conn->is_securing)
+    if (conn->is_closing || conn->is_securing || conn->is_lingering)
         return;
-    if (conn->request != NULL || stream_queued_bytes(conn->stream) != 0 || conn->is_lingering) {
-        conn->is_last = true;
-    } else {
+    if (conn->request == NULL && stream_queued_bytes(conn->stream) == 0)
         conn_wait_for(conn, CONN_WAITS_DRAIN);
-    }
 }
 
 void conn_close(struct conn *conn)

@@ -276,15 +276,21 @@ static enum websocket_event next(struct websocket *websocket, struct str *payloa
     }
 }
 
-static void keep_message(struct websocket *websocket, bool is_text, struct str payload)
+/* False when there is no memory for it, which ends the socket. */
+static bool keep_message(struct websocket *websocket, bool is_text, struct str payload)
 {
-    struct message *message = mem_grow(NULL, sizeof(*message) + payload.len);
+    struct message *message = mem_try_grow(NULL, sizeof(*message) + payload.len);
+    if (message == NULL) {
+        on_fault(websocket, WEBSOCKET_INTERNAL_ERROR, "there is no memory for the message");
+        return false;
+    }
     message->len = payload.len;
     message->is_text = is_text;
     if (payload.len != 0)
         memcpy(message->bytes, payload.ptr, payload.len);
     link_append(&websocket->inbox, &message->link);
     websocket->inbox_bytes += payload.len + INBOX_ENTRY_BYTES;
+    return true;
 }
 
 /* Looks at what came until somebody has to receive it. */
@@ -296,7 +302,8 @@ static void look_ahead(struct websocket *websocket)
         enum websocket_event event = next(websocket, &payload);
         if (event == WEBSOCKET_NOTHING || event == WEBSOCKET_CLOSE)
             return;
-        keep_message(websocket, event == WEBSOCKET_TEXT, payload);
+        if (!keep_message(websocket, event == WEBSOCKET_TEXT, payload))
+            return;
     }
     settle_given(websocket);
     websocket->is_stalled = true;
@@ -331,11 +338,8 @@ void websocket_want(struct websocket *websocket, bool is_wanted)
 
 static void drop_inbox(struct websocket *websocket)
 {
-    while (!link_is_alone(&websocket->inbox)) {
-        struct message *message = LIST_ENTRY(websocket->inbox.next, struct message, link);
-        link_remove(&message->link);
-        free(message);
-    }
+    for (struct link *link; (link = link_take_first(&websocket->inbox)) != NULL;)
+        free(LIST_ENTRY(link, struct message, link));
     websocket->inbox_bytes = 0;
 }
 

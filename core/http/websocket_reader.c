@@ -294,7 +294,7 @@ static enum websocket_event take_data(struct websocket_reader *reader, char *byt
         return end_message(reader, payload);
     }
     if (buf_try_reserve(&reader->message, len) != 0)
-        return fail(reader, WEBSOCKET_TOO_LARGE, "there is no memory for the message");
+        return fail(reader, WEBSOCKET_INTERNAL_ERROR, "there is no memory for the message");
     buf_add(&reader->message, bytes, len);
     if (!is_whole)
         return WEBSOCKET_NOTHING;

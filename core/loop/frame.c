@@ -1,6 +1,7 @@
 #include "loop/frame.h"
 
 #include "base/mem.h"
+#include "base/passed_fd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -86,18 +87,6 @@ int frame_send(struct frame_stream *stream, struct frame frame, const struct str
     return 0;
 }
 
-/* The descriptor that came along, or -1. */
-static int take_fd(struct msghdr *message)
-{
-    int fd = -1;
-    for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item != NULL;
-         item = CMSG_NXTHDR(message, item))
-        if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS &&
-            item->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(&fd, CMSG_DATA(item), sizeof(int));
-    return fd;
-}
-
 /* All of it. `fd` NULL: descriptors that come along are dropped by the kernel. */
 static int receive(struct frame_stream *stream, void *into, size_t len, int *fd)
 {
@@ -121,7 +110,7 @@ static int receive(struct frame_stream *stream, void *into, size_t len, int *fd)
             continue;
         }
         if (wants_fd)
-            *fd = take_fd(&message);
+            *fd = passed_fd_take(&message);
         got += (size_t)count;
     }
     return 0;

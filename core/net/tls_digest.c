@@ -4,14 +4,15 @@
 
 #include <openssl/evp.h>
 
-void tls_sha1(const struct str *pieces, uint32_t npieces, unsigned char digest[TLS_SHA1_BYTES])
+bool tls_sha1(const struct str *pieces, uint32_t npieces, unsigned char digest[TLS_SHA1_BYTES])
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    ENSURE(context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1);
-    for (uint32_t i = 0; i < npieces; i++)
-        ENSURE(EVP_DigestUpdate(context, pieces[i].ptr, pieces[i].len) == 1);
-    ENSURE(EVP_DigestFinal_ex(context, digest, NULL) == 1);
+    bool is_good = context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1;
+    for (uint32_t i = 0; i < npieces && is_good; i++)
+        is_good = EVP_DigestUpdate(context, pieces[i].ptr, pieces[i].len) == 1;
+    is_good = is_good && EVP_DigestFinal_ex(context, digest, NULL) == 1;
     EVP_MD_CTX_free(context);
+    return is_good;
 }
 
 size_t tls_base64(struct str bytes, char text[TLS_BASE64_BYTES])

@@ -405,7 +405,8 @@ static int l_accept(lua_State *L)
     unsigned char digest[TLS_SHA1_BYTES];
     struct str pieces[2] = {{0}, str_of("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")};
     pieces[0].ptr = luaL_checklstring(L, 1, &pieces[0].len);
-    tls_sha1(pieces, 2, digest);
+    if (!tls_sha1(pieces, 2, digest))
+        return luaL_error(L, "OpenSSL has given no SHA-1: its memory is out, or it does without");
     push_base64(L, digest, sizeof(digest));
     return 1;
 }

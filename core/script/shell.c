@@ -93,17 +93,17 @@ static FILE *remember(int fd, const char *mode, const struct launched *launched)
     return shell->file;
 }
 
-FILE *popen(const char *command, const char *mode)
+FILE *popen(const char *command, const char *modes)
 {
     FILE *(*real)(const char *, const char *);
     struct launched launched;
-    bool is_reading = *mode == 'r';
+    bool is_reading = *modes == 'r';
     int ends[2];
     if (!helper_is_there()) {
         find_real("popen", &real);
-        return real(command, mode);
+        return real(command, modes);
     }
-    if ((!is_reading && *mode != 'w') || strchr("be", mode[1]) == NULL) {
+    if ((!is_reading && *modes != 'w') || strchr("be", modes[1]) == NULL) {
         errno = EINVAL;
         return NULL;
     }
@@ -132,15 +132,15 @@ static struct shell *take(const FILE *file)
     return found;
 }
 
-int pclose(FILE *file)
+int pclose(FILE *stream)
 {
     int (*real)(FILE *);
-    struct shell *shell = take(file);
+    struct shell *shell = take(stream);
     if (shell == NULL) {
         find_real("pclose", &real);
-        return real(file);
+        return real(stream);
     }
-    fclose(file);
+    fclose(stream);
     int status = wait_for_end(&shell->launched);
     free(shell);
     return status;

@@ -151,13 +151,15 @@ static void end_unstarted(struct task *task)
 }
 
 /* What Lua still uses is found by the collector; what C only believes to be used is gone then. All
- * of it is looked at now and then only: with a large heap it takes long. */
+ * of it is looked at now and then only: with a large heap it takes long, and what goes wrong does
+ * so early or does so again. */
 static void collect_under_stress(struct vm *vm)
 {
 #ifdef STRESS
-    enum { SMALL_KB = 2048, EVERY = 8, EVERY_OF_LARGE = 500 };
+    enum { SMALL_KB = 2048, EARLY = 10000, EVERY = 8, EVERY_LATER = 64, EVERY_OF_LARGE = 500 };
     bool is_small = lua_gc(vm->L, LUA_GCCOUNT, 0) < SMALL_KB;
-    if (vm->slices->count % (is_small ? EVERY : EVERY_OF_LARGE) == 0)
+    unsigned every = vm->slices->count < EARLY ? EVERY : EVERY_LATER;
+    if (vm->slices->count % (is_small ? every : EVERY_OF_LARGE) == 0)
         lua_gc(vm->L, LUA_GCCOLLECT, 0);
 #else
     (void)vm;

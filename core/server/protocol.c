@@ -1,5 +1,7 @@
 #include "server/protocol.h"
 
+#include "base/passed_fd.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,11 +53,12 @@ int note_receive(int socket_fd, struct note *note)
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         return -EAGAIN;
-    if (got != (ssize_t)sizeof(wire))
-        return 0; /* closed, reset, or not one of ours */
-    *note = (struct note){wire.type, wire.detail, wire.number, -1};
-    struct cmsghdr *first = CMSG_FIRSTHDR(&head);
-    if (first != NULL && first->cmsg_type == SCM_RIGHTS)
-        memcpy(&note->fd, CMSG_DATA(first), sizeof(int));
-    return 1;
+    int fd = got >= 0 ? passed_fd_take(&head) : -1;
+    if (got == (ssize_t)sizeof(wire)) {
+        *note = (struct note){wire.type, wire.detail, wire.number, fd};
+        return 1;
+    }
+    if (fd >= 0)
+        close(fd);
+    return 0; /* closed, reset, or not one of ours */
 }

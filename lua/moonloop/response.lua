@@ -125,8 +125,8 @@ function methods:write(chunk)
     settle(core.write(self[1], self, chunk))
 end
 
----Sends status (200 unless it is set) and headers now; the body follows with `write`. A handler that returns having written less than
----`length` cuts the connection, so that the client notices; writing more raises `misuse`.
+---Sends status (200 unless it is set) and headers now; the body follows with `write`. A handler that returns
+---having written less than `length` cuts the connection, so that the client notices; writing more raises `misuse`.
 ---@param length? integer bytes of the body; nil: not known yet
 function methods:begin(length)
     if not self[1] then

@@ -95,6 +95,14 @@ describe("moonloop lint", function()
             assert.matches("^0:clang%-tidy: 0 warnings in 2 files\n", outcome())
         end)
 
+        it("looks at a file once, though it is part of several targets", function()
+            local unit = ('{"directory":"%s","command":"cc%s -Icore -c core/b.c","file":"%s/core/b.c"}')
+            write("core/b.c", "#ifdef TWICE\n#error twice\n#endif\n")
+            write("build/compile_commands.json", "[" .. unit:format(dir, "", dir) .. ","
+                .. unit:format(dir, " -DTWICE", dir) .. "]")
+            assert.matches("^0:clang%-tidy: 0 warnings in 1 files\n", outcome())
+        end)
+
         it("says when a file does not compile, or nothing says how it is compiled", function()
             write("core/b.c", "int g(void) { return 1 }\n")
             assert.matches("^1:core/b%.c:1:23: error: expected ';'", outcome())

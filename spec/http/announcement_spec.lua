@@ -4,6 +4,7 @@ local announcement = require("spec.support.announcement")
 local command = require("spec.support.command")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local shortage = require("spec.support.shortage")
 local socket = require("socket")
 local tls = require("spec.support.tls")
 
@@ -137,7 +138,8 @@ describe("a PROXY header that is none", function()
 
     local ZERO = ("\0"):rep(12)
     local BAD = {
-        { "a request", GET, 0, "this is no PROXY header; it began with \"GET / HTTP/1.1..Host: a.\" (said once" },
+        { "a request", GET, 0, ("this is no PROXY header; it began with \"%s\" (said once")
+            :format(shortage.is_regular and "G" or "GET / HTTP/1.1..Host: a.") }, -- as much of it as came at once
         { "another word", "PROXI TCP4", 4, "this is no PROXY header" },
         { "small letters", "proxy TCP4", 0, "this is no PROXY header" },
         { "another protocol", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", 6, "expected TCP4, TCP6 or UNKNOWN" },

@@ -228,17 +228,20 @@ describe("a small body that becomes a large one", function()
         assert.equal(80 * MIB, total({ max_ratio = 1e7 }))
     end)
 
-    -- #stress_cannot: what is counted are pieces.
-    it("can be given up in the middle, or outlast its connection #stress_cannot", function()
-        local bytes = coded.gzip(("\0"):rep(8 * MIB))
-        local client = http.client()
-        local res = client:get(url_of((answer("gzip", bytes))))
+    it("can be given up in the middle", function()
+        local res = http.get(url_of((answer("gzip", coded.gzip(("\0"):rep(8 * MIB))))))
         local next_chunk = res:chunks()
         next_chunk()
         res:close()
         local _, err = pcall(next_chunk)
         assert.equal("closed", err.code)
-        res = client:get(url_of((answer("gzip", bytes))))
+    end)
+
+    -- #stress_cannot: in single bytes the reading stops for what they decode to long before all has come.
+    it("can outlast its connection #stress_cannot", function()
+        local bytes = coded.gzip(("\0"):rep(8 * MIB))
+        local client = http.client()
+        local res = client:get(url_of((answer("gzip", bytes))))
         moonloop.timeout(5, function() -- all has come, and somebody else may use the connection
             while client:stats().idle == 0 do
                 moonloop.sleep(0.001)

@@ -209,17 +209,9 @@ describe("a multipart body", function()
     end)
 
     it("takes strings as files, names and types, and iterators with and without a length", function()
-        local function once(text)
-            local is_given = false
-            return function()
-                local piece = not is_given and text or nil
-                is_given = true
-                return piece
-            end
-        end
         local head, body = sent({ multipart = {
             { "s", http.part("bytes", { name = "s.bin", type = "image/png" }) },
-            { "i", http.part(once("pieces"), { name = "i.csv", length = 6 }) },
+            { "i", http.part(origin.once("pieces"), { name = "i.csv", length = 6 }) },
             { "f", http.file(write("f", "file"), { name = "other.txt", type = "text/plain" }) },
         } })
         assert.same({
@@ -230,7 +222,7 @@ describe("a multipart body", function()
         assert.equal(#body, tonumber(head:match("Content%-Length: (%d+)")))
 
         local url, port = server:script({ "raw", OK, "wait" })
-        http.post(url, { multipart = { a = once("no length"), b = "c" } }):body()
+        http.post(url, { multipart = { a = origin.once("no length"), b = "c" } }):body()
         local raw = server:raw(port, 1)
         assert.matches("Transfer%-Encoding: chunked", raw)
         assert.matches("\r\n9\r\nno length\r\n", raw)
@@ -271,18 +263,10 @@ describe("a multipart body", function()
     end)
 
     it("fails with the part that has not what was said", function()
-        local function once(text)
-            local is_given = false
-            return function()
-                local piece = not is_given and text or nil
-                is_given = true
-                return piece
-            end
-        end
-        local err = failure({ multipart = { { "a", http.part(once("abc"), { length = 4 }) }, { "b", "text" } } })
+        local err = failure({ multipart = { { "a", http.part(origin.once("abc"), { length = 4 }) }, { "b", "text" } } })
         assert.equal("body", err.code)
         assert.matches("a part has 1 bytes less than was said", err.message)
-        err = failure({ multipart = { { "a", http.part(once("abc"), { length = 2 }) }, { "b", "text" } } })
+        err = failure({ multipart = { { "a", http.part(origin.once("abc"), { length = 2 }) }, { "b", "text" } } })
         assert.matches("a part has more bytes than was said", err.message)
         err = failure({ multipart = { a = http.file(directory .. "/none") } })
         assert.equal("file", err.code)

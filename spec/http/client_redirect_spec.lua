@@ -127,34 +127,26 @@ describe("a redirect", function()
     end)
 
     it("gives a body from a source again where it has to, and fails where it cannot", function()
-        local function given(text)
-            local is_given = false
-            return function()
-                local piece = not is_given and text or nil
-                is_given = true
-                return piece
-            end
-        end
         local function to(status)
             return { "send", ("HTTP/1.1 %d R\r\nLocation: /to\r\nContent-Length: 0\r\n\r\n"):format(status) }
         end
         local good = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }
         local url, port = server:script({ "raw", to(307), "raw", good, "wait" })
-        local source = http.rewindable(function() return given("body") end, 4)
+        local source = http.rewindable(function() return origin.once("body") end, 4)
         assert.equal(200, http.post(url, { body = source }).status)
         local first, second = server:raw(port, 2)
         assert.equal("body", first:sub(-4))
         assert.matches("^POST /to .*\r\n\r\nbody$", second)
 
         url = server:script({ "raw", to(307), "wait" })
-        local code, message = failure(http.post, url, { body = given("body"), length = 4 })
+        local code, message = failure(http.post, url, { body = origin.once("body"), length = 4 })
         assert.equal("body", code)
         assert.matches("redirected with 307 to http://127.0.0.1:%d+/to, and the body, which comes from an iterator "
             .. "that has begun, cannot be sent again %(http.rewindable gives one that can%), "
             .. "while following redirects$", message)
 
         url, port = server:script({ "raw", to(303), "raw", good, "wait" })
-        assert.equal(200, http.post(url, { body = given("body") }).status)
+        assert.equal(200, http.post(url, { body = origin.once("body") }).status)
         first, second = server:raw(port, 2)
         assert.matches("chunked", first)
         assert.matches("^GET /to ", second)
@@ -163,7 +155,7 @@ describe("a redirect", function()
         -- What had to be asked for and was not has not begun.
         url, port = server:script({ "head", to(307), "wait" },
             { "head", { "send", "HTTP/1.1 100 Continue\r\n\r\n" }, { "more", 4 }, good, "wait" })
-        assert.equal(200, http.post(url, { body = given("body"), length = 4, expect = 600 }).status)
+        assert.equal(200, http.post(url, { body = origin.once("body"), length = 4, expect = 600 }).status)
         assert.equal("body", (server:raw(port, 1)))
     end)
 end)

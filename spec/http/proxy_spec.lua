@@ -6,22 +6,19 @@ local process = require("spec.support.process")
 local relay = require("spec.support.relay")
 local server = require("spec.support.server")
 
+local to = relay.to
+
 describe("moonloop.proxy", function()
     local site, upstream
 
     setup(function()
-        upstream = origin.start()
-        site = server.start({ apps = { ["index.lua"] = relay.APP }, options = { "--workers", "1" } })
+        site, upstream = relay.start()
     end)
 
     teardown(function()
         server.clean()
         upstream:stop()
     end)
-
-    local function to(port, path, how)
-        return ("/%s/%d%s"):format(how or "to", port, path)
-    end
 
     ---The request as the origin sees it.
     local function echoed(path, options, how)

@@ -1,27 +1,23 @@
 --- moonloop.proxy over real sockets: servers that misbehave, upgrades, several servers.
 
 local json = require("moonloop.json")
-local origin = require("spec.support.origin")
 local process = require("spec.support.process")
 local relay = require("spec.support.relay")
 local server = require("spec.support.server")
+
+local to = relay.to
 
 describe("moonloop.proxy, when all is not well or not plain HTTP,", function()
     local site, upstream
 
     setup(function()
-        upstream = origin.start()
-        site = server.start({ apps = { ["index.lua"] = relay.APP }, options = { "--workers", "1" } })
+        site, upstream = relay.start()
     end)
 
     teardown(function()
         server.clean()
         upstream:stop()
     end)
-
-    local function to(port, path, how)
-        return ("/%s/%d%s"):format(how or "to", port, path)
-    end
 
     describe("an upstream that gives no answer", function()
         local function fails(steps, how)

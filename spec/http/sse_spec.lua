@@ -178,7 +178,8 @@ describe("app:sse", function()
 
     it("tells mistakes by their place", function()
         local body = site:get("/mistakes").body
-        assert.matches("index.lua:%d+: stream:send: event: expected one line of text, got a text with a line break", body)
+        assert.matches("index.lua:%d+: stream:send: event: expected one line of text, "
+            .. "got a text with a line break", body)
         assert.matches("id: expected one line", body)
         assert.matches("retry: expected 0 to 86400 seconds, got 100000", body)
         assert.matches("stream:send: unknown option date; did you mean data", body)

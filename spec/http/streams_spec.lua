@@ -99,7 +99,8 @@ describe("a handler at work", function()
         assert.equal("root", site:get("/").body)
     end)
 
-    it("answers pipelined requests in order, in one write", function()
+    -- #stress_cannot: each request is answered when its last byte has come, which the next one's have not.
+    it("answers pipelined requests in order, in one write #stress_cannot", function()
         local requests = {}
         for i = 1, 20 do
             requests[i] = get("/number/" .. i)

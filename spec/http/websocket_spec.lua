@@ -509,14 +509,18 @@ describe("app:ws refuses at load", function()
     it("what it does not know, with the line", function()
         assert.matches("index.lua:2: app:ws: unknown option max_mesage; did you mean max_message",
             failure("app:ws('/x', { max_mesage = 1 }, print)"))
-        assert.matches("index.lua:2: app:ws: max_message: expected 1 to", failure("app:ws('/x', { max_message = 0 }, print)"))
+        assert.matches("index.lua:2: app:ws: max_message: expected 1 to",
+            failure("app:ws('/x', { max_message = 0 }, print)"))
         assert.matches("index.lua:2: app:ws: ping_interval: expected a number",
             failure("app:ws('/x', { ping_interval = 'a' }, print)"))
-        assert.matches("index.lua:2: app:ws: origins: expected", failure("app:ws('/x', { origins = 'example.com' }, print)"))
-        assert.matches("index.lua:2: app:ws: protocols: expected", failure("app:ws('/x', { protocols = { 'a b' } }, print)"))
+        assert.matches("index.lua:2: app:ws: origins: expected",
+            failure("app:ws('/x', { origins = 'example.com' }, print)"))
+        assert.matches("index.lua:2: app:ws: protocols: expected",
+            failure("app:ws('/x', { protocols = { 'a b' } }, print)"))
         assert.matches("index.lua:2: app:ws: expected a pattern", failure("app:ws('/x')"))
         assert.matches("index.lua:2", failure("app.ws('/x', print)"))
         assert.matches("index.lua:2: expected a pattern", failure("app:ws('x', print)"))
-        assert.matches("index.lua:3: GET /x: this method already has a route.*index.lua:2", failure("app:get('/x', print)\napp:ws('/x', print)"))
+        assert.matches("index.lua:3: GET /x: this method already has a route.*index.lua:2",
+            failure("app:get('/x', print)\napp:ws('/x', print)"))
     end)
 end)

@@ -1,5 +1,6 @@
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local shortage = require("spec.support.shortage")
 local socket = require("socket")
 
 --- `say(...)` writes a line to the file `said` beside the apps, with the worker's process id and the time.
@@ -61,7 +62,8 @@ describe("background work of a server", function()
     end
 
     --- Seconds: long enough that a busy machine does not make a tick so late that it comes with the next.
-    local INTERVAL = server.is_sanitized and 0.75 or 0.25
+    -- Longer than another worker takes to take over, or a worker to start, with sanitizers beside other suites.
+    local INTERVAL = shortage.is_built and 0.75 or 0.25
 
     --- A timer `t` that says, with each tick, when the next one is due. `more`: further options.
     local function ticking(more, word)

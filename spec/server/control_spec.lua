@@ -28,6 +28,14 @@ describe("a running server", function()
         assert.matches("\n%s+2%s+%d+  serving", result.out)
     end)
 
+    it("fails when what it tells cannot be written", function()
+        local site = start()
+        local result = process.run({ "sh", "-c", server.binary .. " status >/dev/full" }, { cwd = site.dir,
+            env = { MOONLOOP_APPS = site.apps_dir } })
+        assert.equal(1, result.code)
+        assert.equal("moonloop: cannot write standard output: No space left on device\n", result.err)
+    end)
+
     it("tells its state to programs", function()
         local site = start({ options = { "--workers", "2" } })
         site:get("/hello/")

@@ -62,7 +62,8 @@ end
 
 local function start(grace, options, more)
     local given = {
-        apps = { ["index.lua"] = text("one", grace) }, options = options or { "--workers", "1", "--graceful-timeout", "20" },
+        apps = { ["index.lua"] = text("one", grace) },
+        options = options or { "--workers", "1", "--graceful-timeout", "20" },
     }
     for name, value in pairs(more or {}) do
         given[name] = value

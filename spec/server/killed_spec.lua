@@ -55,8 +55,8 @@ describe("a worker that is killed", function()
             end
         end
         site:wait_status("all workers", function(status)
-            return #status.workers == 3 and status.workers[1].state == "serving" and status.workers[2].state == "serving"
-                and status.workers[3].state == "serving"
+            return #status.workers == 3 and status.workers[1].state == "serving"
+                and status.workers[2].state == "serving" and status.workers[3].state == "serving"
         end)
         probe:wait_requests(50)
         local result = probe:stop()
@@ -128,8 +128,8 @@ describe("a worker that the kernel kills for its memory", function()
         file:write("low 0\noom 1\noom_kill 5\n")
         file:close()
         process.kill(pid, "KILL")
-        site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: the cgroup's limit was reached "
-            .. "(its oom_kill is 5, was 4)")
+        site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: "
+            .. "the cgroup's limit was reached (its oom_kill is 5, was 4)")
         pid = site:wait_status("a successor", function(status)
             return #status.workers == 1 and status.workers[1].pid ~= pid and status.workers[1].state == "serving"
         end).workers[1].pid

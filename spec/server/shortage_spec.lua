@@ -3,17 +3,16 @@
 ---
 --- Each kind of request is tried with one allocation refused, and with all of them from there on. Many kinds have
 --- more allocations than there is time for: then some are tried, others in the next run.
---- MOONLOOP_SLOW_SPECS=1 tries all.
+--- SLOW_SPECS=1 tries all.
 
 local certificates = require("spec.support.certificates")
 local command = require("spec.support.command")
 local process = require("spec.support.process")
-local core = require("spec.support.core")
 local server = require("spec.support.server")
 local shortage = require("spec.support.shortage")
 local socket = require("socket")
 
-local TRIED = os.getenv("MOONLOOP_SLOW_SPECS") and 1e9 or 24 -- of a kind, in each of both ways
+local TRIED = os.getenv("SLOW_SPECS") and 1e9 or 24 -- of a kind, in each of both ways
 local ANSWER_SECONDS = 5
 
 local LARGE = ("0123456789"):rep(shortage.is_regular and 300 or 30000) -- read byte by byte, or not
@@ -106,6 +105,24 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
     app:get("/passed/hello", function(req)
         return moonloop.proxy(req, "http://127.0.0.1:" .. req.query.port, { strip = "/passed" })
     end)
+    app:sse("/events", function(stream)
+        stream:send({ data = "one", id = "1" })
+        stream:send("two")
+    end)
+    app:ws("/echo", { compress = true, max_message = 1e6 }, function(ws)
+        for message in ws:messages() do ws:send(message) end
+    end)
+    app:get("/sockets", function(req)
+        local ws = http.websocket("ws://127.0.0.1:" .. req.query.port .. "/echo", { compress = true })
+        local count = 0
+        for _, text in ipairs({ "a", ("b"):rep(1000), ("cd"):rep(LARGE) }) do
+            ws:send(text)
+            ws:send(text)
+            count = count + #(ws:receive() or "") + #(ws:receive() or "")
+        end
+        ws:close()
+        return count == 2 * (1001 + 2 * LARGE) and "echoed" or error("cut short: " .. tostring(ws.close_reason), 0)
+    end)
     app:get("/where", function()
         return { pid = tonumber(io.open("/proc/self/stat"):read("*n")) }
     end)
@@ -138,8 +155,8 @@ end
 
 local function post(target, content_type, body)
     return function()
-        return ("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s")
-            :format(target, content_type, #body, body)
+        return ("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\n"
+            .. "Content-Length: %d\r\n\r\n%s"):format(target, content_type, #body, body)
     end
 end
 
@@ -152,8 +169,10 @@ local KINDS = {
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
     { name = "JSON both ways", bytes = post("/json", "application/json", '{"a":[1,2,{"b":"c"}]}'),
         body = '{"got":{"a":[1,2,{"b":"c"}]}}' },
-    { name = "a form", bytes = post("/form", "application/x-www-form-urlencoded", "name=o%27neil&b=2"), body = "o'neil" },
-    { name = "an upload", bytes = post("/upload", "multipart/form-data; boundary=x", MULTIPART), body = #MULTIPART .. " bytes" },
+    { name = "a form", bytes = post("/form", "application/x-www-form-urlencoded", "name=o%27neil&b=2"),
+        body = "o'neil" },
+    { name = "an upload", bytes = post("/upload", "multipart/form-data; boundary=x", MULTIPART),
+        body = #MULTIPART .. " bytes" },
     { name = "a body of many reads", bytes = post("/body", "text/plain", LARGE), body = #LARGE .. " bytes" },
     { name = "a body in chunks", body = "10 bytes", bytes = function()
         return "POST /chunks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -177,6 +196,8 @@ local KINDS = {
     { name = "a fetch with TLS", bytes = get("/tls?host=localhost&tls=TLS&ca=CA"), body = "hello" },
     { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls" },
     { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
+    { name = "events", bytes = get("/events"), body = "id: 1\ndata: one\n\ndata: two\n\n" },
+    { name = "WebSockets at both ends", bytes = get("/sockets?port=OWN"), body = "echoed" },
     { name = "a saved fetch", bytes = get("/save?port=PORT"), body = "saved" },
 }
 
@@ -213,6 +234,7 @@ describe("memory that is refused", function()
         }
         site = server.start({ apps = { ["index.lua"] = APP }, env = memory.env,
             options = { "--workers", "1", "--threads", "1", "--no-reload" } })
+        places.OWN = site.port
     end)
 
     before_each(function()

@@ -120,6 +120,34 @@ function Origin:release(port)
     http.get(("%s/release?port=%d"):format(self.url, port)):body()
 end
 
+---What an iterator over the pieces of a body gives until there are so many bytes, however they were cut.
+---@param chunks fun(): string?
+---@param count integer
+---@return string at least as long, unless the body ends before
+function M.take(chunks, count)
+    local text = ""
+    while #text < count do
+        local chunk = chunks()
+        if not chunk then
+            break
+        end
+        text = text .. chunk
+    end
+    return text
+end
+
+---A body from a source that gives it once.
+---@param text string
+---@return fun(): string?
+function M.once(text)
+    local is_given = false
+    return function()
+        local piece = not is_given and text or nil
+        is_given = true
+        return piece
+    end
+end
+
 ---Ends it. After the last one it waits until the shared client has nothing open: later specs count.
 function Origin:stop()
     self.input:close()

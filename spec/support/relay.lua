@@ -1,6 +1,8 @@
 --- For the specs of moonloop.proxy: the app of a server that passes requests on, and plays the server behind as well.
 
+local origin = require("spec.support.origin")
 local process = require("spec.support.process")
+local server = require("spec.support.server")
 
 local M = {}
 
@@ -111,6 +113,23 @@ end)
 app:get("/hints", function(req, res) return "hi" end)
 return app
 ]]
+
+---Both sides, one worker in front; server.clean() and upstream:stop() end them.
+---@return spec.Server site
+---@return table upstream an origin
+function M.start()
+    local upstream = origin.start()
+    return server.start({ apps = { ["index.lua"] = M.APP }, options = { "--workers", "1" } }), upstream
+end
+
+---The path at the server in front for `path` at the one behind.
+---@param port integer of the one behind
+---@param path string
+---@param how? string which of the app's routes; "to"
+---@return string
+function M.to(port, path, how)
+    return ("/%s/%d%s"):format(how or "to", port, path)
+end
 
 ---Kilobytes.
 function M.memory_of(pid)

@@ -71,7 +71,8 @@ M.WAITING_PROOF = [[
 function M.meanwhile(site, fn)
     os.remove(site.dir .. "/go")
     os.remove(site.dir .. "/proof")
-    local caller = process.spawn({ server.binary, "upgrade", "--apps", site.apps_dir }, { cwd = site.dir, env = site.env })
+    local caller = process.spawn({ server.binary, "upgrade", "--apps", site.apps_dir },
+        { cwd = site.dir, env = site.env })
     process.wait_for("the proof", function() return process.read(site.dir .. "/proof") end)
     fn()
     process.write(site.dir .. "/go", "")

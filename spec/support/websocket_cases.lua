@@ -75,7 +75,8 @@ case("an empty last fragment", { { TEXT, "abc", MORE }, { CONTINUATION, "" } }, 
 case("a ping within a message", { { TEXT, "hel", MORE }, { PING, "p" }, { CONTINUATION, "lo" } }, "ping:p",
     "text:hello")
 case("pings and pongs between all fragments", { { TEXT, "a", MORE }, { PING, "1" }, { CONTINUATION, "b", MORE },
-    { PONG, "" }, { PING, "2" }, { CONTINUATION, "c" }, { PING, "3" } }, "ping:1", "pong:", "ping:2", "text:abc", "ping:3")
+    { PONG, "" }, { PING, "2" }, { CONTINUATION, "c" }, { PING, "3" } },
+    "ping:1", "pong:", "ping:2", "text:abc", "ping:3")
 case("a close within a message", { { TEXT, "hel", MORE }, { CLOSE, websocket.close_payload(1000) } }, "close:1000:")
 case("a ping in fragments", { { PING, "a", MORE }, { CONTINUATION, "b" } }, "fail:1002")
 case("a close in fragments", { { CLOSE, "", MORE } }, "fail:1002")
@@ -124,11 +125,12 @@ case("a close with a reason", { { CLOSE, websocket.close_payload(1000, "bye κ")
 case("a close with the longest reason", { { CLOSE, websocket.close_payload(1000, ("r"):rep(123)) } },
     "close:1000:" .. ("r"):rep(123))
 case("a close that is too long", { { CLOSE, websocket.close_payload(1000, ("r"):rep(124)) } }, "fail:1002")
-case("a close whose reason is no UTF-8", { { CLOSE, websocket.close_payload(1000, "\206\186\225\189\185\237\160\128") } },
-    "fail:1007")
+case("a close whose reason is no UTF-8",
+    { { CLOSE, websocket.close_payload(1000, "\206\186\225\189\185\237\160\128") } }, "fail:1007")
 case("what follows a close is not looked at", { { CLOSE, websocket.close_payload(1001) }, { TEXT, "x" }, { 15, "" } },
     "close:1001:")
-for _, code in ipairs({ 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999 }) do
+for _, code in ipairs({ 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000,
+    4999 }) do
     case(("close code %d"):format(code), { { CLOSE, websocket.close_payload(code) } }, ("close:%d:"):format(code))
 end
 for _, code in ipairs({ 0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535 }) do

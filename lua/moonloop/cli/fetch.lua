@@ -94,14 +94,10 @@ local function refuse_binary(out, chunk)
     end
 end
 
----Copies the body as it comes.
-local function copy(res, out)
-    local is_first = true
-    for chunk in res:chunks() do
-        if is_first then
-            refuse_binary(out, chunk)
-        end
-        is_first = false
+---Copies the body as it comes, up to the piece that is binary.
+local function copy(chunks, out)
+    for chunk in chunks do
+        refuse_binary(out, chunk)
         out:write(chunk)
     end
 end
@@ -118,8 +114,8 @@ local function copy_json(res, out, is_coloured)
     local text = table.concat(parts)
     refuse_binary(out, text)
     out:write(bytes <= LAYOUT_BYTES_MAX and json_text.lay_out(text, is_coloured) or text)
-    for chunk in bytes > LAYOUT_BYTES_MAX and next_chunk or function() end do
-        out:write(chunk)
+    if bytes > LAYOUT_BYTES_MAX then
+        copy(next_chunk, out)
     end
 end
 
@@ -133,7 +129,7 @@ local function show_answer(res, out, flags, is_coloured)
     elseif is_pretty and is_json(res) then
         copy_json(res, out, is_coloured)
     else
-        copy(res, out)
+        copy(res:chunks(), out)
     end
 end
 

@@ -14,8 +14,9 @@ local function relative(text, root)
     return from == 1 and text:sub(to + 1) or nil
 end
 
+---Each file once, however many targets it is part of: as the first one compiles it.
 ---@param build string
----@return { path: string, command: string }[]? units sorted by path
+---@return { path: string, command: string, entry: table }[]? units sorted by path
 ---@return string? problem
 local function read_units(build)
     local path = build .. "/compile_commands.json"
@@ -31,7 +32,7 @@ local function read_units(build)
             -- Where the tree lies, and where its objects go, changes nothing.
             local command = (entry.command or table.concat(entry.arguments, " ")):gsub("%-o %S+", "")
             local plain = root:gsub("%p", "%%%0")
-            units[#units + 1] = { path = inner, command = command:gsub(plain, ".") }
+            units[#units + 1] = { path = inner, command = command:gsub(plain, "."), entry = entry }
         end
     end
     table.sort(units, function(a, b)
@@ -95,9 +96,26 @@ local function key_of(unit, common, readers)
     return digest.of(table.concat(parts, "\n"))
 end
 
+local function remember(path, text)
+    local temporary = ("%s.%d"):format(path, math.random(1e9))
+    local file = assert(io.open(temporary, "wb"))
+    file:write(text)
+    file:close()
+    assert(os.rename(temporary, path))
+end
+
+-- A compile_commands.json with these units alone: clang-tidy looks at a file once for each command that it finds.
+local function write_commands(directory, units)
+    local entries = {}
+    for i, unit in ipairs(units) do
+        entries[i] = unit.entry
+    end
+    remember(directory .. "/compile_commands.json", require("moonloop.json").encode(entries))
+end
+
 -- Its findings, as text; nil and why when it could not look.
-local function look(unit, build)
-    local result, failure = tools.run(M, { "clang-tidy", "--quiet", "-p", build, unit.path })
+local function look(unit, commands)
+    local result, failure = tools.run(M, { "clang-tidy", "--quiet", "-p", commands, unit.path })
     if not result then
         return nil, failure.failure
     end
@@ -107,14 +125,6 @@ local function look(unit, build)
         return nil, ("%s: ended with %s: %s"):format(unit.path, result.status or result.signal, result.stderr)
     end
     return text
-end
-
-local function remember(path, text)
-    local temporary = ("%s.%d"):format(path, math.random(1e9))
-    local file = assert(io.open(temporary, "wb"))
-    file:write(text)
-    file:close()
-    assert(os.rename(temporary, path))
 end
 
 -- Its warnings with the lines that explain them; what was said of a header for another file already is left out.
@@ -145,6 +155,7 @@ function M.check(context)
     end
     local memory, readers, nknown = context.cache .. "/clang-tidy", {}, 0
     files.make_directory(memory)
+    write_commands(context.cache, units)
     local common = digest.of(version.stdout) .. digest.of(files.read(M.settings) or "")
     local findings = concurrency.map(units, function(unit)
         local path = memory .. "/" .. key_of(unit, common, readers)
@@ -154,7 +165,7 @@ function M.check(context)
             return { text = text }
         end
         local reason
-        text, reason = look(unit, context.build)
+        text, reason = look(unit, context.cache)
         if not text then
             return { failure = reason }
         end

@@ -1,6 +1,6 @@
 ---@meta moonloop.core.websocket
---- Messages on a connection after a 101, in C, for lua/moonloop/websocket.lua and its sisters alone. Functions that wait
---- return `true, ...` or `false, error`.
+--- Messages on a connection after a 101, in C, for lua/moonloop/websocket.lua and its sisters alone. Functions that
+--- wait return `true, ...` or `false, error`.
 
 local core = {}
 

@@ -31,7 +31,8 @@ local function events_of(pieces, options)
         left = left .. piece
         while true do
             local bytes = core.str(left) -- on the heap, to the byte: a sanitizer sees what reads beyond
-            local event = tonumber(lib.websocket_reader_next(reader, ffi.cast("char *", bytes.ptr), #left, used, payload))
+            local ptr = ffi.cast("char *", bytes.ptr)
+            local event = tonumber(lib.websocket_reader_next(reader, ptr, #left, used, payload))
             local text = payload.ptr ~= nil and ffi.string(payload.ptr, payload.len) or ""
             left = left:sub(tonumber(used[0]) + 1)
             if event == lib.WEBSOCKET_NOTHING then
