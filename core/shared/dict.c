@@ -1,5 +1,7 @@
 #include "shared/dict_parts.h"
 
+#include "base/thread_sanitizer.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -78,7 +80,7 @@ static int get_once(struct dict *dict, const struct dict_key *key, struct dict_f
         if (entry.head.expiry_ms != 0)
             found->left_ms = (int64_t)(entry.head.expiry_ms - now_ms);
     }
-    mdb_txn_reset(txn);
+    dict_reader_end(dict, txn);
     return status;
 }
 
@@ -129,6 +131,7 @@ static char *put_head(struct edit *edit, enum dict_type type, size_t bytes, int 
     *status = code == 0 ? 1 : dict_status(code);
     if (code != 0)
         return NULL;
+    ordered_after(&change->dict->entries); /* LMDB saw that nobody reads there any more */
     memcpy(data.mv_data, &head, sizeof(head));
     change->growth = (int64_t)cost - (edit->old.has_record ? (int64_t)edit->old.cost : 0);
     change->is_dirty = true;

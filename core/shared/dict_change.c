@@ -6,6 +6,8 @@
  */
 #include "shared/dict_parts.h"
 
+#include "base/thread_sanitizer.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -90,6 +92,7 @@ int dict_change_attempt(struct dict *dict, struct dict_change *change)
     int result = change->apply(change);
     bool is_committed = false;
     if (result >= 0 && change->is_dirty) {
+        ordered_before(&dict->env);
         if ((code = mdb_txn_commit(change->txn)) != 0)
             result = dict_status(code);
         is_committed = code == 0;

@@ -3,6 +3,8 @@
  */
 #include "shared/dict_parts.h"
 
+#include "base/thread_sanitizer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -108,8 +110,15 @@ MDB_txn *dict_reader(struct dict *dict, int *status)
         else
             reader = NULL;
     }
+    ordered_after(&dict->env); /* what it shows has been written */
     *status = dict_status(code);
     return code == 0 ? reader : NULL;
+}
+
+void dict_reader_end(struct dict *dict, MDB_txn *txn)
+{
+    ordered_before(&dict->entries);
+    mdb_txn_reset(txn);
 }
 
 /* ---- cells ---- */

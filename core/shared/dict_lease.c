@@ -178,7 +178,7 @@ int dict_lease_look(struct dict *dict, const struct dict_key *key, struct dict_l
     if (txn == NULL)
         return status;
     status = find(txn, dict->leases, key, &record);
-    mdb_txn_reset(txn);
+    dict_reader_end(dict, txn);
     if (status == 0 && is_held(&record)) {
         describe(&record, lease);
         return 1;

@@ -44,7 +44,7 @@ int dict_keys(struct dict *dict, const struct dict_key *prefix, uint32_t limit, 
     }
     if (cursor != NULL)
         mdb_cursor_close(cursor);
-    mdb_txn_reset(txn);
+    dict_reader_end(dict, txn);
     return code == 0 || code == MDB_NOTFOUND ? count : dict_status(code);
 }
 

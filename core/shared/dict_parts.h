@@ -86,7 +86,8 @@ struct dict_entry {
 
 /* Memory or a place on the disk for these bytes of a file: 0 or an errno. */
 int dict_allocate(int fd, uint64_t from, uint64_t bytes);
-MDB_txn *dict_reader(struct dict *dict, int *status); /* this thread's; end with mdb_txn_reset */
+MDB_txn *dict_reader(struct dict *dict, int *status);  /* this thread's */
+void dict_reader_end(struct dict *dict, MDB_txn *txn); /* what it showed may be written again */
 bool dict_readers_prepare(void);
 void dict_readers_forget(void);
 int dict_lock(struct dict *dict);
