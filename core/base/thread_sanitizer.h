@@ -7,11 +7,20 @@
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
+#endif
+
 /* What came before ordered_before(at) in one thread is before what comes after ordered_after(at).
  */
-#define ordered_before(at) __tsan_release((void *)(at))
-#define ordered_after(at) __tsan_acquire((void *)(at))
-#else
-#define ordered_before(at) ((void)0)
-#define ordered_after(at) ((void)0)
+static inline void ordered_before(const void *at)
+{
+#ifdef __SANITIZE_THREAD__
+    __tsan_release((void *)at);
 #endif
+}
+
+static inline void ordered_after(const void *at)
+{
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire((void *)at);
+#endif
+}
