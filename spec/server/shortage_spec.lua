@@ -168,7 +168,10 @@ end
 local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' .. ("y"):rep(5000)
     .. "\r\n--x--\r\n"
 
----@type { name: string, bytes: fun(places: table<string, any>): string, status?: integer, body: string, may_end?: boolean }[]
+---@class Kind: { name: string, bytes: (fun(places: table<string, any>): string), status?: integer, body: string }
+---@field may_end? boolean an answer that stops is one, too
+
+---@type Kind[]
 local KINDS = {
     { name = "a greeting", bytes = get("/hello"), body = "hello" },
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
