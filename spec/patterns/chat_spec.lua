@@ -11,7 +11,9 @@ local ROBOT = [[
 local moonloop = require("moonloop")
 local app = moonloop.app()
 local PAGE = [=[<!doctype html><meta charset="utf-8"><ol id="said"></ol><script>
-const add = (text) => { const li = document.createElement('li'); li.textContent = text; said.append(li); };
+fetch('/robot/whole'); // while it is not answered, the browser's time stands still
+const add = (text) => { const li = document.createElement('li'); li.textContent = text; said.append(li);
+  if (said.children.length === 6) fetch('/robot/enough'); };
 const events = new EventSource('/robot/events');
 events.addEventListener('note', (event) => { add('event ' + event.lastEventId + ': ' + event.data);
   events.close(); });
@@ -34,7 +36,10 @@ other.onclose = (event) => { add('refused ' + event.code); };
 const wait = () => { if (said.children.length < 6) fetch('/robot/while').then(() => setTimeout(wait, 50)); };
 wait();
 </script>]=]
+local enough = moonloop.event()
 app:get("/", function(_, res) return res:html(PAGE) end)
+app:get("/whole", function() moonloop.timeout(30, function() enough:wait() end) return "whole" end)
+app:get("/enough", function() enough:set() return "enough" end)
 app:get("/while", function()
     moonloop.sleep(0.1)
     return ""

@@ -168,14 +168,10 @@ end
 local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' .. ("y"):rep(5000)
     .. "\r\n--x--\r\n"
 
----@class spec.ShortageKind
----@field name string
----@field bytes fun(places: table<string, any>): string
----@field status? integer
----@field body string
----@field may_end? boolean
+---@class Kind: { name: string, bytes: (fun(places: table<string, any>): string), status?: integer, body: string }
+---@field may_end? boolean an answer that stops is one, too
 
----@type spec.ShortageKind[]
+---@type Kind[]
 local KINDS = {
     { name = "a greeting", bytes = get("/hello"), body = "hello" },
     { name = "parameters", bytes = get("/params/12/a%20b?q=%41"), body = '[12,"a b","A"]' },
