@@ -115,6 +115,10 @@ enum tls_result tls_shake_hands(struct tls *tls)
     ERR_clear_error();
     int returned = SSL_do_handshake(tls->ssl);
     if (returned == 1) {
+        if (!tls_has_expected_peer(tls)) {
+            tls_doom(tls, "there is no memory to check the certificate");
+            return TLS_FAILED;
+        }
         tls->has_shaken_hands = true;
         tls->context->nresumed += SSL_session_reused(tls->ssl) == 1;
         return TLS_OK;

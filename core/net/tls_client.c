@@ -91,6 +91,9 @@ fail:
     return NULL;
 }
 
+/* RFC 9525, 6.3: names stand in subjectAltName, and a wildcard is a whole label. */
+enum { HOST_FLAGS = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT };
+
 static bool is_address(const char *host)
 {
     unsigned char raw[16];
@@ -103,11 +106,24 @@ static bool expect_host(SSL *ssl, const char *host)
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     if (is_address(host)) /* RFC 6066, 3: no SNI for addresses */
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
-    /* RFC 9525, 6.3: names stand in subjectAltName, and a wildcard is a whole label */
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    X509_VERIFY_PARAM_set_hostflags(param, HOST_FLAGS);
     return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
            SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+/* OpenSSL looks at the name while it verifies the chain, but not when it had no memory to copy what
+ * it was told to expect, which it does not notice (ssl_verify_cert_chain). So it is looked at
+ * again. */
+bool tls_has_expected_peer(const struct tls *tls)
+{
+    X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+    if (tls->host == NULL || !tls->context->verifies)
+        return true;
+    if (certificate == NULL)
+        return false;
+    if (is_address(tls->host))
+        return X509_check_ip_asc(certificate, tls->host, 0) == 1;
+    return X509_check_host(certificate, tls->host, 0, HOST_FLAGS, NULL) == 1;
 }
 
 struct tls *tls_new_client(struct tls_context *context, const char *host, uint16_t port)

@@ -42,4 +42,7 @@ struct tls *tls_new(struct tls_context *context);
 bool tls_begin(struct tls *tls);
 /* Its handshake is going to fail, for that reason. */
 void tls_doom(struct tls *tls, const char *reason);
+/* After the handshake: whether the certificate is for the host, as far as a client wants to know.
+ */
+bool tls_has_expected_peer(const struct tls *tls);
 struct tls *tls_of(const SSL *ssl);

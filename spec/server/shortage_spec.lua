@@ -169,6 +169,7 @@ local MULTIPART = '--x\r\nContent-Disposition: form-data; name="file"; filename=
     .. "\r\n--x--\r\n"
 
 ---@class Kind: { name: string, bytes: (fun(places: table<string, any>): string), status?: integer, body: string }
+---@field last? integer so many of its allocations are always tried
 ---@field may_end? boolean an answer that stops is one, too
 
 ---@type Kind[]
@@ -202,7 +203,8 @@ local KINDS = {
     { name = "a passed request", bytes = get("/passed/hello?port=PORT"), body = "hello" },
     { name = "a body in gzip", bytes = get("/gzip?port=PORT"), body = ("unzipped "):rep(40) },
     { name = "a fetch with TLS", bytes = get("/tls?host=localhost&tls=TLS&ca=CA"), body = "hello" },
-    { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls" },
+    { name = "a certificate for somebody else", bytes = get("/tls?host=127.0.0.1&tls=TLS&ca=CA"), body = "tls",
+        last = 70 }, -- OpenSSL itself once did without looking at the name
     { name = "a streamed fetch", bytes = get("/fetch-stream?port=PORT"), body = #LARGE .. " bytes" },
     { name = "events", bytes = get("/events"), body = "id: 1\ndata: one\n\ndata: two\n\n",
         may_end = true },
@@ -319,12 +321,14 @@ describe("memory that is refused", function()
             local baseline = counts_at_rest()
             local stride = math.max(1, math.ceil(total / TRIED))
             for _, count in ipairs({ 1, shortage.ALL }) do
-                for from = math.random(stride), total, stride do
+                local from = math.random(stride)
+                while from <= total do
                     local wrong, _, refused = try(kind, from, count, baseline)
                     if wrong then
                         error(("allocation %d of %d (%d refused): %s\n%s"):format(from, total, refused, wrong,
                             site:log():sub(-3000)), 0)
                     end
+                    from = from + (from > total - (kind.last or 0) and 1 or stride)
                 end
             end
         end)
