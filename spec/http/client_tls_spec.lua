@@ -128,20 +128,24 @@ describe("https", function()
     end)
 
     it("does not renegotiate", function()
-        local port, fifo = certificates.free_port(), directory .. "/commands"
+        local fifo = directory .. "/commands"
         command.run({ "mkfifo", fifo })
         command.write(directory .. "/printed", "")
-        os.execute(("timeout 20 openssl s_server -accept 127.0.0.1:%d -naccept 1 -tls1_2 -cert %s/good.pem -key "
-            .. "%s/good.key <%s >%s/printed 2>&1 &"):format(port, directory, directory, fifo, directory))
+        os.execute(("timeout 60 openssl s_server -accept 127.0.0.1:0 -naccept 1 -tls1_2 -cert %s/good.pem -key "
+            .. "%s/good.key <%s >%s/printed 2>&1 &"):format(directory, directory, fifo, directory))
         local commands = assert(io.open(fifo, "w"))
         local function wait_for(text)
-            moonloop.timeout(10, function()
-                while not command.read(directory .. "/printed"):find(text, 1, true) do
+            return moonloop.timeout(30, function()
+                while true do
+                    local found = command.read(directory .. "/printed"):match(text)
+                    if found then
+                        return found
+                    end
                     moonloop.sleep(0.01)
                 end
             end)
         end
-        wait_for("ACCEPT")
+        local port = tonumber(wait_for("ACCEPT 127%.0%.0%.1:(%d+)\n"))
         local task = moonloop.spawn(function()
             return pcall(client.get, client, ("https://127.0.0.1:%d/"):format(port))
         end)
