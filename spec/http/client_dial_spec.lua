@@ -1,5 +1,6 @@
 --- Which of several addresses the client takes, and when it goes to the next: happy eyeballs (RFC 8305).
 
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local nameserver = require("spec.support.nameserver")
@@ -70,14 +71,6 @@ local function sockets_kept()
     moonloop.sleep(0) -- they close in the next turn
     moonloop.sleep(0)
     return sockets_open()
-end
-
-local function eventually(check)
-    moonloop.timeout(10, function()
-        while not check() do
-            moonloop.sleep(0.002)
-        end
-    end)
 end
 
 describe("a name with several addresses", function()

@@ -1,6 +1,7 @@
 --- Files and multipart bodies of the client's requests: what is on the wire, and what happens to a file that changes.
 
 local command = require("spec.support.command")
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -46,14 +47,6 @@ local function failure(options, steps)
     local ok, err = pcall(http.post, url, options)
     assert.is_false(ok)
     return err, port
-end
-
-local function eventually(condition)
-    moonloop.timeout(10, function()
-        while not condition() do
-            moonloop.sleep(0.001)
-        end
-    end)
 end
 
 ---Parts by name, in order as well: { name, filename, type, content }.
