@@ -5,6 +5,7 @@ local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
+local process = require("spec.support.process")
 local spec_server = require("spec.support.server")
 
 local OK = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" }
@@ -22,12 +23,10 @@ teardown(function()
 end)
 
 before_each(function()
-    directory = command.directory()
+    directory = process.directory()
 end)
 
-after_each(function()
-    command.remove(directory)
-end)
+after_each(process.clean)
 
 local function write(name, bytes)
     command.write(directory .. "/" .. name, bytes)
