@@ -73,6 +73,22 @@ local function sockets_kept()
     return sockets_open()
 end
 
+---Cancels a request once it has a socket more than `before`; waits until there are just so many again.
+local function cancel_amid(client, url, before)
+    moonloop.scope(function(scope)
+        local task = scope:spawn(function()
+            client:get(url)
+        end)
+        eventually(function()
+            return sockets_open() > before
+        end)
+        task:cancel()
+    end)
+    eventually(function()
+        return sockets_open() == before
+    end)
+end
+
 describe("a name with several addresses", function()
     it("goes to the next one at once when one refuses", function()
         local client, url = named({ AAAA = { "::1" }, A = { "127.0.0.2", "127.0.0.1" } })
@@ -123,36 +139,14 @@ describe("a name with several addresses", function()
         assert.equal("timeout", err.code)
         assert.equal(("GET %s: the time is up; 127.0.0.2:%d: Connection refused; [::1]:%d: no answer, while connecting")
             :format(url, server.port, server.port), tostring(err))
-        moonloop.scope(function(scope)
-            local task = scope:spawn(function()
-                client:get(url)
-            end)
-            eventually(function()
-                return sockets_open() > before
-            end)
-            task:cancel()
-        end)
-        eventually(function()
-            return sockets_open() == before
-        end)
+        cancel_amid(client, url, before)
         close()
     end)
 
     it("leaves no socket behind when it is cancelled while its name is being asked for", function()
         local before = sockets_kept()
         local client, url = named({ A = { "127.0.0.1" }, silent = true })
-        moonloop.scope(function(scope)
-            local task = scope:spawn(function()
-                client:get(url)
-            end)
-            eventually(function()
-                return sockets_open() > before
-            end)
-            task:cancel()
-        end)
-        eventually(function()
-            return sockets_open() == before
-        end)
+        cancel_amid(client, url, before)
         assert.equal(0, client:stats().connections)
     end)
 end)
