@@ -123,7 +123,7 @@ function core.wait_body(token) end
 ---@return table? error
 function core.write(token, res, chunk) end
 
----Sends the head that `res` holds, and a first part of the body. Waits as `write` does; raises `misuse` if it has begun.
+---Sends the head that `res` holds, and a first part of the body. Waits as `write` does; raises `misuse` once it has.
 ---@param token moonloop.core.RequestToken
 ---@param res moonloop.Response
 ---@param length? integer bytes; nil: in chunks
