@@ -100,7 +100,7 @@ describe("moonloop test", function()
 
     it("ends a file that takes longer than it may", function()
         write("a_spec.lua", example("require('moonloop').log.info('waits') require('moonloop').sleep(60)"))
-        local result = test("--timeout", "0.3")
+        local result = test("--timeout", "3")
         assert.equal(1, result.code)
         assert.matches("failed  spec/a_spec.lua:1: it goes\n    it took longer than %-%-timeout allows", result.out)
         assert.matches(" info  waits\n", result.out)
