@@ -28,6 +28,7 @@ enum {
     LOOK_MIN_MS = 10,
     LOOK_MAX_MS = 100,
     LOOKS_PER_LIMIT = 16,
+    LEAST_SHARE = 4, /* a quarter of the limit has to be its own doing */
     NOTICE_MIN_MS = 100,
     STACK_FOR_HOOK = 40,
     SUSPECT_RUNS = 50, /* that long a route is traced after it has blocked */
@@ -63,6 +64,7 @@ struct watchdog {
     pthread_cond_t wake;
     bool is_stopping;
     struct thread_share share; /* of the loop thread */
+    uint64_t taken_ms;         /* of the slice that is seen: see thread_share.h */
     uint64_t looked_ms;        /* when that was */
     _Atomic uint64_t struck;   /* the slice to interrupt */
     _Atomic uint64_t seen;     /* the slice seen at the last look */
@@ -170,28 +172,37 @@ static void strike(struct watchdog *watchdog, uint64_t slice)
     pthread_sigqueue(watchdog->loop_thread, STRIKE_SIGNAL, value);
 }
 
-/* Time that this thread did not get either (a suspended machine, SIGSTOP), or that others had the
- * processors, is not held against anyone. */
+/* On a busy machine the clock alone would end handlers that compute for a few milliseconds, and
+ * what they have taken alone would keep everybody waiting for one that never ends. */
+static bool is_due(uint64_t limit_ms, uint64_t held_ms, uint64_t taken_ms)
+{
+    return held_ms >= limit_ms && taken_ms * LEAST_SHARE >= limit_ms;
+}
+
+/* Time that this thread did not get either (a suspended machine, SIGSTOP) is not held against
+ * anyone. */
 static void look(struct watchdog *watchdog)
 {
     uint64_t running = atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed);
     uint64_t now = now_ms(), passed = now - watchdog->looked_ms;
-    uint64_t held = 0;
+    uint64_t held, taken;
     watchdog->looked_ms = now;
     if (running == 0 || running != atomic_load(&watchdog->seen)) {
         atomic_store(&watchdog->seen, running);
         atomic_store(&watchdog->seen_ms, 0);
+        watchdog->taken_ms = 0;
         if (running != 0)
             thread_share_begin(&watchdog->share);
         return;
     }
     if (passed > 4 * (uint64_t)watchdog->look_ms)
         passed = watchdog->look_ms;
-    held = atomic_load(&watchdog->seen_ms) + thread_share_take(&watchdog->share, passed);
+    held = atomic_load(&watchdog->seen_ms) + passed;
+    taken = watchdog->taken_ms += thread_share_take(&watchdog->share, passed);
     atomic_store(&watchdog->seen_ms, held);
-    if (held >= watchdog->notice_ms || held >= watchdog->limit_ms)
+    if (is_due(watchdog->notice_ms, held, taken) || is_due(watchdog->limit_ms, held, taken))
         atomic_store(&watchdog->slices.noticed, running);
-    if (held >= watchdog->limit_ms)
+    if (is_due(watchdog->limit_ms, held, taken))
         strike(watchdog, running);
 }
 
