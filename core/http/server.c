@@ -74,7 +74,7 @@ static uint32_t max_connections(const struct config *config)
 /* NULL for 0: no limit. */
 static struct deadline_queue *queue_of(struct loop *loop, uint32_t duration_ms)
 {
-    return duration_ms != 0 ? deadline_queue(loop, duration_ms) : NULL;
+    return duration_ms != 0 ? deadline_queue_of_peers(loop, duration_ms) : NULL;
 }
 
 struct http_server *http_server_new(struct loop *loop, const struct config *config,

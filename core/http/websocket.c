@@ -449,7 +449,7 @@ static void on_deadline(struct deadline *deadline)
 
 static struct deadline_queue *queue_of(struct loop *loop, uint32_t duration_ms)
 {
-    return duration_ms != 0 ? deadline_queue(loop, duration_ms) : NULL;
+    return duration_ms != 0 ? deadline_queue_of_peers(loop, duration_ms) : NULL;
 }
 
 struct websocket *websocket_open(struct loop *loop, struct duplex *duplex,

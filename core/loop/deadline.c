@@ -14,21 +14,33 @@ struct deadline_queue {
     struct deadline_queue *next;
     struct loop *loop;
     uint64_t duration_ms;
+    bool is_of_peers;
     struct link waiting; /* in order of due_ms */
 };
 
-struct deadline_queue *deadline_queue(struct loop *loop, uint64_t duration_ms)
+static struct deadline_queue *find_queue(struct loop *loop, uint64_t duration_ms, bool is_of_peers)
 {
     struct deadline_queue **head = loop_deadlines(loop);
     for (struct deadline_queue *queue = *head; queue != NULL; queue = queue->next)
-        if (queue->duration_ms == duration_ms)
+        if (queue->duration_ms == duration_ms && queue->is_of_peers == is_of_peers)
             return queue;
     struct deadline_queue *queue = MEM_NEW(struct deadline_queue);
     queue->next = *head;
     queue->loop = loop;
     queue->duration_ms = duration_ms;
+    queue->is_of_peers = is_of_peers;
     link_init(&queue->waiting);
     return *head = queue;
+}
+
+struct deadline_queue *deadline_queue(struct loop *loop, uint64_t duration_ms)
+{
+    return find_queue(loop, duration_ms, false);
+}
+
+struct deadline_queue *deadline_queue_of_peers(struct loop *loop, uint64_t duration_ms)
+{
+    return find_queue(loop, duration_ms, true);
 }
 
 void deadline_init(struct deadline *deadline)
@@ -80,11 +92,23 @@ void deadlines_run(struct loop *loop)
         loop_arm_deadlines(loop, false);
 }
 
+static void shift(struct deadline_queue *queue, int64_t shift_ms)
+{
+    for (struct link *at = queue->waiting.next; at != &queue->waiting; at = at->next)
+        LIST_ENTRY(at, struct deadline, link)->due_ms += (uint64_t)shift_ms;
+}
+
 void deadlines_shift(struct loop *loop, int64_t shift_ms)
 {
     for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next)
-        for (struct link *at = queue->waiting.next; at != &queue->waiting; at = at->next)
-            LIST_ENTRY(at, struct deadline, link)->due_ms += (uint64_t)shift_ms;
+        shift(queue, shift_ms);
+}
+
+void deadlines_spare_peers(struct loop *loop, uint64_t held_ms)
+{
+    for (struct deadline_queue *queue = *loop_deadlines(loop); queue != NULL; queue = queue->next)
+        if (queue->is_of_peers)
+            shift(queue, (int64_t)held_ms);
 }
 
 uint64_t deadlines_next_ms(struct loop *loop)

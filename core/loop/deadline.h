@@ -22,6 +22,9 @@ struct deadline {
 
 /* The queue of all deadlines with this duration; made at the first call, lives with the loop. */
 struct deadline_queue *deadline_queue(struct loop *loop, uint64_t duration_ms);
+/* The same for what another machine has to do: time for which this loop stood still does not count,
+ * since what came meanwhile was not looked at. */
+struct deadline_queue *deadline_queue_of_peers(struct loop *loop, uint64_t duration_ms);
 
 void deadline_init(struct deadline *deadline);
 /* Starts it, or starts it anew. */

@@ -25,6 +25,7 @@ struct loop {
     uv_timer_t timer_handle;
     uv_idle_t due_handle; /* for timers that are due: a uv_timer_t of 0 starves the sockets */
     uv_timer_t deadline_handle;
+    uint64_t tick_due_ms; /* when it is to call next */
     uv_async_t wake_handle;
     struct timer_heap timers;
     struct deadline_queue *deadlines;
@@ -57,7 +58,12 @@ static void on_due_now(uv_idle_t *handle)
 
 static void on_deadline_tick(uv_timer_t *handle)
 {
-    deadlines_run(handle->data);
+    struct loop *loop = handle->data;
+    uint64_t now_ms = uv_now(&loop->uv), late_ms = now_ms - loop->tick_due_ms;
+    loop->tick_due_ms = now_ms + DEADLINE_TICK_MS;
+    if (late_ms >= DEADLINE_TICK_MS)
+        deadlines_spare_peers(loop, late_ms);
+    deadlines_run(loop);
 }
 
 static void on_wake(uv_async_t *handle)
@@ -301,11 +307,13 @@ void loop_arm_deadlines(struct loop *loop, bool is_on)
 {
     if (loop->virtual_time != NULL)
         return;
-    if (is_on && !uv_is_active((uv_handle_t *)&loop->deadline_handle))
+    if (!is_on) {
+        uv_timer_stop(&loop->deadline_handle);
+    } else if (!uv_is_active((uv_handle_t *)&loop->deadline_handle)) {
+        loop->tick_due_ms = uv_now(&loop->uv) + DEADLINE_TICK_MS;
         uv_timer_start(&loop->deadline_handle, on_deadline_tick, DEADLINE_TICK_MS,
                        DEADLINE_TICK_MS);
-    else if (!is_on)
-        uv_timer_stop(&loop->deadline_handle);
+    }
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

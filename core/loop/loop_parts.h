@@ -47,6 +47,8 @@ void timers_run(struct loop *loop);
 void timers_shift(struct loop *loop, int64_t shift_ms);
 void deadlines_run(struct loop *loop);
 void deadlines_shift(struct loop *loop, int64_t shift_ms);
+/* The loop has stood still for so long. */
+void deadlines_spare_peers(struct loop *loop, uint64_t held_ms);
 /* When the first one strikes; UINT64_MAX: none runs. */
 uint64_t deadlines_next_ms(struct loop *loop);
 void deadlines_free(struct loop *loop);

@@ -1,5 +1,6 @@
 --- Slow clients: each kind of waiting has its limit and its answer.
 
+local process = require("spec.support.process")
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -131,5 +132,35 @@ describe("time limits", function()
         site:wait_status("the cut", function(status)
             return status.workers[1].in_flight == 0
         end)
+    end)
+end)
+
+describe("a loop that stood still", function()
+    after_each(server.clean)
+
+    it("does not hold that against clients: what came meanwhile is looked at first", function()
+        local site = server.start({ apps = { ["index.lua"] = [[
+local ffi = require("ffi")
+ffi.cdef("int usleep(unsigned int);")
+local app = require("moonloop").app()
+app:get("/", function() return "root" end)
+app:get("/hold", function()
+    assert(io.open("held", "w")):close()
+    ffi.C.usleep(900000)
+    ffi.C.usleep(900000)
+    return "let go"
+end)
+return app
+]] }, options = { "--workers", "1", "--block-limit", "0", "--header-timeout", "0.6", "--keepalive", "0.6" } })
+        local half, idle, holding = site:connect(), site:connect(), site:connect()
+        assert.equal("root", idle:request("GET", "/").body)
+        half:send("GET / HTTP/1.1\r\nHost:")
+        holding:send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+        process.wait_for("the loop to be held", function() return process.read(site.dir .. "/held") end)
+        half:send(" a\r\n\r\n")
+        idle:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert.equal("let go", holding:read_response().body)
+        assert.equal("root", half:read_response().body)
+        assert.equal("root", idle:read_response().body)
     end)
 end)
