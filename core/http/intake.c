@@ -15,6 +15,8 @@
 #include "loop/loop.h"
 #include "net/stream.h"
 
+#include <string.h>
+
 void conn_answer_last(struct conn *conn, uint16_t status, struct str text, struct str fields)
 {
     struct buf *out = conn_out(conn);
@@ -131,20 +133,34 @@ static void refuse_syntax(struct conn *conn)
     }
 }
 
-/* The limits on the head, as far as it has come. False when one was passed and answered. */
+/* The bytes of the request line with CR LF, or the fewest that it can have when its end has not
+ * come. */
+static uint32_t line_bytes(const struct conn *conn)
+{
+    const struct request *request = conn->request;
+    uint32_t known = conn->parser.chunk_at;
+    if (request->message.nheaders != 0)
+        return request->message.headers[0].name.at;
+    if (request->message.is_head_done)
+        return request->message.head_len - 2;
+    const char *end = memchr(request->base, '\n', known);
+    return end != NULL ? (uint32_t)(end + 1 - request->base) : known + 1;
+}
+
+/* The limits on the head, as far as it has come. False when one was passed and answered. Whatever
+ * is counted here only grows from byte to byte: so the answer does not depend on how the head is
+ * cut into packets. */
 static bool check_head_size(struct conn *conn)
 {
     const struct config *config = conn->server->config;
     const struct message *message = &conn->request->message;
-    uint32_t line = message->nheaders != 0  ? message->headers[0].name.at
-                    : message->is_head_done ? message->head_len
-                                            : conn->parser.chunk_at;
+    uint32_t line = line_bytes(conn);
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
     if (line > config->limit_request_line + 2) {
         conn_refuse(conn, 414, str_of("the request line is too long"));
         return false;
     }
-    if (all - line > config->limit_request_header) {
+    if (all > line && all - line > config->limit_request_header) {
         conn_refuse(conn, 431, str_of("the header fields are too long"));
         return false;
     }

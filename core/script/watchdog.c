@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "base/mem.h"
+#include "base/thread_share.h"
 #include "script/generation_state.h"
 #include "script/task.h"
 #include "script/watchdog_log.h"
@@ -61,10 +62,11 @@ struct watchdog {
     pthread_mutex_t lock; /* is_stopping */
     pthread_cond_t wake;
     bool is_stopping;
-    uint64_t looked_ms;       /* when that was */
-    _Atomic uint64_t struck;  /* the slice to interrupt */
-    _Atomic uint64_t seen;    /* the slice seen at the last look */
-    _Atomic uint64_t seen_ms; /* for how long `seen` has been running, at the last look */
+    struct thread_share share; /* of the loop thread */
+    uint64_t looked_ms;        /* when that was */
+    _Atomic uint64_t struck;   /* the slice to interrupt */
+    _Atomic uint64_t seen;     /* the slice seen at the last look */
+    _Atomic uint64_t seen_ms;  /* for how long `seen` has been running, at the last look */
 };
 
 static uint64_t now_ms(void)
@@ -168,8 +170,8 @@ static void strike(struct watchdog *watchdog, uint64_t slice)
     pthread_sigqueue(watchdog->loop_thread, STRIKE_SIGNAL, value);
 }
 
-/* Time that this thread did not get either (a suspended machine, SIGSTOP) is not held against
- * anyone. */
+/* Time that this thread did not get either (a suspended machine, SIGSTOP), or that others had the
+ * processors, is not held against anyone. */
 static void look(struct watchdog *watchdog)
 {
     uint64_t running = atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed);
@@ -179,11 +181,13 @@ static void look(struct watchdog *watchdog)
     if (running == 0 || running != atomic_load(&watchdog->seen)) {
         atomic_store(&watchdog->seen, running);
         atomic_store(&watchdog->seen_ms, 0);
+        if (running != 0)
+            thread_share_begin(&watchdog->share);
         return;
     }
     if (passed > 4 * (uint64_t)watchdog->look_ms)
         passed = watchdog->look_ms;
-    held = atomic_load(&watchdog->seen_ms) + passed;
+    held = atomic_load(&watchdog->seen_ms) + thread_share_take(&watchdog->share, passed);
     atomic_store(&watchdog->seen_ms, held);
     if (held >= watchdog->notice_ms || held >= watchdog->limit_ms)
         atomic_store(&watchdog->slices.noticed, running);
@@ -238,6 +242,7 @@ static void start_thread(struct watchdog *watchdog)
     pthread_condattr_t attributes;
     sigset_t all, before;
     watchdog->loop_thread = pthread_self();
+    thread_share_init(&watchdog->share);
     pthread_mutex_init(&watchdog->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -280,6 +285,7 @@ void watchdog_free(struct watchdog *watchdog)
         pthread_join(watchdog->thread, NULL);
         pthread_cond_destroy(&watchdog->wake);
         pthread_mutex_destroy(&watchdog->lock);
+        thread_share_deinit(&watchdog->share);
     }
     free(watchdog);
 }
