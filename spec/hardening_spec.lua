@@ -37,6 +37,10 @@ describe("the binary", function()
         end
     end)
 
+    it("notices when what lies behind an array on the stack was overwritten", function()
+        assert.matches("__stack_chk_fail@", readelf("-sW"))
+    end)
+
     it("notices when a buffer of known size is overrun", function()
         assert.matches("__%a+_chk@", readelf("-sW"))
     end)
