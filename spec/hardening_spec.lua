@@ -29,6 +29,18 @@ describe("the binary", function()
         assert.matches("FLAGS%)[^\n]*BIND_NOW", readelf("-dW"))
     end)
 
+    it("touches each page of a large frame in turn, so that none of them steps over the guard below a stack", function()
+        if readelf("-hW"):find("X86-64", 1, true) then
+            local probes = command.run({ "sh", "-c", "objdump -d --no-show-raw-insn " .. command.moonloop
+                .. " | grep -c 'or[ql] *$0x0,(%rsp)'" })
+            assert.is_true(tonumber(probes.out) > 20, probes.out)
+        end
+    end)
+
+    it("notices when what lies behind an array on the stack was overwritten", function()
+        assert.matches("__stack_chk_fail@", readelf("-sW"))
+    end)
+
     it("notices when a buffer of known size is overrun", function()
         assert.matches("__%a+_chk@", readelf("-sW"))
     end)

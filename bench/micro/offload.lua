@@ -2,30 +2,14 @@
 --- peak of memory shows. `build/moonloop run bench/micro/offload.lua`; prints the machine and the commit.
 
 local moonloop = require("moonloop")
+local report = dofile("bench/micro/report.lua")
 
 local ROUNDS, CALLS, TASKS = 5, 20000, 64
 local BIG_BYTES = 100000000
 
-local function line_of(command)
-    local pipe = assert(io.popen(command .. " 2>/dev/null"))
-    local line = pipe:read("*l")
-    pipe:close()
-    return line or "unknown"
-end
-
-local function best_of(fn)
-    local best = math.huge
-    for _ = 1, ROUNDS do
-        local begin = moonloop.now()
-        fn()
-        best = math.min(best, moonloop.now() - begin)
-    end
-    return best
-end
-
 local function show_run(name, calls, run, ...)
     local args = { n = select("#", ...), ... }
-    local seconds = best_of(function()
+    local seconds = report.best_of(function()
         for _ = 1, calls do
             run(unpack(args, 1, args.n))
         end
@@ -40,9 +24,7 @@ end
 local function nothing() end
 local factor = 2
 
-print(("machine: %s, %s CPUs"):format(line_of("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs"),
-    line_of("nproc")))
-print(("commit:  %s"):format(line_of("git describe --always --dirty")))
+report.head()
 
 show("empty function", CALLS, nothing)
 show("three arguments", CALLS, nothing, 1, "two", true)
@@ -73,7 +55,7 @@ processes:close()
 
 -- ---- many under way ----
 
-local seconds = best_of(function()
+local seconds = report.best_of(function()
     local tasks = {}
     for i = 1, TASKS do
         tasks[i] = moonloop.spawn(function()

@@ -2,8 +2,9 @@
 --- the best of five rounds, beside Python's os.posix_spawn and subprocess.run in the same run.
 
 local moonloop = require("moonloop")
+local report = dofile("bench/micro/report.lua")
 
-local ROUNDS, CALLS, AT_ONCE = 5, 200, 8
+local CALLS, AT_ONCE = 200, 8
 
 local PEERS = [[
 import os, subprocess, sys, time
@@ -23,18 +24,8 @@ best("python os.posix_spawn + waitpid", bare)
 best("python subprocess.run, captured", captured)
 ]]
 
-local function best_of(fn)
-    local best = math.huge
-    for _ = 1, ROUNDS do
-        local begin = moonloop.now()
-        fn()
-        best = math.min(best, moonloop.now() - begin)
-    end
-    return best
-end
-
 local function show(name, options)
-    local seconds = best_of(function()
+    local seconds = report.best_of(function()
         for _ = 1, CALLS do
             moonloop.process.run({ "/bin/true" }, options)
         end
@@ -58,7 +49,7 @@ end
 
 show("moonloop process.run, captured")
 show("moonloop process.run, discarded", { stdout = "discard", stderr = "discard" })
-local seconds = best_of(function()
+local seconds = report.best_of(function()
     local tasks = {}
     for i = 1, AT_ONCE do
         tasks[i] = moonloop.spawn(captured_all, CALLS / AT_ONCE)
@@ -70,7 +61,7 @@ end)
 print(("%-36s %8.0f us"):format("moonloop process.run, " .. AT_ONCE .. " at once", seconds / CALLS * 1e6))
 io.write(moonloop.process.run({ "python3", "-c", PEERS }, { check = true }).stdout)
 local data = ("x"):rep(100 * 1048576)
-seconds = best_of(function()
+seconds = report.best_of(function()
     moonloop.process.run({ "cat" }, { stdin = data, max_output = 2 ^ 30 })
 end)
 print(("%-36s %8.0f MB/s"):format("100 MB through cat", 100 / seconds))

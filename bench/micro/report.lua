@@ -19,19 +19,28 @@ function M.head()
     print(("commit:  %s"):format(line_of("git describe --always --dirty")))
 end
 
+---@param fn fun()
+---@return number seconds of the best of several rounds
+function M.best_of(fn)
+    local best = math.huge
+    for _ = 1, ROUNDS do
+        collectgarbage()
+        local before = moonloop.now()
+        fn()
+        best = math.min(best, moonloop.now() - before)
+    end
+    return best
+end
+
 ---Prints the best of several rounds, in microseconds for one.
 ---@param name string
 ---@param times integer what `fn` is given: how often it does it
 ---@param fn fun(times: integer)
 ---@return number seconds for all
 function M.measure(name, times, fn)
-    local best = math.huge
-    for _ = 1, ROUNDS do
-        collectgarbage()
-        local before = moonloop.now()
+    local best = M.best_of(function()
         fn(times)
-        best = math.min(best, moonloop.now() - before)
-    end
+    end)
     print(("%-50s %8.3f µs"):format(name, best / times * 1e6))
     return best
 end

@@ -70,21 +70,7 @@ static void free_block(struct arena_block *block)
     free(block);
 }
 
-void *arena_try_alloc(struct arena *arena, size_t bytes)
-{
-    size_t room = room_for(bytes);
-    if (room == 0 && bytes != 0)
-        return NULL;
-    if (!fits(arena->block, room)) {
-        struct arena_block *fresh = mem_try_grow(NULL, sizeof(*fresh) + block_cap(room));
-        if (fresh == NULL)
-            return NULL;
-        add_block(arena, fresh, block_cap(room));
-    }
-    return take(arena->block, room);
-}
-
-void *arena_alloc(struct arena *arena, size_t bytes)
+static void *alloc(struct arena *arena, size_t bytes)
 {
     size_t room = room_for(bytes);
     ENSURE(room != 0 || bytes == 0);
@@ -96,7 +82,7 @@ void *arena_alloc(struct arena *arena, size_t bytes)
 
 struct str arena_copy(struct arena *arena, struct str str)
 {
-    char *copy = arena_alloc(arena, str.len != 0 ? str.len : 1);
+    char *copy = alloc(arena, str.len != 0 ? str.len : 1);
     if (str.len != 0)
         memcpy(copy, str.ptr, str.len);
     return (struct str){copy, str.len};

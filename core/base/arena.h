@@ -17,10 +17,6 @@ struct arena {
     size_t total_bytes;
 };
 
-/* Aligned for any type; NULL when memory is out. */
-void *arena_try_alloc(struct arena *arena, size_t bytes);
-/* The same, but running out of memory aborts. */
-void *arena_alloc(struct arena *arena, size_t bytes);
 struct str arena_copy(struct arena *arena, struct str str);
 /* Gives all back but a copy of `str`, which may lie in the arena: for what is kept for long. */
 struct str arena_keep_alone(struct arena *arena, struct str str);

@@ -16,7 +16,6 @@ enum forwarded_header { FORWARDED_HEADER_X, FORWARDED_HEADER_STANDARD /* RFC 723
 
 struct config {
     char *apps_dir;                /* absolute */
-    char *config_file;             /* absolute; NULL: none */
     char *lua_dir;                 /* where moonloop's own Lua files are; absolute */
     char *binds[CONFIG_MAX_BINDS]; /* HOST:PORT, [IPV6]:PORT, unix:PATH, fd://N */
     uint32_t nbinds;

@@ -84,17 +84,6 @@ void *mem_try_grow(void *block, size_t bytes)
     return shortage_strikes(SHORTAGE_ANY) ? NULL : realloc(block, bytes);
 }
 
-static char *copy_text(char *copy, const char *text, size_t bytes)
-{
-    return copy != NULL ? memcpy(copy, text, bytes) : NULL;
-}
-
-char *mem_try_copy_text(const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    return copy_text(mem_try_grow(NULL, bytes), text, bytes);
-}
-
 void *mem_zeroed(size_t bytes)
 {
     void *block = shortage_strikes(SHORTAGE_OURS) ? NULL : calloc(1, bytes);
@@ -117,12 +106,6 @@ void *mem_grow(void *block, size_t bytes)
     return grown;
 }
 
-char *mem_copy_text(const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    return copy_text(mem_grow(NULL, bytes), text, bytes);
-}
-
 char *mem_copy_bytes(const char *bytes, size_t count)
 {
     char *copy = mem_grow(NULL, count + 1);
@@ -130,6 +113,11 @@ char *mem_copy_bytes(const char *bytes, size_t count)
         memcpy(copy, bytes, count);
     copy[count] = '\0';
     return copy;
+}
+
+char *mem_copy_text(const char *text)
+{
+    return mem_copy_bytes(text, strlen(text));
 }
 
 void mem_ensure_failed(const char *condition, const char *file, int line)

@@ -25,7 +25,6 @@ enum { MEM_RESERVE_BYTES = 1024 * 1024 }; /* of address space; nothing resident 
 /* NULL when memory is out; mem_try_grow leaves the block as it is then. */
 void *mem_try_zeroed(size_t bytes);
 void *mem_try_grow(void *block, size_t bytes);
-char *mem_try_copy_text(const char *text);
 
 /* Never NULL: with the reserve behind them. */
 void *mem_zeroed(size_t bytes);

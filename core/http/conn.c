@@ -71,7 +71,7 @@ bool conn_settle_close(struct conn *conn)
     return conn->is_last;
 }
 
-void conn_send_continue(struct conn *conn)
+static void send_continue(struct conn *conn)
 {
     conn->is_continue_due = false;
     buf_add_text(conn_out(conn), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -160,7 +160,7 @@ void conn_make_room(struct conn *conn)
 void conn_read_body(struct conn *conn)
 {
     if (conn->is_continue_due && !conn->request->is_answer_begun)
-        conn_send_continue(conn);
+        send_continue(conn);
     if (conn->waits != CONN_WAITS_SEND)
         conn_wait_for(conn, CONN_WAITS_BODY);
     stream_read_start(conn->stream);

@@ -97,7 +97,6 @@ bool conn_settle_close(struct conn *conn);
 void conn_flush(struct conn *conn, struct str body);
 /* The answer is whole and was flushed or is in conn_out; the request is given back. */
 void conn_answered(struct conn *conn);
-void conn_send_continue(struct conn *conn);
 /* The handler waits for more of the body: the client's time runs. */
 void conn_read_body(struct conn *conn);
 /* Some of the body was taken: more of it may come. */

@@ -256,14 +256,9 @@ int request_write(struct request *request, struct str bytes)
     return conn->is_lost ? -EPIPE : 0;
 }
 
-size_t request_queued_bytes(const struct request *request)
-{
-    return stream_queued_bytes(request->conn->stream);
-}
-
 bool request_must_wait(const struct request *request)
 {
-    return request_queued_bytes(request) > CONN_QUEUED_MAX;
+    return stream_queued_bytes(request->conn->stream) > CONN_QUEUED_MAX;
 }
 
 bool request_is_lost(const struct request *request)

@@ -116,8 +116,7 @@ int request_begin(struct request *request, const struct answer *answer, int64_t 
 /* Part of a streamed answer. 0, or -errno when the client is gone (on_abandon follows); -EMSGSIZE,
  * and nothing was sent, beyond the length. */
 int request_write(struct request *request, struct str bytes);
-/* Bytes written that the client has not taken; beyond conn's high-water mark wait for on_drain. */
-size_t request_queued_bytes(const struct request *request);
+/* More was written than the client takes: wait for on_drain. */
 bool request_must_wait(const struct request *request);
 /* A write has failed: the client has gone, and on_abandon follows unless the request ends first. */
 bool request_is_lost(const struct request *request);

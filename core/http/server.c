@@ -269,11 +269,6 @@ uint32_t http_server_connections(const struct http_server *server)
     return server->nconns;
 }
 
-struct loop *http_server_loop(const struct http_server *server)
-{
-    return server->loop;
-}
-
 const struct config *http_server_config(const struct http_server *server)
 {
     return server->config;

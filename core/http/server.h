@@ -42,5 +42,4 @@ void http_server_free(struct http_server *server);
 /* Opens the access log anew, for rotation. */
 void http_server_reopen_log(struct http_server *server);
 uint32_t http_server_connections(const struct http_server *server);
-struct loop *http_server_loop(const struct http_server *server);
 const struct config *http_server_config(const struct http_server *server);

@@ -101,11 +101,6 @@ static void run_sync(struct file_op *op)
     op->result = result_of(fsync(op->fd));
 }
 
-static void run_truncate(struct file_op *op)
-{
-    op->result = result_of(ftruncate(op->fd, (off_t)op->offset));
-}
-
 static void run_stat(struct file_op *op)
 {
     struct stat found;
@@ -307,13 +302,6 @@ void file_write(struct file *file, uint64_t offset, struct buf *bytes, file_done
 void file_sync(struct file *file, file_done_fn on_done)
 {
     submit(op_new(file, run_sync, on_done));
-}
-
-void file_truncate(struct file *file, uint64_t size, file_done_fn on_done)
-{
-    struct file_op *op = op_new(file, run_truncate, on_done);
-    op->offset = size;
-    submit(op);
 }
 
 void file_stat(struct file *file, file_done_fn on_done)

@@ -47,7 +47,6 @@ void file_read(struct file *file, uint64_t offset, size_t most, struct buf *reus
 void file_write(struct file *file, uint64_t offset, struct buf *bytes, file_done_fn on_done);
 /* Waits until what was written is on the disk. */
 void file_sync(struct file *file, file_done_fn on_done);
-void file_truncate(struct file *file, uint64_t size, file_done_fn on_done);
 /* For file_info afterwards. */
 void file_stat(struct file *file, file_done_fn on_done);
 const struct file_info *file_info(const struct file *file);

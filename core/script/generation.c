@@ -338,11 +338,6 @@ void generations_quiesce(struct generations *all, bool is_restart)
     drain_streams(all->current, code, most);
 }
 
-uint64_t generations_current(const struct generations *all)
-{
-    return all->current != NULL ? all->current->number : 0;
-}
-
 uint32_t generations_alive(const struct generations *all)
 {
     return all->nalive;

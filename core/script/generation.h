@@ -61,7 +61,6 @@ void generation_free(struct generation *generation); /* one that was never commi
 
 /* What http_server_new takes; borrowed. */
 const struct http_handler *generations_handler(const struct generations *all);
-uint64_t generations_current(const struct generations *all); /* its number; 0: none */
 uint32_t generations_alive(const struct generations *all);
 uint32_t generations_tasks(const struct generations *all);     /* alive, in all generations */
 uint64_t generations_lua_bytes(const struct generations *all); /* in use in the current VM */

@@ -107,19 +107,6 @@ uint32_t wait_queue_wake_all(struct wait_queue *queue, lua_State *from, int nval
     return count;
 }
 
-void wait_queue_fail_all(struct wait_queue *queue, lua_State *from)
-{
-    for (uint32_t left = queue->length; left > 0 && !link_is_alone(&queue->waiters); left--) {
-        struct op *op = LIST_ENTRY(queue->waiters.next, struct waiter, link)->op;
-        lua_State *co = op_state(op);
-        lua_pushboolean(co, false);
-        lua_pushvalue(from, -1);
-        lua_xmove(from, co, 1);
-        op_complete(op, 2);
-    }
-    lua_pop(from, 1);
-}
-
 /* ---- mutexes ---- */
 
 void mutex_take(struct wait_queue *queue, struct task *task)

@@ -13,7 +13,7 @@
  *             return task_wait(L, wait_queue_join(&queue, vm, 0));  gives `true, ...`
  *   producer  lua_pushlstring(vm->L, ...);
  *             if (!wait_queue_wake(&queue, vm->L, 1, NULL)) keep it for later
- *   end       wait_queue_wake_all(&queue, vm->L, 0) or wait_queue_fail_all, then wait_queue_deinit
+ *   end       wait_queue_wake_all(&queue, vm->L, 0), then wait_queue_deinit
  * Waking from the loop, outside of any task, runs the woken task before it returns: be ready for
  * calls into what you own, and for its end.
  */
@@ -64,8 +64,6 @@ struct op *wait_queue_join(struct wait_queue *queue, struct vm *vm, int32_t tag)
 bool wait_queue_wake(struct wait_queue *queue, lua_State *from, int nvalues, int32_t *tag);
 /* The same for all that wait now, with copies; how many. */
 uint32_t wait_queue_wake_all(struct wait_queue *queue, lua_State *from, int nvalues);
-/* Ends the waits of all with the error on top of `from`, which is popped. */
-void wait_queue_fail_all(struct wait_queue *queue, lua_State *from);
 
 /* Parts of the above, for an op with waiters of its own. */
 void waiter_join(struct waiter *waiter, struct wait_queue *queue, struct op *op);

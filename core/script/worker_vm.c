@@ -97,11 +97,16 @@ static void post(struct worker_job *job, struct parcel *parcel)
         parcel_free(LIST_ENTRY(oldest, struct parcel, link));
 }
 
+static void drop(struct offload_job *job)
+{
+    worker_job_free((struct worker_job *)job);
+}
+
 struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *payload,
                                   const char *label)
 {
     struct worker_job *job = MEM_NEW(struct worker_job);
-    job->base.drop = worker_job_drop;
+    job->base.drop = drop;
     link_init(&job->base.messages);
     strncpy(job->base.label, label, sizeof(job->base.label) - 1);
     job->origin = offload_origin_ref(origin);
@@ -131,11 +136,6 @@ void worker_job_free(struct worker_job *job)
     parcel_free(job->result);
     free(job->why);
     free(job);
-}
-
-void worker_job_drop(struct offload_job *job)
-{
-    worker_job_free((struct worker_job *)job);
 }
 
 struct offload_origin *worker_vm_origin(const struct worker_vm *worker)

@@ -76,7 +76,6 @@ struct worker_job *worker_job_new(struct offload_origin *origin, struct parcel *
 void worker_job_fail(struct worker_job *job, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void worker_job_free(struct worker_job *job);
-void worker_job_drop(struct offload_job *job);
 
 /* After a job, given what worker_vm_kind.open gave: whether the threads that it used in its turn
  * have ended its work, too. Waits for them for a moment. */

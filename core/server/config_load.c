@@ -44,7 +44,6 @@ struct option {
 /* `bind`, `redirect_bind` and the choices have their own readers below. */
 static const struct option options[] = {
     MASTER_OPTION(apps_dir, KIND_TEXT),
-    MASTER_OPTION(config_file, KIND_TEXT),
     MASTER_OPTION(lua_dir, KIND_TEXT),
     MASTER_OPTION(workers, KIND_U32),
     OPTION(threads, KIND_U32),

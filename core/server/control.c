@@ -332,7 +332,7 @@ static void explain_connect(const char *path, int error, struct fault *fault)
     if (error == ENOENT || error == ECONNREFUSED)
         fault_set(fault,
                   "no server answers at %s; start one with `moonloop serve`, or say where it "
-                  "is with MOONLOOP_APPS or MOONLOOP_CONTROL",
+                  "is with --apps or --control",
                   path);
     else
         fault_set(fault, "%s: %s", path, strerror(error));

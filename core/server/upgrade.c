@@ -119,11 +119,6 @@ void upgrade_leave(struct upgrade *upgrade)
     end_proof(upgrade);
 }
 
-bool upgrade_is_running(const struct upgrade *upgrade)
-{
-    return upgrade->is_running;
-}
-
 const char *upgrade_binary(const struct upgrade *upgrade)
 {
     return upgrade->binary;

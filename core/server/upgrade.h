@@ -37,7 +37,6 @@ struct upgrade *upgrade_new(struct master_loop *loop, char **argv, const char *b
 void upgrade_free(struct upgrade *upgrade);
 /* In a forked worker: only closes what is open. */
 void upgrade_leave(struct upgrade *upgrade);
-bool upgrade_is_running(const struct upgrade *upgrade);
 /* Begins the proof; one of the events follows. False with the reason when it cannot begin. */
 bool upgrade_start(struct upgrade *upgrade, struct fault *fault);
 /* Becomes the program; returns -errno only. What is to be kept has been marked before. */

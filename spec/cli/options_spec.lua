@@ -97,7 +97,9 @@ describe("an option", function()
             ["return {"] = "moonloop%.conf%.lua:1: unexpected symbol",
             ["\nlocal x = nil; x.y = 1"] = "moonloop%.conf%.lua:2: attempt to index",
             [""] = "moonloop%.conf%.lua: expected the file to return a table of options, got nil",
+            ["return 5"] = "moonloop%.conf%.lua: expected the file to return a table of options, got 5",
             ["return { [1] = 2 }"] = "moonloop%.conf%.lua: unknown option 1",
+            ["\nwhile true do end"] = "moonloop%.conf%.lua:2: the configuration ran for longer than 5 s",
         }) do
             command.write(dir .. "/moonloop.conf.lua", text)
             assert.matches(message, fails({}))

@@ -39,6 +39,8 @@ describe("the command line", function()
             assert.equal(2, result.code)
             assert.matches("^moonloop: " .. words[1] .. ": ", result.err)
         end
+        assert.matches("^moonloop: serve: %-5: no option takes a negative number ",
+            command.call({ "serve", "--timeout", "-5" }, { cwd = dir }).err)
         assert.matches("apps: no such directory;.*moonloop new hello",
             command.call({ "serve" }, { cwd = dir }).err)
         assert.matches("from 1 to 256", command.call({ "scale", "300" }, { cwd = dir }).err)

@@ -28,10 +28,6 @@ local function head(path, fields)
     return "POST " .. path .. " HTTP/1.1\r\nHost: a\r\n" .. fields .. "\r\n"
 end
 
-local function resident_kb(pid)
-    return tonumber(process.read("/proc/" .. pid .. "/status"):match("VmRSS:%s*(%d+)"))
-end
-
 describe("a request body", function()
     local site, connection
     lazy_setup(function()
@@ -132,13 +128,13 @@ describe("a request body", function()
 
     it("of 200 MB is streamed in little memory", function()
         local pid = site:worker_pids()[1]
-        local before, most = resident_kb(pid), 0
+        local before, most = process.resident_kb(pid), 0
         local part, parts = ("x"):rep(1024 * 1024), 200
         connection:set_timeout(20)
         connection:send(head("/count", "Content-Length: " .. #part * parts .. "\r\n"))
         for i = 1, parts do
             assert(connection:send(part))
-            most = i % 20 == 0 and math.max(most, resident_kb(pid)) or most
+            most = i % 20 == 0 and math.max(most, process.resident_kb(pid)) or most
         end
         assert.equal(tostring(#part * parts), connection:read_response().body)
         assert.is_true(most - before < 30 * 1024, most - before .. " KB more")
@@ -153,7 +149,7 @@ return app]]
         local other = server.start({ apps = { ["index.lua"] = slow },
             options = { "--workers", "1", "--max-body", "100M" } })
         local pid = other:worker_pids()[1]
-        local before = resident_kb(pid)
+        local before = process.resident_kb(pid)
         local client = other:connect()
         client:send(head("/", "Content-Length: 50000000\r\n"))
         client:set_timeout(0.2)
@@ -162,7 +158,7 @@ return app]]
                 break
             end
         end
-        local grown = resident_kb(pid) - before
+        local grown = process.resident_kb(pid) - before
         client:close()
         other:stop()
         assert.is_true(grown < 5 * 1024, grown .. " KB more")

@@ -3,6 +3,7 @@
 local command = require("spec.support.command")
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
+local nginx = require("spec.support.nginx")
 
 local function has(program)
     return command.run({ "sh", "-c", "command -v " .. program }).code == 0
@@ -35,32 +36,24 @@ end
 
 local function start_nginx(directory)
     local brotli = io.open(BROTLI) ~= nil
-    command.write(directory .. "/nginx.conf", ((brotli and "load_module " .. BROTLI .. ";" or "") .. [[
-        daemon on; pid DIR/nginx.pid; error_log DIR/error.log; worker_processes 1;
-        events { worker_connections 64; }
-        http {
-            access_log off; client_body_temp_path DIR/body; proxy_temp_path DIR/proxy; fastcgi_temp_path DIR/fastcgi;
-            uwsgi_temp_path DIR/uwsgi; scgi_temp_path DIR/scgi; default_type text/plain; client_max_body_size 10m;
-            server {
-                listen unix:DIR/back.sock;
-                location / { return 200 "got $content_length"; }
-            }
-            server {
-                listen unix:DIR/nginx.sock;
-                root DIR/www; keepalive_requests 20; absolute_redirect off;
-                location /coded/ { alias DIR/www/; gzip on; gzip_min_length 1; gzip_types *; BROTLI_ON }
-                location = /post { proxy_pass http://unix:DIR/back.sock; }
-                location = /close { keepalive_timeout 0; return 200 "hello\n"; }
-                location = /empty { return 204; }
-                location = /away { return 302 /small; }
-            }
-        }]]):gsub("DIR", directory)
-            :gsub("BROTLI_ON", brotli and "brotli on; brotli_min_length 1; brotli_types *;" or ""))
-    local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory .. " -c "
-        .. directory .. "/nginx.conf" })
-    assert.equal(0, result.code, result.err)
-    return "http+unix://" .. (directory .. "/nginx.sock"):gsub("/", "%%2F"), function()
-        command.run({ "sh", "-c", "kill $(cat " .. directory .. "/nginx.pid)" })
+    nginx.start(directory, ([[
+        default_type text/plain; client_max_body_size 10m;
+        server {
+            listen unix:DIR/back.sock;
+            location / { return 200 "got $content_length"; }
+        }
+        server {
+            listen unix:DIR/nginx.sock;
+            root DIR/www; keepalive_requests 20; absolute_redirect off;
+            location /coded/ { alias DIR/www/; gzip on; gzip_min_length 1; gzip_types *; BROTLI_ON }
+            location = /post { proxy_pass http://unix:DIR/back.sock; }
+            location = /close { keepalive_timeout 0; return 200 "hello\n"; }
+            location = /empty { return 204; }
+            location = /away { return 302 /small; }
+        }]]):gsub("BROTLI_ON", brotli and "brotli on; brotli_min_length 1; brotli_types *;" or ""),
+        brotli and "load_module " .. BROTLI .. ";")
+    return nginx.url(directory), function()
+        nginx.stop(directory)
     end
 end
 

@@ -3,6 +3,7 @@
 local command = require("spec.support.command")
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
+local nginx = require("spec.support.nginx")
 local process = require("spec.support.process")
 
 local function has(program)
@@ -44,34 +45,25 @@ describe("the client", function()
 
     after_each(process.clean)
 
-    local with_nginx = has("nginx") and it or pending
+    local with_nginx = nginx.is_there and it or pending
     with_nginx("talks to nginx on a Unix socket, keeping its connection", function()
         local socket = directory .. "/nginx.sock"
         command.write(directory .. "/www/hello.txt", "hello from nginx\n")
         command.write(directory .. "/www/large", ("0123456789"):rep(300000))
-        command.write(directory .. "/nginx.conf", ([[
-            daemon on; pid DIR/nginx.pid; error_log DIR/error.log; worker_processes 1;
-            events { worker_connections 64; }
-            http {
-                access_log off; client_body_temp_path DIR/body; proxy_temp_path DIR/proxy;
-                fastcgi_temp_path DIR/fastcgi; uwsgi_temp_path DIR/uwsgi; scgi_temp_path DIR/scgi;
-                server {
-                    listen unix:DIR/nginx.sock;
-                    root DIR/www;
-                    keepalive_requests 3; absolute_redirect off;
-                    location = /away { return 302 /hello.txt; }
-                    location = /private { auth_basic x; auth_basic_user_file DIR/users; }
-                    location /kept/ { client_max_body_size 100m; dav_methods PUT; }
-                    location = /small { client_max_body_size 10; proxy_pass http://unix:/nonexistent; }
-                }
-            }]]):gsub("DIR", directory))
         command.run({ "mkdir", "-m", "777", directory .. "/www/kept" })
         command.write(directory .. "/users", "Ann:{PLAIN}secret\n")
         command.write(directory .. "/www/private", "for Ann\n")
-        local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory
-            .. " -c " .. directory .. "/nginx.conf" })
-        assert.equal(0, result.code, result.err)
-        local base = "http+unix://" .. socket:gsub("/", "%%2F")
+        nginx.start(directory, [[
+            server {
+                listen unix:DIR/nginx.sock;
+                root DIR/www;
+                keepalive_requests 3; absolute_redirect off;
+                location = /away { return 302 /hello.txt; }
+                location = /private { auth_basic x; auth_basic_user_file DIR/users; }
+                location /kept/ { client_max_body_size 100m; dav_methods PUT; }
+                location = /small { client_max_body_size 10; proxy_pass http://unix:/nonexistent; }
+            }]])
+        local base = nginx.url(directory)
         local client = http.client({ base_url = base })
         local ok, err = pcall(function()
             for _ = 1, 7 do -- nginx ends the connection after each third request
@@ -99,7 +91,7 @@ describe("the client", function()
             assert.equal(304, client:get("/hello.txt",
                 { headers = { ["If-None-Match"] = client:head("/hello.txt").headers.etag } }).status)
         end)
-        command.run({ "sh", "-c", "kill $(cat " .. directory .. "/nginx.pid)" })
+        nginx.stop(directory)
         assert(ok, err)
     end)
 

@@ -3,6 +3,7 @@
 local certificates = require("spec.support.certificates")
 local command = require("spec.support.command")
 local http = require("moonloop.http")
+local nginx = require("spec.support.nginx")
 local origin = require("spec.support.origin")
 
 describe("a TLS session", function()
@@ -70,25 +71,16 @@ describe("a TLS session", function()
         server:stop()
     end)
 
-    local with_nginx = command.run({ "sh", "-c", "command -v nginx" }).code == 0 and it or pending
+    local with_nginx = nginx.is_there and it or pending
     with_nginx("is taken up again with nginx, whose tickets come behind the handshake", function()
         local port = certificates.free_port()
         command.write(directory .. "/www/hello.txt", ("0123456789"):rep(100000))
-        command.write(directory .. "/nginx.conf", ([[
-            daemon on; pid DIR/nginx.pid; error_log DIR/error.log; worker_processes 1;
-            events { worker_connections 64; }
-            http {
-                access_log off; client_body_temp_path DIR/body; proxy_temp_path DIR/proxy;
-                fastcgi_temp_path DIR/fastcgi; uwsgi_temp_path DIR/uwsgi; scgi_temp_path DIR/scgi;
-                server {
-                    listen 127.0.0.1:PORT ssl; root DIR/www; ssl_protocols TLSv1.2 TLSv1.3;
-                    ssl_certificate DIR/good.pem; ssl_certificate_key DIR/good.key;
-                    location = /again { return 200 $ssl_session_reused; }
-                }
-            }]]):gsub("%u+", { DIR = directory, PORT = tostring(port) }))
-        local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory
-            .. " -c " .. directory .. "/nginx.conf" })
-        assert.equal(0, result.code, result.err)
+        nginx.start(directory, ([[
+            server {
+                listen 127.0.0.1:%d ssl; root DIR/www; ssl_protocols TLSv1.2 TLSv1.3;
+                ssl_certificate DIR/good.pem; ssl_certificate_key DIR/good.key;
+                location = /again { return 200 $ssl_session_reused; }
+            }]]):format(port))
         local client, url = new_client(), "https://127.0.0.1:" .. port
         local ok, err = pcall(function()
             assert.equal(1000000, #client:get(url .. "/hello.txt", { headers = { Connection = "close" } }):body())
@@ -96,7 +88,7 @@ describe("a TLS session", function()
             local plain = client:get(("http://127.0.0.1:%d/"):format(port)) -- nginx says what is wrong
             assert.equal(400, plain.status)
         end)
-        command.run({ "sh", "-c", "kill $(cat " .. directory .. "/nginx.pid)" })
+        nginx.stop(directory)
         assert(ok, err)
         assert.equal(1, client:stats().resumed)
     end)

@@ -1,54 +1,45 @@
 --- moonloop.proxy before nginx; and what a stop and a reload do to an upgrade that goes through.
 
 local command = require("spec.support.command")
+local nginx = require("spec.support.nginx")
 local relay = require("spec.support.relay")
 local server = require("spec.support.server")
 
-local has_nginx = command.run({ "sh", "-c", "command -v nginx" }).code == 0
-local with_nginx = has_nginx and it or pending
+local with_nginx = nginx.is_there and it or pending
 
 local NGINX = [[
-    daemon on; pid DIR/nginx.pid; error_log DIR/error.log; worker_processes 1;
-    events { worker_connections 64; }
-    http {
-        access_log off; client_body_temp_path DIR/body; proxy_temp_path DIR/proxy;
-        fastcgi_temp_path DIR/fastcgi; uwsgi_temp_path DIR/uwsgi; scgi_temp_path DIR/scgi;
-        gzip on; gzip_proxied any; gzip_types text/plain; gzip_min_length 10; default_type text/plain;
-        server {
-            listen unix:DIR/nginx.sock; root DIR/www; keepalive_requests 3;
-            location = /slowly { limit_rate 100k; alias DIR/www/large; }
-            location /api/ { return 200 "$request_uri $http_x_forwarded_for $http_via"; }
-        }
+    gzip on; gzip_proxied any; gzip_types text/plain; gzip_min_length 10; default_type text/plain;
+    server {
+        listen unix:DIR/nginx.sock; root DIR/www; keepalive_requests 3;
+        location = /slowly { limit_rate 100k; alias DIR/www/large; }
+        location /api/ { return 200 "$request_uri $http_x_forwarded_for $http_via"; }
     }]]
 
 describe("moonloop.proxy before nginx", function()
     local directory, site
 
     setup(function()
-        if not has_nginx then
+        if not nginx.is_there then
             return
         end
         directory = command.directory()
         command.write(directory .. "/www/hello.txt", "hello from nginx\n")
         command.write(directory .. "/www/large", ("0123456789"):rep(500000))
-        command.write(directory .. "/nginx.conf", (NGINX:gsub("DIR", directory)))
-        local result = command.run({ "sh", "-c", "chmod -R a+rX " .. directory .. "; nginx -p " .. directory
-            .. " -c " .. directory .. "/nginx.conf" })
-        assert.equal(0, result.code, result.err)
+        nginx.start(directory, NGINX)
         site = server.start({ apps = { ["index.lua"] = ([[
             local moonloop = require("moonloop")
             local app = moonloop.app()
             app:any("/{path...}", { timeout = 0 }, function(req)
-                return moonloop.proxy(req, "http+unix://%s")
+                return moonloop.proxy(req, "%s")
             end)
             return app
-        ]]):format((directory .. "/nginx.sock"):gsub("/", "%%2F")) } })
+        ]]):format(nginx.url(directory)) } })
     end)
 
     teardown(function()
         server.clean()
-        if has_nginx then
-            command.run({ "sh", "-c", "kill $(cat " .. directory .. "/nginx.pid)" })
+        if nginx.is_there then
+            nginx.stop(directory)
             command.remove(directory)
         end
     end)

@@ -138,7 +138,7 @@ describe("moonloop.proxy", function()
         it("is streamed when it is large, with its length when that is known", function()
             local size = 40 * 1024 * 1024
             local pid = site:worker_pids()[1]
-            local before = relay.memory_of(pid)
+            local before = process.resident_kb(pid)
             local connection = site:connect()
             connection:send(("POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"):format(
                 to(site.port, "/sink", "long"), size))
@@ -150,7 +150,7 @@ describe("moonloop.proxy", function()
             connection:close()
             assert.equal(size, got.count)
             assert.equal(tostring(size), got.length)
-            assert.is_true(relay.memory_of(pid) - before < 16 * 1024, "kilobytes more")
+            assert.is_true(process.resident_kb(pid) - before < 16 * 1024, "kilobytes more")
         end)
 
         it("is streamed in chunks when its length is not known", function()
@@ -303,7 +303,7 @@ describe("moonloop.proxy", function()
 
         it("is streamed when it is large, and a slow client holds the upstream back", function()
             local pid = site:worker_pids()[1]
-            local before = relay.memory_of(pid)
+            local before = process.resident_kb(pid)
             local connection = site:connect()
             connection:send(("GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"):format(
                 to(site.port, "/flood?chunks=800", "long")))
@@ -316,7 +316,7 @@ describe("moonloop.proxy", function()
                 return same > 10
             end)
             assert.is_nil(site:log():find("flood done", 1, true))
-            assert.is_true(relay.memory_of(pid) - before < 16 * 1024, "kilobytes more")
+            assert.is_true(process.resident_kb(pid) - before < 16 * 1024, "kilobytes more")
             assert.is_true(#connection:read_all() > 800 * 65536)
             connection:close()
             site:wait_log("flood done")

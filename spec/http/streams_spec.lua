@@ -53,10 +53,6 @@ local function get(path)
     return "GET " .. path .. " HTTP/1.1\r\nHost: a\r\n\r\n"
 end
 
-local function resident_kb(pid)
-    return tonumber(process.read("/proc/" .. pid .. "/status"):match("VmRSS:%s*(%d+)"))
-end
-
 describe("a handler at work", function()
     local site, connection
     lazy_setup(function()
@@ -137,13 +133,13 @@ describe("a handler at work", function()
 
     it("waits for a slow client instead of filling memory", function()
         local pid = site:worker_pids()[1]
-        local before = resident_kb(pid)
+        local before = process.resident_kb(pid)
         connection:send(get("/large"))
         assert.truthy(connection:read_bytes(1024))
         local deadline = socket.gettime() + 0.3
         local most = 0
         while socket.gettime() < deadline do
-            most = math.max(most, resident_kb(pid))
+            most = math.max(most, process.resident_kb(pid))
             socket.sleep(0.02)
         end
         assert.is_true(most - before < 20 * 1024, most - before .. " KB more")
@@ -152,7 +148,7 @@ describe("a handler at work", function()
 
     it("streams 200 MB in little memory", function()
         local pid = site:worker_pids()[1]
-        local before, most = resident_kb(pid), 0
+        local before, most = process.resident_kb(pid), 0
         connection:set_timeout(10)
         connection:send((get("/large"):gsub("1%.1", "1.0")))
         assert(connection:read_until("\r\n\r\n"))
@@ -161,7 +157,7 @@ describe("a handler at work", function()
         while true do
             local bytes, _, part = connection.socket:receive(4 * 1024 * 1024)
             total = total + #(bytes or part)
-            most = math.max(most, resident_kb(pid))
+            most = math.max(most, process.resident_kb(pid))
             if not bytes then
                 break
             end

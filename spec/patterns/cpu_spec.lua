@@ -34,7 +34,7 @@ describe("apps/cpu.lua", function()
         local answers = examples.at_once(site, { "/cpu/forever", "/hello/" })
         for _, answer in ipairs(answers) do
             assert.equal(answer.target == "/hello/" and 200 or 500, answer.status)
-            assert.is_true(answer.seconds < 3, answer.seconds)
+            assert.is_true(answer.seconds < 10, answer.seconds) -- and not the 30 of its timeout
         end
         local log = site:wait_log("held the loop for")
         assert.truthy(log:find("apps/cpu.lua:" .. examples.line("apps/cpu.lua", "while true"), 1, true), log)

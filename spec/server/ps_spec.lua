@@ -45,11 +45,8 @@ app:background("mailer", function() moonloop.sleep(600) end)
 return app
 ]])
 
-local connections = {}
-
 local function ask(site, target)
     local connection = site:connect()
-    connections[#connections + 1] = connection
     connection:send("GET " .. target .. " HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return connection
 end
@@ -93,13 +90,7 @@ local function find_row(text, ...)
 end
 
 describe("moonloop ps", function()
-    after_each(function()
-        for _, connection in ipairs(connections) do
-            connection:close()
-        end
-        connections = {}
-        server.clean()
-    end)
+    after_each(server.clean)
 
     it("shows every worker, also one that has nothing to do", function()
         local site = start({ "--workers", "2" })
@@ -128,7 +119,6 @@ describe("moonloop ps", function()
         local site = start({ "--workers", "1", "--proxy-protocol" })
         local function ask_for(address)
             local connection = site:connect()
-            connections[#connections + 1] = connection
             connection:send(("PROXY TCP4 %s 127.0.0.1 1 2\r\nGET /a/sleep HTTP/1.1\r\nHost: a\r\n\r\n"):format(address))
         end
         ask_for("1.2.3.4")

@@ -173,6 +173,11 @@ describe("a change of an app", function()
         site:signal("HUP")
         site:wait_log("the configuration stays as it was")
         assert.equal(200, site:get("/hello/").status)
+        process.write(site.dir .. "/moonloop.conf.lua",
+            "while true do pcall(function() while true do end end) end")
+        site:signal("HUP")
+        site:wait_log("the configuration ran for longer than 5 s")
+        assert.equal(200, site:get("/hello/").status)
     end)
 end)
 

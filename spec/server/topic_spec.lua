@@ -98,19 +98,11 @@ local function start(options, app)
     return server.start({ apps = { ["t.lua"] = app or APP }, options = options or { "--workers", "4" } })
 end
 
-local connections = {}
-
-local function connect(site)
-    local connection = site:connect()
-    connections[#connections + 1] = connection
-    return connection
-end
-
 --- A connection to each of `count` different workers, by pid. Connections stay with the worker that accepted them.
 local function connect_to_each(site, count)
     local crowd, found = {}, 0
     process.wait_for("a connection to each worker", function()
-        local connection = connect(site)
+        local connection = site:connect()
         local pid = tonumber(connection:request("GET", "/t/pid").body)
         if crowd[pid] then
             connection:close()
@@ -140,10 +132,6 @@ local function listen(connection, target)
     assert(read_line(connection):find("^subscribed"))
 end
 
-local function resident_kb(pid)
-    return tonumber(process.read(("/proc/%d/status"):format(pid)):match("VmRSS:%s*(%d+)"))
-end
-
 --- Sends garbage to every bell of every server; how much was taken.
 local function ring_all_bells()
     pcall(ffi.cdef, [[
@@ -164,13 +152,7 @@ local function ring_all_bells()
 end
 
 describe("topics between workers", function()
-    after_each(function()
-        for _, connection in ipairs(connections) do
-            connection:close()
-        end
-        connections = {}
-        server.clean()
-    end)
+    after_each(server.clean)
 
     it("reach a subscriber in every worker, whoever publishes", function()
         local site = start()
@@ -238,13 +220,13 @@ describe("topics between workers", function()
         site:get(flood)
         local before = {}
         for _, pid in ipairs(site:worker_pids()) do
-            before[pid] = resident_kb(pid)
+            before[pid] = process.resident_kb(pid)
         end
         for _ = 1, 3 do -- 72 MB in all
             site:get(flood)
         end
         for pid, kb in pairs(before) do
-            local now = resident_kb(pid) -- sanitizers keep freed memory, or more about each byte
+            local now = process.resident_kb(pid) -- sanitizers keep freed memory, or more about each byte
             assert.is_true(now < kb + 40960 or server.is_sanitized, ("a worker grew from %d to %d KB"):format(kb, now))
         end
         for _, connection in pairs(listeners) do
@@ -256,7 +238,7 @@ describe("topics between workers", function()
 
     it("lose the oldest for a slow subscriber, and the next message says how many", function()
         local site = start({ "--workers", "1" })
-        local connection = connect(site)
+        local connection = site:connect()
         listen(connection, "/t/listen/slow?queue=10")
         site:get("/t/many/slow/95") -- in one slice: nobody receives meanwhile
         site:get("/t/publish/slow/last")
@@ -325,7 +307,7 @@ describe("topics between workers", function()
 
     it("reach workers that were added later", function()
         local site = start({ "--workers", "1" })
-        local first = connect(site)
+        local first = site:connect()
         listen(first, "/t/listen/chat")
         assert.equal(0, site:call("scale", "3").code)
         site:wait_status("three workers", function()
@@ -347,7 +329,7 @@ describe("topics between workers", function()
 
     it("still reach the requests of an older generation, which keep their subscriptions", function()
         local site = start({ "--workers", "2" })
-        local old, new = connect(site), connect(site)
+        local old, new = site:connect(), site:connect()
         send(old, "/t/listen/chat")
         assert.equal("1", read_line(old):match(" (%d)$"))
         site:write("t.lua", (APP:gsub("VERSION = 1", "VERSION = 2")))
@@ -388,7 +370,7 @@ describe("topics between workers", function()
         local site = start({ "--workers", "1" })
         local crowd = {}
         for i = 1, 20 do
-            crowd[i] = connect(site)
+            crowd[i] = site:connect()
             listen(crowd[i], "/t/listen/chat")
         end
         assert.equal(20, cjson.decode(site:get("/t/subscriptions").body).count)

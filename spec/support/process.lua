@@ -187,6 +187,12 @@ function M.exists(pid)
     return state ~= nil and state ~= "Z"
 end
 
+---@param pid integer
+---@return integer kilobytes that it has in memory
+function M.resident_kb(pid)
+    return tonumber(M.read("/proc/" .. pid .. "/status"):match("VmRSS:%s*(%d+)"))
+end
+
 ---Runs to the end.
 ---@param words string[]
 ---@param options? table as of spawn

@@ -1,7 +1,6 @@
 --- For the specs of moonloop.proxy: the app of a server that passes requests on, and plays the server behind as well.
 
 local origin = require("spec.support.origin")
-local process = require("spec.support.process")
 local server = require("spec.support.server")
 
 local M = {}
@@ -129,11 +128,6 @@ end
 ---@return string
 function M.to(port, path, how)
     return ("/%s/%d%s"):format(how or "to", port, path)
-end
-
----Kilobytes.
-function M.memory_of(pid)
-    return tonumber(process.read("/proc/" .. pid .. "/status"):match("VmRSS:%s*(%d+)"))
 end
 
 ---Fields of a head, by lower-case name; several are joined with "|".

@@ -20,9 +20,11 @@ local function find_binary()
     return os.getenv("SPEC_MOONLOOP") or root .. "/build/moonloop"
 end
 
---- Servers since the last clean.
+--- Servers since the last clean, and connections to them.
 ---@type spec.Server[]
 local started = {}
+---@type spec.Connection[]
+local connected = {}
 
 ---The moonloop under test.
 M.binary = find_binary()
@@ -215,6 +217,7 @@ function M.connect(host, port, from)
     end
     local self = setmetatable({ socket = made, left = "" }, Connection)
     self:set_timeout(30)
+    connected[#connected + 1] = self
     return self
 end
 
@@ -423,10 +426,14 @@ end
 --- What sanitizers print when they have found something.
 local FINDINGS = { "ERROR: %a+Sanitizer", "runtime error:", "WARNING: ThreadSanitizer", "broken invariant" }
 
----Ends everything, for after_each: orderly if that is quick, so that leaks are looked for. Raises what a
----sanitizer has found in any of the servers.
+---Ends everything, for after_each: connections, then servers, orderly if that is quick, so that leaks are looked
+---for. Raises what a sanitizer has found in any of the servers.
 function M.clean()
     local finding
+    for _, connection in ipairs(connected) do
+        connection:close()
+    end
+    connected = {}
     for _, site in ipairs(started) do
         site.process:kill("TERM")
         if not pcall(site.process.wait, site.process, 1) then

@@ -13,6 +13,7 @@ local M = {}
 
 local CONFIG_NAME = "moonloop.conf.lua"
 local FIRST_INHERITED_FD = 3
+local RUN_SECONDS, INSTRUCTIONS_BETWEEN_LOOKS = 5, 10000 -- of computing
 
 pcall(ffi.cdef, "int getpid(void);") -- others declare it too
 
@@ -59,19 +60,44 @@ local function read_value(option, value, where)
     return result
 end
 
+---Runs a configuration, which has an end: the master of a running server reads it, and must go on. Compiled code looks
+---at no hook; from the end of its time on every instruction raises, so that no pcall keeps that for itself.
+local function run_in_time(chunk, on_error)
+    local clock, stop = os.clock, os.clock() + RUN_SECONDS
+    local was_compiling = jit.status()
+    local function raise()
+        error(("the configuration ran for longer than %d s"):format(RUN_SECONDS), 2)
+    end
+    jit.off()
+    debug.sethook(function()
+        if clock() > stop then
+            debug.sethook(raise, "", 1)
+        end
+    end, "", INSTRUCTIONS_BETWEEN_LOOKS)
+    local ok, result = xpcall(chunk, function(err)
+        debug.sethook()
+        return on_error(err)
+    end)
+    debug.sethook()
+    if was_compiling then
+        jit.on()
+    end
+    return ok, result
+end
+
 local function run_file(path, text)
     local chunk, reason = loadstring(text, "@" .. path)
     if not chunk then
         fault.raise(1, "%s", reason)
     end
-    local ok, result = xpcall(chunk, function(err)
+    local ok, result = run_in_time(chunk, function(err)
         return type(err) == "string" and err or "raised " .. values.show(err)
     end)
     if not ok then
         fault.raise(1, "%s", result:find(path, 1, true) and result or path .. ": " .. result)
     end
     if type(result) ~= "table" then
-        fault.raise(1, "%s: expected the file to return a table of options, got %s", path, type(result))
+        fault.raise(1, "%s: expected the file to return a table of options, got %s", path, values.show(result))
     end
     return result
 end

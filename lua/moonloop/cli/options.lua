@@ -136,7 +136,7 @@ M.list = {
     },
     {
         name = "control", type = "path", shown = ".moonloop/control.sock beside the apps",
-        doc = "The socket over which status, reload, stop, scale and ps reach the server.",
+        doc = "The socket over which status, reload, stop and the like reach the server.",
     },
     {
         name = "daemon", type = "boolean", default = false, flags = { "-D" },

@@ -356,7 +356,9 @@ end
 local function explain(entry, command, message)
     local text = message:gsub("\n.*", ""):gsub("'(%-[^']*)'", "%1")
     local unknown = message:match("unknown option '(%-[^']*)'")
-    if unknown then
+    if unknown and unknown:find("^%-[%d.]") then
+        text = unknown .. ": no option takes a negative number"
+    elseif unknown then
         text = "unknown option " .. unknown .. suggest.hint(unknown, known_flags(command))
     end
     fault.raise(2, "%s: %s (moonloop %s --help lists the options)", entry.name, text, entry.name)
