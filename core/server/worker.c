@@ -482,7 +482,9 @@ int worker_run(const struct worker_boot *boot)
     export_names(boot->config);
     expect_orphaning(boot->config);
     open_worker(&worker);
-    if (prepare(&worker, boot->generation, boot->snapshot_fd))
+    bool is_prepared = prepare(&worker, boot->generation, boot->snapshot_fd);
+    close(boot->snapshot_fd); /* the generation has its own */
+    if (is_prepared)
         loop_run(worker.loop);
     else
         worker.exit_code = WORKER_EXIT_BOOT;
