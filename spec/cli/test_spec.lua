@@ -1,6 +1,7 @@
 --- `moonloop test` as a user sees it: what it prints and how it exits.
 
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 
 local FAILING = [[
 local log = require("moonloop").log
@@ -16,12 +17,10 @@ describe("moonloop test", function()
     local dir
 
     before_each(function()
-        dir = command.directory()
+        dir = process.directory()
     end)
 
-    after_each(function()
-        command.remove(dir)
-    end)
+    after_each(process.clean)
 
     local function write(name, text)
         command.write(dir .. "/spec/" .. name, text)
