@@ -86,7 +86,9 @@ local APP = "local LARGE = " .. #LARGE / 10 .. [==[
     end)
     app:get("/save", function(req)
         local path = os.tmpname()
-        local ok, err = pcall(http.download, "http://127.0.0.1:" .. req.query.port .. "/large", path)
+        local ok, err = pcall(function()
+            return http.get("http://127.0.0.1:" .. req.query.port .. "/large"):save(path)
+        end)
         os.remove(path)
         if not ok then error(err, 0) end
         return "saved"
