@@ -317,6 +317,8 @@ static void on_beat(struct timer *timer)
         return; /* one that is too large from the start serves for a second at least */
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker_memory_is_lost(&worker->memory))
+        ask_for_successor(worker, RECYCLE_SHORTAGE);
     else if (worker->has_lost_helper) /* once a second at most, whatever ends it */
         ask_for_successor(worker, RECYCLE_HELPER);
     else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)

@@ -435,4 +435,37 @@ describe("memory that has run out", function()
         assert.equal(pid, site:worker_pids()[1])
         site:wait_log("not enough memory")
     end)
+
+    it("for good is a reason to be replaced: new requests are not turned away for ever", function()
+        local site = server.start({ prefix = "ulimit -v 1500000;", options = { "--workers", "1", "--threads", "1" },
+            apps = { ["index.lua"] = [[
+                local ffi = require("ffi")
+                ffi.cdef("void *mmap(void *, size_t, int, int, int, long);")
+                local app = require("moonloop").app()
+                app:get("/hello", function() return "hello" end)
+                app:get("/hold", function() -- all addresses that there are, for as long as this process lives
+                    local size = 2 ^ 30
+                    while size >= 4096 do
+                        if ffi.cast("intptr_t", ffi.C.mmap(nil, size, 0, 0x4022, -1, 0)) == -1 then
+                            size = size / 2
+                        end
+                    end
+                    return "held"
+                end)
+                return app
+            ]] } })
+        local pid = site:worker_pids()[1]
+        pcall(site.get, site, "/hold")
+        local held = {}
+        process.wait_for("memory to be out", function() -- what each connection takes comes from the reserve in the end
+            held[#held + 1] = site:connect()
+            local ok, answer = pcall(held[#held].request, held[#held], "GET", "/hello")
+            return ok and answer and answer.status == 503
+        end)
+        site:wait_log("worker 1 (pid " .. pid .. ") has had no memory for new requests for seconds: replacing it")
+        process.wait_for("the successor", function()
+            local ok, answer = pcall(site.get, site, "/hello")
+            return ok and answer.status == 200 and site:worker_pids()[1] ~= pid
+        end)
+    end)
 end)
