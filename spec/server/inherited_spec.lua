@@ -29,7 +29,7 @@ local function kinds(pid)
     for _, fd in ipairs(require("posix.dirent").dir("/proc/" .. pid .. "/fd")) do
         local target = tonumber(fd) and read_link("/proc/" .. pid .. "/fd/" .. fd)
         if target then
-            local kind = target:gsub(" %(deleted%)$", ""):gsub(":%[%d+%]$", "")
+            local kind = target:gsub(" %(deleted%)$", ""):gsub(":%[%d+%]$", ""):gsub("^/proc/[%d/task]+/stat$", "/proc/stat")
             counts[kind] = (counts[kind] or 0) + 1
         end
     end
@@ -70,6 +70,7 @@ describe("a worker's descriptors", function()
             ["/memfd:snapshot"] = 1, -- of the generation that serves: for the VMs of threads and processes
             [dir .. "/spec.log"] = 1, [dir .. "/spec.access"] = 1,
             ["anon_inode:[eventpoll]"] = 1, ["anon_inode:[signalfd]"] = 1, ["anon_inode:[eventfd]"] = 1,
+            ["/proc/stat"] = 1, -- how much time its thread has had
             pipe = 4, -- libuv's two, for signals
             socket = nsockets + 4, -- to the master, to the helper and its end, for messages of other workers
         }
