@@ -14,6 +14,7 @@ static struct {
     pthread_mutex_t mutex;
     void *map; /* NULL: let go, or never taken */
     _Atomic bool is_in_use;
+    _Atomic bool is_lost;
 } reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 #ifdef __GLIBC__
@@ -62,12 +63,19 @@ void mem_release_reserve(void)
     pthread_mutex_unlock(&reserve.mutex);
 }
 
+void mem_declare_lost(void)
+{
+    atomic_store(&reserve.is_lost, true);
+    mem_release_reserve();
+}
+
 bool mem_is_short(void)
 {
     if (!atomic_load_explicit(&reserve.is_in_use, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&reserve.mutex);
-    bool is_short = atomic_load(&reserve.is_in_use) && !take_reserve();
+    bool is_short =
+        atomic_load(&reserve.is_lost) || (atomic_load(&reserve.is_in_use) && !take_reserve());
     pthread_mutex_unlock(&reserve.mutex);
     return is_short;
 }

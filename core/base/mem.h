@@ -40,6 +40,8 @@ void mem_give_back(void);
 void mem_release_reserve(void);
 /* True while the reserve is in use and cannot be made whole again, which is tried each time. */
 bool mem_is_short(void);
+/* There will not be enough any more: mem_is_short from now on. */
+void mem_declare_lost(void);
 /* Takes the reserve: once per process, at boot; a fork inherits it. */
 void mem_reserve(void);
 

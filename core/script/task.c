@@ -205,9 +205,12 @@ static void slice(struct task *task)
     task->end_status = status == 0             ? TASK_DONE
                        : is_cancellation(task) ? TASK_CANCELLED
                                                : TASK_FAILED;
+    bool is_out = status == LUA_ERRMEM;
+    if (is_out)
+        lua_gc(vm->L, LUA_GCSTOP, 0); /* a step of it may raise, which nobody would catch here */
     finish(task);
-    if (status == LUA_ERRMEM) /* what it held is garbage now, and nothing else may ask for long */
-        lua_gc(vm->L, LUA_GCCOLLECT, 0);
+    if (is_out)
+        vm_recover_memory(vm); /* what it held is garbage now */
 }
 
 static void run_ready(struct vm *vm);

@@ -152,6 +152,28 @@ bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault)
     return false;
 }
 
+/* With what the reserve has. What fails even so raises, here too; vm_pcall puts the memory right
+ * again. */
+static int l_collect(lua_State *L)
+{
+    lua_memory_set(&vm_of(L)->memory, false);
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    return 0;
+}
+
+/* The collector itself asks for memory at the end of each cycle, when it makes the table of strings
+ * smaller. Where there is none for that it never begins another cycle: all garbage stays, and its
+ * steps raise, in the middle of anything. Then it is stopped, and this process is at its end. */
+void vm_recover_memory(struct vm *vm)
+{
+    lua_pushcfunction(vm->L, l_collect);
+    if (vm_pcall(vm->L, 0, 0) == 0)
+        return;
+    lua_pop(vm->L, 1);
+    lua_gc(vm->L, LUA_GCSTOP, 0);
+    mem_declare_lost();
+}
+
 void vm_push_error(lua_State *L, const char *code, const char *format, ...)
 {
     struct vm *vm = vm_of(L);

@@ -120,6 +120,9 @@ void vm_free(struct vm *vm);
 bool vm_call(struct vm *vm, int nargs, int nresults, struct fault *fault);
 /* The same on any state of the VM: 0 or lua_pcall's code with the error value on the stack. */
 int vm_pcall(lua_State *L, int nargs, int nresults);
+/* After Lua has run out of memory, outside any task: collects all garbage; see mem_declare_lost for
+ * when that cannot be done. */
+void vm_recover_memory(struct vm *vm);
 
 /* The VM of a state; NULL for one that vm_new has not made. */
 struct vm *vm_of(lua_State *L);

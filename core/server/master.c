@@ -32,6 +32,7 @@ static void on_fork(void *data)
     master_loop_disown(master->loop);
     close(signal_fd);
     watch_free(master->watch);
+    reload_free(master->reload); /* snapshots are memory that would live as long as this worker */
     control_close(master->control);
     background_leave(master->background);
     upgrade_leave(master->upgrade);

@@ -31,7 +31,7 @@ enum note_type {
     NOTE_RECYCLE,      /* worker; detail: enum recycle_reason */
 };
 
-enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY, RECYCLE_HELPER };
+enum recycle_reason { RECYCLE_REQUESTS = 1, RECYCLE_MEMORY, RECYCLE_HELPER, RECYCLE_SHORTAGE };
 
 struct note {
     uint32_t type; /* enum note_type */

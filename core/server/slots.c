@@ -116,6 +116,7 @@ static void on_recycle(struct child *child, uint32_t reason)
         [RECYCLE_REQUESTS] = "has reached max_requests",
         [RECYCLE_MEMORY] = "has reached max_memory",
         [RECYCLE_HELPER] = "can start no programs any more",
+        [RECYCLE_SHORTAGE] = "has had no memory for new requests for seconds",
     };
     bool is_known = reason < sizeof(texts) / sizeof(*texts) && texts[reason] != NULL;
     log_info("worker %u (pid %d) %s: replacing it", child_number(child), (int)child->pid,

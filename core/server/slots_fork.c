@@ -9,6 +9,7 @@
 #include "server/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,8 @@ static void run_worker(struct slots *slots, uint32_t index, int fd, struct worke
     log_set_role(role);
     for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
         close(child->watch.fd);
+    boot->snapshot_fd =
+        fcntl(boot->snapshot_fd, F_DUPFD_CLOEXEC, 3); /* the master's goes with all */
     slots->options.events->on_fork(slots->options.data);
     listen_sockets_keep_slot(slots->options.sockets, index);
     reset_signals();

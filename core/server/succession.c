@@ -82,6 +82,8 @@ static struct handover *pack(struct master *master)
     handover->generation = reload_last_number(master->reload);
     handover->configured = master->config->workers;
     handover->wanted = slots_wanted(master->slots);
+    if (handover->wanted == 0) /* not started yet */
+        handover->wanted = listen_sockets_nslots(master->sockets);
     handover->shared_path = shared_path != NULL ? mem_copy_text(shared_path) : NULL;
     handover->mailbox_fd = master->mailbox != NULL ? mailbox_fd(master->mailbox) : -1;
     control_hand_over(master->control, handover);

@@ -317,6 +317,8 @@ static void on_beat(struct timer *timer)
         return; /* one that is too large from the start serves for a second at least */
     if (config->max_memory != 0 && memory > config->max_memory)
         ask_for_successor(worker, RECYCLE_MEMORY);
+    else if (worker_memory_is_lost(&worker->memory))
+        ask_for_successor(worker, RECYCLE_SHORTAGE);
     else if (worker->has_lost_helper) /* once a second at most, whatever ends it */
         ask_for_successor(worker, RECYCLE_HELPER);
     else if (worker->max_requests != 0 && atomic_load(&slot->requests) >= worker->max_requests)
@@ -435,7 +437,9 @@ int worker_run(const struct worker_boot *boot)
     export_names(boot->config);
     orphan_expect(boot->config->graceful_timeout_ms);
     open_worker(&worker);
-    if (prepare(&worker, boot->generation, boot->snapshot_fd))
+    bool is_prepared = prepare(&worker, boot->generation, boot->snapshot_fd);
+    close(boot->snapshot_fd); /* the generation has its own */
+    if (is_prepared)
         loop_run(worker.loop);
     else
         worker.exit_code = WORKER_EXIT_BOOT;

@@ -22,10 +22,11 @@ struct worker_boot {
     const int *listen_fds;           /* this slot's own SO_REUSEPORT sockets, one per bind */
     uint32_t nlisten_fds;
     const uint8_t *listen_services; /* enum http_service of each */
-    int tls_fd; /* a payload of tls_material.h; -1: nothing is served with TLS */
+    int tls_fd; /* a payload of tls_material.h, the worker closes it; -1: nothing is served with TLS
+                 */
     struct ticket_keys *ticket_keys;
     int master_fd;       /* SOCK_SEQPACKET; its other end closes when the master is gone */
-    int snapshot_fd;     /* the committed snapshot */
+    int snapshot_fd;     /* the committed snapshot; the worker closes it */
     uint64_t generation; /* its number */
 };
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { LOST_LOOKS = 3 };
+
 uint64_t worker_memory_bytes(void)
 {
     unsigned long long total = 0, resident = 0;
@@ -27,4 +29,10 @@ void worker_memory_tend(struct worker_memory *memory, struct scoreboard_slot *sl
     if (is_quiet && !memory->has_given_back)
         mem_give_back();
     memory->has_given_back = is_quiet;
+    memory->nshort = mem_is_short() ? memory->nshort + 1 : 0;
+}
+
+bool worker_memory_is_lost(const struct worker_memory *memory)
+{
+    return memory->nshort >= LOST_LOOKS;
 }

@@ -13,6 +13,7 @@ struct scoreboard_slot;
 
 struct worker_memory {
     uint64_t requests;   /* answered up to the last look */
+    uint32_t nshort;     /* looks in a row at which there was none for new requests */
     bool has_given_back; /* since the last request */
 };
 
@@ -20,3 +21,7 @@ struct worker_memory {
 uint64_t worker_memory_bytes(void);
 /* Once a second: gives back what is free, when the last one was quiet. */
 void worker_memory_tend(struct worker_memory *memory, struct scoreboard_slot *slot);
+/* New requests have been turned away for some seconds now, and nothing says that this will end:
+ * Lua's allocator keeps the addresses that a handler once took, in pieces that nobody else can use.
+ * Another process has it all. */
+bool worker_memory_is_lost(const struct worker_memory *memory);
