@@ -88,7 +88,7 @@ return {
     { "a control character at the end of a value", rfc = "9110 5.5", answers = { 400 }, request = field("X: a\31") },
     { "a byte beyond ASCII that is no UTF-8", rfc = "9110 5.5", keeps = true, answers = { 200 },
         request = field("X: \255") },
-    { "an empty line in the midst of fields ends the head", rfc = "9112 2.1", answers = { 200, 501 },
+    { "an empty line in the midst of fields ends the head", rfc = "9112 2.1", answers = { 200, 400 },
         request = LINE .. "Host: a\r\n\r\nX: y\r\n\r\n" },
     { "no target", rfc = "9112 3", answers = { 400 }, request = "GET HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "a request line of one word", rfc = "9112 3", answers = { 400 }, request = "GET\r\nHost: a\r\n\r\n" },
@@ -100,7 +100,7 @@ return {
     { "a NUL in a request line", rfc = "9112 3", answers = { 400 },
         request = "GET\0/good HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "a byte order mark", rfc = "9112 3", answers = { 400 }, request = "\239\187\191" .. field("X: y") },
-    { "a response instead of a request", rfc = "9112 3", answers = { 501 },
+    { "a response instead of a request", rfc = "9112 2.1", answers = { 400 },
         request = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
-    { "an answer of SSH", rfc = "9112 3", answers = { 501 }, request = "SSH-2.0-OpenSSH_9.2\r\n" },
+    { "an answer of SSH", rfc = "9112 2.2", answers = { 400 }, request = "SSH-2.0-OpenSSH_9.2\r\n" },
 }
