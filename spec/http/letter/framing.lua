@@ -43,6 +43,8 @@ return {
         request = HEAD .. "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n" },
     { "a coding before chunked, which nobody here undoes", rfc = "9112 6.1", answers = { 501 },
         request = HEAD .. "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" },
+    { "a coding with a parameter before chunked", rfc = "9112 7.2", answers = { 501 },
+        request = HEAD .. "Transfer-Encoding: gzip;q=1, chunked\r\n\r\n0\r\n\r\n" },
     { "chunked twice", rfc = "9112 6.1", answers = { 400 },
         request = HEAD .. "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" },
     { "chunked in two fields", rfc = "9112 6.1", answers = { 400 },
