@@ -121,6 +121,14 @@ describe("a gateway", function()
         assert.equal('W/"x"', response.headers.etag)
     end)
 
+    it("passes parts on as they are, in a unit that it does not know as well", function()
+        local response = answered("HTTP/1.1 206 Partial Content\r\nContent-Range: apples 1-2/9\r\n"
+            .. "Content-Length: 2\r\n\r\nhi")
+        assert.equal(206, response.status)
+        assert.equal("apples 1-2/9", response.headers["content-range"])
+        assert.equal("hi", response.body)
+    end)
+
     it("takes a status that is none for a bad answer", function()
         for _, status in ipairs({ "99", "600", "1000", "2x0" }) do
             assert.equal(502, answered("HTTP/1.1 " .. status .. " X\r\nContent-Length: 0\r\n\r\n", "close").status, status)
