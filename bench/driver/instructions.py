@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from driver.peers import BENCH
@@ -12,7 +13,10 @@ from driver.report import commit
 from driver.subject import Subject
 
 TOLERANCE = 0.02
+WARM_UP = 2500  # requests after which everything that is made once is made, and Lua is compiled
 VALGRIND = ["valgrind", "--quiet", "--tool=callgrind", "--trace-children=yes", "--smc-check=all-non-file"]
+# A new file whenever a connection is accepted: what was counted since the one before.
+VALGRIND += ["--dump-before=accept4"]
 
 
 def check_valgrind():
@@ -28,30 +32,51 @@ def read_total(path):
     return int(match.group(1))
 
 
-def count_life(options, requests):
-    """Instructions of the busiest worker over its whole life."""
-    with tempfile.TemporaryDirectory(prefix="moonloop-callgrind-") as tmp:
-        prefix = [*VALGRIND, f"--callgrind-out-file={tmp}/callgrind.%p"]
-        with Subject(options, tmp, prefix, start_seconds=120) as subject:
-            workers = subject.workers()
-            connection = subject.connect()
-            for _ in range(requests):
-                connection.ask()
-            connection.close()
-        files = [Path(tmp) / f"callgrind.{pid}" for pid in workers]
-        totals = [read_total(path) for path in files if path.exists()]
-        if not totals:
-            raise ServerError("the worker ended without callgrind's file: it must end by exit, not by a signal")
-        return max(totals)
+def take_parts(directory):
+    """Instructions of all files that callgrind has left since the last call; they are gone then."""
+    paths = list(directory.glob("callgrind.*.*"))
+    total = sum(read_total(path) for path in paths)
+    for path in paths:
+        path.unlink()
+    return total
+
+
+def ask_times(subject, requests):
+    with closing(subject.connect()) as connection:
+        for _ in range(requests):
+            connection.ask()
+
+
+def count_stretch(subject, directory, requests):
+    """Instructions of a connection with that many requests, and of accepting the next."""
+    ask_times(subject, 1)  # what was counted before is in files now
+    take_parts(directory)
+    ask_times(subject, requests)
+    ask_times(subject, 1)
+    return take_parts(directory)
 
 
 def count_instructions(options):
-    """Instructions of one request: the difference between 2N of them and N, which leaves out start-up."""
-    first = count_life(options, options.requests)
-    second = count_life(options, 2 * options.requests)
-    instructions = round((second - first) / options.requests)
-    print(f"{options.peer}: {instructions} instructions per {options.work} request")
+    """Instructions of one request: the difference between 2N of them and N of the same process, which leaves out
+    start-up and connections. Of several processes the median, since LuaJIT may compile in another order."""
+    figures = sorted(count_in_one_process(options) for _ in range(options.processes))
+    instructions = figures[len(figures) // 2]
+    spread = f" (median of {figures[0]} to {figures[-1]})" if len(figures) > 1 else ""
+    print(f"{options.peer}: {instructions} instructions per {options.work} request{spread}")
     return instructions
+
+
+def count_in_one_process(options):
+    with tempfile.TemporaryDirectory(prefix="moonloop-callgrind-") as tmp:
+        prefix = [*VALGRIND, f"--callgrind-out-file={tmp}/callgrind.%p"]
+        directory = Path(tmp)
+        with Subject(options, tmp, prefix, start_seconds=120) as subject:
+            ask_times(subject, WARM_UP)
+            first = count_stretch(subject, directory, options.requests)
+            second = count_stretch(subject, directory, 2 * options.requests)
+    if first == 0:
+        raise ServerError("callgrind left no files: does the server accept connections by accept4?")
+    return round((second - first) / options.requests)
 
 
 class Kept:

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "http/duplex.h"
 #include "http/head.h"
+#include "http/method.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
@@ -16,9 +17,7 @@
 
 #include <string.h>
 
-/* Answers what never reached a handler, and ends the connection: the place of the next request
- * cannot be known. */
-static void refuse_with(struct conn *conn, uint16_t status, struct str reason, struct str fields)
+void conn_answer_last(struct conn *conn, uint16_t status, struct str text, struct str fields)
 {
     struct buf *out = conn_out(conn);
     struct answer answer = {
@@ -29,7 +28,7 @@ static void refuse_with(struct conn *conn, uint16_t status, struct str reason, s
     struct response_head head = {
         .answer = &answer,
         .framing = RESPONSE_LENGTH,
-        .length = reason.len + 1,
+        .length = text.len + 1,
         .date = loop_http_date(conn->server->loop),
         .closes = true,
     };
@@ -37,19 +36,22 @@ static void refuse_with(struct conn *conn, uint16_t status, struct str reason, s
     conn->server->in_flight++;
     server_end_request(conn->server, conn->request, status);
     response_head_write(out, &head);
-    buf_add_str(out, reason);
-    buf_add_char(out, '\n');
+    if (conn->request->message.method != METHOD_HEAD) {
+        buf_add_str(out, text);
+        buf_add_char(out, '\n');
+    }
     conn_flush(conn, (struct str){0});
 }
 
+/* The place of the next request cannot be known. */
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason)
 {
-    refuse_with(conn, status, reason, (struct str){0});
+    conn_answer_last(conn, status, reason, (struct str){0});
 }
 
 void conn_refuse_for_now(struct conn *conn, struct str reason)
 {
-    refuse_with(conn, 503, reason, str_of("Retry-After: 1\r\n"));
+    conn_answer_last(conn, 503, reason, str_of("Retry-After: 1\r\n"));
 }
 
 bool conn_on_body(void *owner, char *bytes, size_t len)

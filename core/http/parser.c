@@ -33,6 +33,7 @@ static void extend(const struct parser *parser, struct slice *slice, const char 
 static int on_target(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
+    parser->message->method = llhttp->method; /* whoever is refused for what follows has it */
     extend(parser, &parser->message->target, at, len);
     return 0;
 }
@@ -102,7 +103,6 @@ static int on_headers_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
-    message->method = llhttp->method;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
     message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
     message->is_chunked = (llhttp->flags & F_CHUNKED) != 0;

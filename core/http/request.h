@@ -43,13 +43,14 @@ enum body_state {
 };
 
 struct request {
-    const char *base; /* first byte of the head; the slices of `message` count from it */
+    /* These keep their memory for the next request; what is behind them is cleared for it. */
     struct message message;
-    struct conn *conn;
-    void *user; /* the handler's own; NULL at on_request */
     struct arena arena;
-    struct str body_slice; /* a body that came whole in the same read; else body_buf has it */
     struct buf body_buf;
+    const char *base; /* first byte of the head; the slices of `message` count from it */
+    struct conn *conn;
+    void *user;            /* the handler's own; NULL at on_request */
+    struct str body_slice; /* a body that came whole in the same read; else body_buf has it */
     uint64_t body_limit;
     uint64_t body_seen;  /* bytes, also those that were taken already */
     uint64_t chunk_left; /* at least so many bytes are still to come */

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,15 +32,31 @@ enum {
     SHORT_SAID_AGAIN_MS = 60000,
 };
 
+enum { ID_PREFIX_BYTES = 8 };
+
 static const char hex[] = "0123456789abcdef";
 
-static void make_id_prefix(struct http_server *server)
+/* Random digits for this server, then a number. */
+static void make_first_id(struct http_server *server)
 {
     uint32_t random = (uint32_t)getpid() * 2654435761u;
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
         random ^= (uint32_t)(uintptr_t)server;
-    for (int i = 0; i < 8; i++)
-        server->id_prefix[i] = hex[(random >> (i * 4)) & 15];
+    memset(server->next_id, '0', REQUEST_ID_BYTES);
+    for (int i = 0; i < ID_PREFIX_BYTES; i++)
+        server->next_id[i] = hex[(random >> (i * 4)) & 15];
+}
+
+/* In place: mostly the last digit alone changes. */
+static void count_id_up(char id[REQUEST_ID_BYTES])
+{
+    for (int i = REQUEST_ID_BYTES - 1; i >= ID_PREFIX_BYTES; i--) {
+        if (id[i] != 'f') {
+            id[i] = id[i] == '9' ? 'a' : (char)(id[i] + 1);
+            return;
+        }
+        id[i] = '0';
+    }
 }
 
 /* Leaves descriptors for logs, clients and files, so that a full house still answers. */
@@ -79,7 +96,7 @@ struct http_server *http_server_new(struct loop *loop, const struct config *conf
     server->deadlines[CONN_WAITS_END] = queue_of(loop, CONN_LINGER_MS);
     server->deadlines[CONN_WAITS_DRAIN] = queue_of(loop, CONN_DRAIN_MS);
     server->access_log = access_log_open(loop, config);
-    make_id_prefix(server);
+    make_first_id(server);
     if (config->hsts_s != 0) /* RFC 6797 */
         snprintf(server->hsts, sizeof(server->hsts), "Strict-Transport-Security: max-age=%u\r\n",
                  config->hsts_s);
@@ -185,6 +202,14 @@ static void for_each_conn(struct http_server *server, void (*visit)(struct conn 
     }
 }
 
+static void free_request(struct request *request)
+{
+    arena_deinit(&request->arena);
+    buf_deinit(&request->body_buf);
+    message_deinit(&request->message);
+    free(request);
+}
+
 static void finish_if_empty(struct http_server *server)
 {
     if (server->nconns != 0)
@@ -196,12 +221,8 @@ static void finish_if_empty(struct http_server *server)
     }
     if (!server->is_freed)
         return;
-    for (uint32_t i = 0; i < server->nspare_requests; i++) {
-        arena_deinit(&server->spare_requests[i]->arena);
-        buf_deinit(&server->spare_requests[i]->body_buf);
-        message_deinit(&server->spare_requests[i]->message);
-        free(server->spare_requests[i]);
-    }
+    for (uint32_t i = 0; i < server->nspare_requests; i++)
+        free_request(server->spare_requests[i]);
     access_log_close(server->access_log);
     tls_context_free(server->tls);
     ip_networks_deinit(&server->proxies);
@@ -306,30 +327,23 @@ struct request *server_get_request(struct http_server *server)
 
 void server_put_request(struct http_server *server, struct request *request)
 {
-    struct message message = request->message;
-    struct arena arena = request->arena;
-    struct buf body_buf = request->body_buf;
-    arena_reset(&arena);
-    body_buf.len = 0;
-    if (body_buf.cap > BODY_KEPT_BYTES)
-        buf_deinit(&body_buf);
+    enum { CLEARED_FROM = offsetof(struct request, base) };
     if (server->nspare_requests == SERVER_SPARE_REQUESTS) {
-        arena_deinit(&arena);
-        buf_deinit(&body_buf);
-        message_deinit(&message);
-        free(request);
+        free_request(request);
         return;
     }
-    *request = (struct request){.message = message, .arena = arena, .body_buf = body_buf};
+    arena_reset(&request->arena);
+    request->body_buf.len = 0;
+    if (request->body_buf.cap > BODY_KEPT_BYTES)
+        buf_deinit(&request->body_buf);
+    memset((char *)request + CLEARED_FROM, 0, sizeof(*request) - CLEARED_FROM);
     server->spare_requests[server->nspare_requests++] = request;
 }
 
 void server_begin_request(struct http_server *server, struct request *request)
 {
-    uint64_t number = server->next_id++;
-    memcpy(request->id, server->id_prefix, 8);
-    for (int i = REQUEST_ID_BYTES - 1; i >= 8; i--, number >>= 4)
-        request->id[i] = hex[number & 15];
+    memcpy(request->id, server->next_id, REQUEST_ID_BYTES);
+    count_id_up(server->next_id);
     server->in_flight++;
     if (server->access_log != NULL)
         request->began_us = access_log_now_us();

@@ -58,8 +58,7 @@ struct http_server {
     struct deadline_queue *deadlines[CONN_WAITS_COUNT]; /* NULL: no limit */
     char good_host[64]; /* the last well-formed Host field: most requests bring the same one */
     uint8_t good_host_len;
-    uint64_t next_id;
-    char id_prefix[8];
+    char next_id[REQUEST_ID_BYTES]; /* of the next request: hexadecimal digits */
     uint64_t requests; /* answered */
     uint64_t errors;
     uint32_t in_flight;

@@ -39,11 +39,11 @@ void deadline_init(struct deadline *deadline)
 void deadline_start(struct deadline_queue *queue, struct deadline *deadline,
                     void (*on_due)(struct deadline *deadline))
 {
+    if (link_is_alone(&queue->waiting)) /* perhaps the tick was stopped for want of work */
+        loop_arm_deadlines(queue->loop, true);
     link_remove(&deadline->link);
     deadline->due_ms = loop_now_ms(queue->loop) + queue->duration_ms;
     deadline->on_due = on_due;
-    if (link_is_alone(&queue->waiting)) /* perhaps the tick was stopped for want of work */
-        loop_arm_deadlines(queue->loop, true);
     link_append(&queue->waiting, &deadline->link);
 }
 

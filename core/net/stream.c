@@ -42,6 +42,13 @@ static int family_of(int fd)
     return address.ss_family;
 }
 
+/* -1: it has none yet, or no more. */
+static int fd_of(const struct stream *stream)
+{
+    int fd;
+    return uv_fileno(&stream->uv.handle, &fd) == 0 ? fd : -1;
+}
+
 static struct stream *stream_new(struct loop *loop, int family, const struct stream_events *events,
                                  void *owner)
 {
@@ -51,6 +58,7 @@ static struct stream *stream_new(struct loop *loop, int family, const struct str
     else
         ENSURE(uv_tcp_init(loop_uv(loop), &stream->uv.tcp) == 0);
     stream->uv.handle.data = stream;
+    stream->fd = -1;
     stream->loop = loop;
     stream->events = events;
     stream->owner = owner;
@@ -78,6 +86,7 @@ struct stream *stream_open(struct loop *loop, int fd, const struct stream_events
         uv_close(&stream->uv.handle, on_never_opened);
         return NULL;
     }
+    stream->fd = fd;
     return stream;
 }
 
@@ -95,7 +104,7 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
 {
     struct stream *stream = stream_new(loop, address->sa_family, events, owner);
     uv_connect_t *request = MEM_NEW(uv_connect_t);
-    int status = 0, fd;
+    int status = 0;
     request->data = stream;
     stream->connecting = request;
     if (address->sa_family == AF_UNIX) {
@@ -105,10 +114,10 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
         status = uv_tcp_connect(request, &stream->uv.tcp, address, on_connected);
         if (status == 0) {
             uv_tcp_nodelay(&stream->uv.tcp, 1);
-            if (uv_fileno(&stream->uv.handle, &fd) == 0)
-                loopback_forgo_pacing(fd, address);
+            loopback_forgo_pacing(fd_of(stream), address);
         }
     }
+    stream->fd = fd_of(stream);
     if (status != 0) {
         free(request);
         uv_close(&stream->uv.handle, on_never_opened);
@@ -253,7 +262,7 @@ static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t 
     size_t total = 0, at = 0;
     for (uint32_t i = 0; i < npieces; i++)
         total += pieces[i].len;
-    struct write_request *request = malloc(sizeof(*request) + total - skip);
+    struct write_request *request = mem_try_grow(NULL, sizeof(*request) + total - skip);
     if (request == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < npieces; i++) {
@@ -273,25 +282,29 @@ static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t 
     return 0;
 }
 
+enum { SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+
+static ssize_t send_several(int fd, const struct str *pieces, uint32_t npieces)
+{
+    struct iovec vectors[MAX_PIECES];
+    for (uint32_t i = 0; i < npieces; i++)
+        vectors[i] = (struct iovec){.iov_base = (void *)pieces[i].ptr, .iov_len = pieces[i].len};
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = npieces};
+    return syscall(SYS_sendmsg, fd, &message, SEND_FLAGS);
+}
+
 /* What the socket takes of them at once; 0 when it is full. The system calls are made as they are:
  * libc's are cancellation points, which in a process with threads costs two atomic operations each.
  */
 static ssize_t send_pieces(const struct stream *stream, const struct str *pieces, uint32_t npieces)
 {
-    enum { FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
-    struct iovec vectors[MAX_PIECES];
+    int fd = stream->fd;
     ssize_t sent;
-    int fd;
-    if (uv_fileno(&stream->uv.handle, &fd) != 0)
-        return -EBADF;
-    for (uint32_t i = 0; i < npieces; i++)
-        vectors[i] = (struct iovec){.iov_base = (void *)pieces[i].ptr, .iov_len = pieces[i].len};
-    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = npieces};
     do {
         if (npieces == 1)
-            sent = syscall(SYS_sendto, fd, pieces[0].ptr, pieces[0].len, FLAGS, NULL, 0);
+            sent = syscall(SYS_sendto, fd, pieces[0].ptr, pieces[0].len, SEND_FLAGS, NULL, 0);
         else
-            sent = syscall(SYS_sendmsg, fd, &message, FLAGS);
+            sent = send_several(fd, pieces, npieces);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return sent;

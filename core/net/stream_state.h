@@ -22,6 +22,7 @@ struct stream {
     uv_connect_t *connecting;
     struct loop *loop;
     struct stream_tls *tls; /* NULL: plain */
+    int fd;                 /* -1: none yet */
     bool is_reading;
     bool is_closing;
     bool is_shutdown; /* wanted, once the queue is empty */

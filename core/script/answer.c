@@ -94,9 +94,10 @@ static bool read_headers(lua_State *L, int index, struct buf *fields, struct ans
     return true;
 }
 
-static bool read_body(lua_State *L, int index, struct buf *scratch, struct answer *answer)
+/* `type`: of the value at `index`. */
+static bool read_body(lua_State *L, int index, int type, struct buf *scratch, struct answer *answer)
 {
-    switch (lua_type(L, index)) {
+    switch (type) {
     case LUA_TSTRING:
         answer->body.ptr = lua_tolstring(L, index, &answer->body.len);
         if (answer->content_type.len == 0 && answer->body.len != 0)
@@ -154,17 +155,18 @@ bool answer_read(lua_State *L, int first, int res, struct answer_buffers buffers
         return false;
     if (count > 3)
         return wrong(L, "a handler returns body, status and headers, and nothing behind them", "");
-body:
-    if (res != 0 && (count == 0 || lua_isnil(L, first))) {
+body:;
+    int type = lua_type(L, first);
+    if (res != 0 && type <= LUA_TNIL) {
         lua_settop(L, first - 1); /* what res:html and its sisters left */
         lua_pushliteral(L, "body");
         lua_rawget(L, res);
-        count = 1;
+        type = lua_type(L, first);
     }
-    if (count > 0 && !read_body(L, first, buffers.body, answer))
+    if (!read_body(L, first, type, buffers.body, answer))
         return false;
     answer->fields = buf_str(buffers.fields);
     if (!has_status && answer->status == 0)
-        answer->status = count > 0 && !lua_isnil(L, first) ? 200 : 204;
+        answer->status = type <= LUA_TNIL ? 204 : 200;
     return true;
 }

@@ -290,7 +290,8 @@ static void on_handler_end(struct task *task, enum task_status status)
         return;
     }
     struct answer_buffers buffers = {&all->scratch, &all->fields};
-    int res = lua_istable(co, STACK_RES) ? STACK_RES : 0;
+    bool has_res = exchange->route->wants >= 2 || exchange->phase == EXCHANGE_FAILURE;
+    int res = has_res && lua_istable(co, STACK_RES) ? STACK_RES : 0;
     if (!answer_read(co, STACK_RESULT, res, buffers, &answer)) {
         if (exchange->phase == EXCHANGE_HANDLER)
             place_error(co, exchange->route->source);

@@ -29,6 +29,15 @@ void scope_hold(struct scope *scope, struct scope_holding *holding)
     link_append(&scope->holdings, &holding->link);
 }
 
+static void forget_reasons(struct scope *scope, lua_State *L)
+{
+    if (scope->reason_ref != LUA_NOREF)
+        luaL_unref(L, LUA_REGISTRYINDEX, scope->reason_ref);
+    if (scope->failure_ref != LUA_NOREF)
+        luaL_unref(L, LUA_REGISTRYINDEX, scope->failure_ref);
+    scope->reason_ref = scope->failure_ref = LUA_NOREF;
+}
+
 void scope_deinit(struct scope *scope)
 {
     struct vm *vm = scope->owner->vm;
@@ -36,10 +45,9 @@ void scope_deinit(struct scope *scope)
         struct scope_holding *holding = LIST_ENTRY(first, struct scope_holding, link);
         holding->on_scope_end(holding);
     }
-    timer_stop(vm->loop, &scope->deadline);
-    luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->reason_ref);
-    luaL_unref(vm->L, LUA_REGISTRYINDEX, scope->failure_ref);
-    scope->reason_ref = scope->failure_ref = LUA_NOREF;
+    if (timer_is_running(&scope->deadline))
+        timer_stop(vm->loop, &scope->deadline);
+    forget_reasons(scope, vm->L);
     link_remove(&scope->link);
     if (scope->box == NULL)
         return;

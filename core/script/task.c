@@ -407,7 +407,8 @@ static void function_ended(struct task *task)
     task->status = TASK_ENDING;
     while (task->scope != &task->root) /* entered and not left: an error, or a lost coroutine */
         scope_give_up(task->scope);
-    mutexes_give_up(task);
+    if (!link_is_alone(&task->mutexes))
+        mutexes_give_up(task);
     failures_tell(task);
     if (task->owner != NULL)
         task->owner->on_end(task, task->end_status);
