@@ -33,7 +33,6 @@ static void extend(const struct parser *parser, struct slice *slice, const char 
 static int on_target(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
-    parser->message->method = llhttp->method; /* whoever is refused for what follows has it */
     extend(parser, &parser->message->target, at, len);
     return 0;
 }
@@ -103,6 +102,7 @@ static int on_headers_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
+    message->method = llhttp->method;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
     message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
     message->is_chunked = (llhttp->flags & F_CHUNKED) != 0;
@@ -158,6 +158,7 @@ void parser_begin(struct parser *parser, struct message *message)
     if (llhttp->error != HPE_OK || !parser->is_ended || parser->error != PARSER_OK ||
         parser->is_llhttp_done)
         llhttp_reset(llhttp);
+    llhttp_of(parser)->method = 0;
     parser->message = message;
     parser->chunk_at = 0;
     parser->error = PARSER_OK;
@@ -378,8 +379,10 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
         result = PARSER_FAILED;
         *used = message->target.at + message->target.len + 1 - fed_before;
     }
-    if (!message->is_head_done)
+    if (!message->is_head_done) {
         parser->chunk_at += (uint32_t)*used;
+        message->method = llhttp->method; /* whoever is refused has it */
+    }
     return result;
 }
 
