@@ -58,6 +58,8 @@ return {
         request = "GET /field HTTP/1.1\r\nHost: a\r\nX: 1\r\nx: 2\r\nX: 3\r\n\r\n" },
     { "blanks and tabs around a value are no part of it", rfc = "9110 5.5", keeps = true, answers = { 200 },
         bodies = { "y z" }, request = "GET /field HTTP/1.1\r\nHost: a\r\nX: \t y z \t \r\n\r\n" },
+    { "bytes beyond ASCII around a value are part of it", rfc = "9110 5.5", keeps = true, answers = { 200 },
+        bodies = { "\133y\160" }, request = "GET /field HTTP/1.1\r\nHost: a\r\nX: \133y\160\r\n\r\n" },
     { "a body without Content-Type", rfc = "9110 8.3", keeps = true, answers = { 200 }, bodies = { "hello" },
         request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" },
     { "a coded body that has to be understood", rfc = "9110 15.5.16", keeps = true, answers = { 415 },
