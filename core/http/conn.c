@@ -298,7 +298,7 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
     conn->server = server;
     link_append(&server->conns, &conn->link);
     deadline_init(&conn->deadline);
-    parser_init(&conn->parser, PARSER_REQUEST, conn_on_body, conn);
+    parser_init(&conn->parser, conn_on_body, conn);
     conn->parser.on_chunk = conn_on_chunk;
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */

@@ -161,6 +161,15 @@ static const char *check_target_bytes(struct str target)
     return NULL;
 }
 
+/* RFC 9112, 3.3: who names no host asks for none, unless the target does. HTTP/1.0 did not have to.
+ */
+static const char *check_empty_host(const struct request *request)
+{
+    char first = *request_slice(request, request->message.target).ptr;
+    bool is_alone = first == '/' || first == '*';
+    return is_alone && request->message.version == 11 ? "the Host field is empty" : NULL;
+}
+
 static const char *check_host(const struct request *request)
 {
     const struct message *message = &request->message;
@@ -170,9 +179,11 @@ static const char *check_host(const struct request *request)
         return "more than one Host field";
     struct str host = request_slice(request, message->headers[message->host].value);
     struct http_server *server = request->conn->server;
+    if (host.len == 0)
+        return check_empty_host(request);
     if (host.len == server->good_host_len && memcmp(host.ptr, server->good_host, host.len) == 0)
         return NULL;
-    if (host.len != 0 && !is_authority(host))
+    if (!is_authority(host))
         return "malformed Host field";
     if (host.len <= sizeof(server->good_host)) {
         memcpy(server->good_host, host.ptr, host.len);

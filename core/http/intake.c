@@ -157,7 +157,8 @@ static bool check_head_size(struct conn *conn)
     uint32_t line = line_bytes(conn);
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
     if (line > config->limit_request_line + 2) {
-        conn_refuse(conn, 414, str_of("the request line is too long"));
+        uint16_t status = conn->parser.is_method_unknown ? 400 : 414; /* RFC 9112, 3: of a target */
+        conn_refuse(conn, status, str_of("the request line is too long"));
         return false;
     }
     if (all > line && all - line > config->limit_request_header) {

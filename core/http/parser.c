@@ -33,15 +33,7 @@ static void extend(const struct parser *parser, struct slice *slice, const char 
 static int on_target(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
-    parser->message->method = llhttp->method; /* whoever is refused for what follows has it */
     extend(parser, &parser->message->target, at, len);
-    return 0;
-}
-
-static int on_reason(llhttp_t *llhttp, const char *at, size_t len)
-{
-    struct parser *parser = llhttp->data;
-    extend(parser, &parser->message->reason, at, len);
     return 0;
 }
 
@@ -63,24 +55,10 @@ static int fail(struct parser *parser, enum parser_error error)
     return HPE_USER;
 }
 
-static bool are_token_bytes(const char *at, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!field_is_token_byte((unsigned char)at[i]))
-            return false;
-    return true;
-}
-
 static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
-    if (message->is_head_done) { /* a trailer field of an answer: skipped */
-        if (are_token_bytes(at, len))
-            return 0;
-        parser->reason = "the name of a trailer field is no token";
-        return fail(parser, PARSER_BAD_SYNTAX);
-    }
     if (message->nheaders == 0 || parser->is_in_value) {
         header_add(message); /* also one too many: what is wrong in it comes first */
         parser->is_in_value = false;
@@ -92,8 +70,6 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 static int on_value(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
-    if (parser->message->is_head_done)
-        return 0;
     parser->is_in_value = true;
     struct slice *value = &parser->message->headers[parser->message->nheaders - 1].value;
     if (value->len != 0 && slice_of(parser, at, len).at != value->at + value->len) {
@@ -122,21 +98,11 @@ static int fail_version(struct parser *parser)
     return fail(parser, *at == ' ' ? PARSER_BAD_VERSION : PARSER_BAD_SYNTAX);
 }
 
-/* RFC 9112, 6.3: answers that have no body whatever their fields say. */
-static bool is_bodiless(const llhttp_t *llhttp)
-{
-    uint16_t status = llhttp->status_code;
-    return llhttp->type == HTTP_RESPONSE && (status < 200 || status == 204 || status == 304);
-}
-
 static int on_headers_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     struct message *message = parser->message;
-    bool has_no_body = parser->expects_no_body || is_bodiless(llhttp);
-    if (has_no_body)
-        llhttp->flags |= F_SKIPBODY; /* llhttp_should_keep_alive asks for it */
-    message->status = llhttp->status_code;
+    message->method = llhttp->method;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
     message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
     message->is_chunked = (llhttp->flags & F_CHUNKED) != 0;
@@ -145,27 +111,17 @@ static int on_headers_complete(llhttp_t *llhttp)
     message->keeps_alive = llhttp_should_keep_alive(llhttp) != 0;
     parser->is_llhttp_done = !message->keeps_alive;
     if (message->version != 11 && message->version != 10)
-        return llhttp->type == HTTP_REQUEST ? fail_version(parser)
-                                            : fail(parser, PARSER_BAD_VERSION);
+        return fail_version(parser);
     message->is_head_done = true;
     llhttp->upgrade = 0; /* what is behind is the next request unless someone takes the upgrade */
-    parser->is_in_chunks =
-        llhttp->type == HTTP_REQUEST && (llhttp->flags & (F_TRANSFER_ENCODING | F_CHUNKED)) != 0;
-    return has_no_body || parser->is_in_chunks; /* 1 tells llhttp that none follows */
+    parser->is_in_chunks = (llhttp->flags & (F_TRANSFER_ENCODING | F_CHUNKED)) != 0;
+    return parser->is_in_chunks; /* 1 tells llhttp that no body follows */
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
     if (parser->on_body == NULL || parser->on_body(parser->owner, (char *)at, len))
-        return 0;
-    return fail(parser, PARSER_BODY_REFUSED);
-}
-
-static int on_chunk_header(llhttp_t *llhttp)
-{
-    struct parser *parser = llhttp->data;
-    if (parser->on_chunk == NULL || parser->on_chunk(parser->owner, llhttp->content_length))
         return 0;
     return fail(parser, PARSER_BODY_REFUSED);
 }
@@ -179,21 +135,18 @@ static int on_message_complete(llhttp_t *llhttp)
 
 static const llhttp_settings_t settings = {
     .on_url = on_target,
-    .on_status = on_reason,
     .on_header_field = on_field,
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
-    .on_chunk_header = on_chunk_header,
     .on_message_complete = on_message_complete,
 };
 
-void parser_init(struct parser *parser, enum parser_kind kind,
-                 bool (*body)(void *owner, char *bytes, size_t len), void *owner)
+void parser_init(struct parser *parser, bool (*body)(void *owner, char *bytes, size_t len),
+                 void *owner)
 {
-    llhttp_init(llhttp_of(parser), kind == PARSER_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE,
-                &settings);
+    llhttp_init(llhttp_of(parser), HTTP_REQUEST, &settings);
     llhttp_of(parser)->data = parser;
     parser->on_body = body;
     parser->owner = owner;
@@ -205,29 +158,36 @@ void parser_begin(struct parser *parser, struct message *message)
     if (llhttp->error != HPE_OK || !parser->is_ended || parser->error != PARSER_OK ||
         parser->is_llhttp_done)
         llhttp_reset(llhttp);
+    llhttp_of(parser)->method = 0;
     parser->message = message;
     parser->chunk_at = 0;
     parser->error = PARSER_OK;
     parser->reason = NULL;
     parser->amendments = 0;
     parser->is_amending = false;
+    parser->is_method_unknown = false;
     parser->is_in_value = false;
     parser->is_in_chunks = false;
     parser->is_ended = false;
-    parser->expects_no_body = false;
 }
 
-void parser_expect_no_body(struct parser *parser)
+/* llhttp stops at the first byte that no method of its own has there; what is no method at all
+ * shows where it ends. */
+static enum parser_result read_unknown_method(struct parser *parser, const char *bytes, size_t len,
+                                              size_t *used)
 {
-    parser->expects_no_body = true;
-}
-
-/* A method that nobody knows, unless the byte that gave it away cannot be in one. */
-static enum parser_error method_error(const struct parser *parser)
-{
-    const char *stop = llhttp_get_error_pos((const llhttp_t *)parser->state);
-    return stop == NULL || field_is_token_byte((unsigned char)*stop) ? PARSER_BAD_METHOD
-                                                                     : PARSER_BAD_SYNTAX;
+    size_t token = 0;
+    while (token < len && field_is_token_byte((unsigned char)bytes[token]))
+        token++;
+    *used = token;
+    parser->is_method_unknown = true;
+    parser->chunk_at += (uint32_t)token;
+    if (token == len)
+        return PARSER_MORE;
+    parser->reason = "malformed request line";
+    fail(parser,
+         parser->chunk_at != 0 && bytes[token] == ' ' ? PARSER_BAD_METHOD : PARSER_BAD_SYNTAX);
+    return PARSER_FAILED;
 }
 
 /* "HTTP/3.0" is another version, "HTTP/x" is none. */
@@ -253,9 +213,6 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
     if (parser->error != PARSER_OK)
         return PARSER_FAILED;
     switch (error) {
-    case HPE_INVALID_METHOD:
-        parser->error = method_error(parser);
-        break;
     case HPE_INVALID_VERSION:
         parser->error = version_error(parser);
         break;
@@ -278,55 +235,23 @@ static enum parser_result settle(struct parser *parser, llhttp_errno_t error)
     return PARSER_FAILED;
 }
 
-/* What an answer says about its length. */
-static void note_answer_header(struct message *message, uint32_t index, const char *base)
-{
-    struct header_slice *header = &message->headers[index];
-    struct str name = {base + header->name.at, header->name.len};
-    struct str value = {base + header->value.at, header->value.len};
-    while (value.len != 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))
-        value.len--;
-    header->value.len = (uint32_t)value.len;
-    if (name.len != 17 || !str_equal_nocase(name, str_of("transfer-encoding")))
-        return;
-    message->has_other_codings |=
-        message->has_transfer_encoding || !str_equal_nocase(value, str_of("chunked"));
-    message->has_transfer_encoding = true;
-}
-
-/* The last part of the first line. */
-static struct slice start_line_end(const struct message *message)
-{
-    if (message->status == 0)
-        return message->target;
-    return message->reason.len != 0 ? message->reason
-                                    : (struct slice){0, sizeof("HTTP/1.1 200") - 1};
-}
-
 /* The head is complete. False when it is malformed all the same; `used` is then where it ends. */
 static bool finish_head(struct parser *parser, char *bytes, size_t len, size_t *used)
 {
     struct message *message = parser->message;
     const char *base = bytes - parser->chunk_at;
-    const struct header_slice *field =
-        message->nheaders != 0 ? &message->headers[message->nheaders - 1] : NULL;
-    if (llhttp_of(parser)->type == HTTP_REQUEST) {
-        parser->reason = request_lines_read(message, base, bytes + len);
-        if (parser->reason == NULL)
-            return true;
-        parser->error = PARSER_BAD_SYNTAX;
-        message->is_head_done = false;
-        struct slice known = message->nheaders == 0  ? message->target
-                             : field->value.len != 0 ? field->value
-                                                     : field->name;
-        *used = (size_t)(request_lines_end(base + known.at + known.len, bytes + len) - bytes);
-        return false;
+    struct slice known = message->target;
+    parser->reason = request_lines_read(message, base, bytes + len);
+    if (parser->reason == NULL)
+        return true;
+    parser->error = PARSER_BAD_SYNTAX;
+    message->is_head_done = false;
+    if (message->nheaders != 0) {
+        const struct header_slice *field = &message->headers[message->nheaders - 1];
+        known = field->value.len != 0 ? field->value : field->name;
     }
-    for (uint32_t i = 0; i < message->nheaders; i++)
-        note_answer_header(message, i, base);
-    struct slice last = field != NULL ? field->value : start_line_end(message);
-    message->head_len = last.at + last.len;
-    return true;
+    *used = (size_t)(request_lines_end(base + known.at + known.len, bytes + len) - bytes);
+    return false;
 }
 
 static char *blank_out(char *at, const char *end)
@@ -427,11 +352,15 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
     bool was_head_done = message->is_head_done;
     uint32_t fed_before = parser->chunk_at;
     parser->chunk = bytes;
+    if (parser->is_method_unknown)
+        return read_unknown_method(parser, bytes, len, used);
     if (parser->is_amending)
         parser->is_amending = blank_out(bytes, bytes + len) == bytes + len;
     llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
-    while (error != HPE_OK && llhttp->type == HTTP_REQUEST && !message->is_head_done &&
-           parser->amendments < MAX_AMENDMENTS && amend(parser, bytes - fed_before, bytes + len)) {
+    if (error == HPE_INVALID_METHOD)
+        return read_unknown_method(parser, bytes, len, used);
+    while (error != HPE_OK && !message->is_head_done && parser->amendments < MAX_AMENDMENTS &&
+           amend(parser, bytes - fed_before, bytes + len)) {
         parser->amendments++;
         error = execute_again(parser, bytes - fed_before, fed_before + len);
     }
@@ -450,8 +379,10 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
         result = PARSER_FAILED;
         *used = message->target.at + message->target.len + 1 - fed_before;
     }
-    if (!message->is_head_done)
+    if (!message->is_head_done) {
         parser->chunk_at += (uint32_t)*used;
+        message->method = llhttp->method; /* whoever is refused has it */
+    }
     return result;
 }
 
@@ -468,12 +399,6 @@ enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, s
     result = feed_chunks(parser, bytes + *used, len - *used, &rest_used);
     *used += rest_used;
     return result;
-}
-
-enum parser_result parser_finish(struct parser *parser)
-{
-    return settle(parser, llhttp_finish(llhttp_of(parser))) == PARSER_END ? PARSER_END
-                                                                          : PARSER_FAILED;
 }
 
 const char *parser_reason(const struct parser *parser)

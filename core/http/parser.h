@@ -1,5 +1,6 @@
 /*
- * parser.h - bytes to the parts of an HTTP/1 message, in both directions. llhttp behind it.
+ * parser.h - bytes to the parts of a request of HTTP/1. llhttp behind it. (Answers are read by
+ * answer_parser.h.)
  *
  * Parts of the head are offsets from the message's first byte, so that whoever owns the bytes may
  * move them between two calls. Checks what RFC 9112 leaves no choice about; policy (limits, Host)
@@ -78,14 +79,14 @@ struct parser {
     uint32_t chunk_at;
     const char *reason; /* ours; NULL: llhttp's */
     enum parser_error error;
-    struct chunks chunks; /* of a request's body; llhttp reads those of answers */
-    bool is_in_value;     /* of the last header */
-    bool is_in_chunks;    /* llhttp has read the head, and is not asked about the body */
-    bool is_llhttp_done;  /* it takes no further message on this connection: has to be reset */
-    uint8_t amendments;   /* of the head, so far */
-    bool is_amending;     /* the blanks that were amended last may go on in the next bytes */
+    struct chunks chunks;   /* of a request's body; llhttp reads those of answers */
+    bool is_in_value;       /* of the last header */
+    bool is_method_unknown; /* its end is looked for, or was found */
+    bool is_in_chunks;      /* llhttp has read the head, and is not asked about the body */
+    bool is_llhttp_done;    /* it takes no further message on this connection: has to be reset */
+    uint8_t amendments;     /* of the head, so far */
+    bool is_amending;       /* the blanks that were amended last may go on in the next bytes */
     bool is_ended;
-    bool expects_no_body;
     /* Body bytes, already without chunk framing. False refuses them. */
     bool (*on_body)(void *owner, char *bytes, size_t len);
     /* A chunk of that many bytes begins. False refuses it. Optional: set after parser_init. */
@@ -93,21 +94,14 @@ struct parser {
     void *owner;
 };
 
-enum parser_kind { PARSER_REQUEST, PARSER_RESPONSE };
-
 /* Once per connection. */
-void parser_init(struct parser *parser, enum parser_kind kind,
-                 bool (*on_body)(void *owner, char *bytes, size_t len), void *owner);
+void parser_init(struct parser *parser, bool (*on_body)(void *owner, char *bytes, size_t len),
+                 void *owner);
 /* Before the first byte of each message. `message` is already reset. */
 void parser_begin(struct parser *parser, struct message *message);
-/* After parser_begin, for a response to HEAD: whatever its fields say, no body follows. */
-void parser_expect_no_body(struct parser *parser);
 /* The bytes go on where the last ones ended, and until the head is done they lie behind them in
  * memory: `bytes` minus what was fed before is the first byte of the message. */
 enum parser_result parser_feed(struct parser *parser, char *bytes, size_t len, size_t *used);
-/* The peer has ended its side: PARSER_END when that ends the message, PARSER_FAILED when it cuts
- * it. */
-enum parser_result parser_finish(struct parser *parser);
 /* What is wrong, in the parser's own words: "Invalid character in Content-Length". */
 const char *parser_reason(const struct parser *parser);
 

@@ -37,6 +37,7 @@ static const struct special {
     {{"forwarded", 9}, true},
     {{"x-real-ip", 9}, true},
     {{"connection", 10}, true},
+    {{"max-forwards", 12}, true},
     {{"x-request-id", 12}, true},
     {{"http2-settings", 14}, false},
     {{"x-forwarded-for", 15}, true},
@@ -70,7 +71,7 @@ static void tell(lua_State *L, int index, struct str name, struct str value)
 }
 
 /* forward_fields(token): { name, value, ... } that go on as they came; and, by lower-case name,
- * what is made anew: Via, Upgrade, Connection, Forwarded and the like */
+ * what is made anew: Via, Upgrade, Connection, Forwarded and the like; the version at [1] */
 static int l_forward_fields(lua_State *L)
 {
     const struct request *request = exchange_check(L, 1)->request;
@@ -80,6 +81,8 @@ static int l_forward_fields(lua_State *L)
     lua_settop(L, 1);
     lua_createtable(L, (int)message->nheaders * 2 + 12, 0);
     lua_newtable(L);
+    lua_pushstring(L, message->version == 10 ? "1.0" : "1.1");
+    lua_rawseti(L, 3, 1);
     for (uint32_t i = 0; i < message->nheaders; i++) {
         struct str name = request_slice(request, message->headers[i].name);
         struct str value = request_slice(request, message->headers[i].value);

@@ -175,7 +175,10 @@ local function tell(status, headers, wanted)
 end
 
 local function wanted_of(req, options)
-    local fields, seen = fields_of.of_request(req, options)
+    local fields, seen, verdict = fields_of.of_request(req, options)
+    if verdict then
+        return nil, verdict
+    end
     local body, source = body_of(req)
     local upgrade = body == nil and source == nil and offer_of(seen, options) or nil
     if upgrade then
@@ -214,6 +217,7 @@ local ANSWERS = {
     [502] = "bad gateway: the server behind this one gave no answer",
     [503] = "service unavailable: no server behind this one is well",
     [504] = "gateway timeout: the server behind this one took too long",
+    [508] = "loop detected: this request comes back again and again",
 }
 
 ---What the client is told says nothing of what is behind; the log does.
@@ -234,7 +238,12 @@ end
 local function attempt(group, server, wanted, path, timeout)
     wanted.url = server.url .. path
     local ok, res = pcall(group.client.exchange, group.client, wanted, timeout > 0 and now() + timeout or nil)
-    if ok and not group.fail_on[res.status] then
+    if ok and res.status > 599 then -- RFC 9110, 15: there is no such status
+        local err = errors.new("protocol", ("%s %s: answered %d"):format(wanted.method, wanted.url, res.status),
+            { stage = "when it was done" })
+        res:close()
+        return false, err
+    elseif ok and not group.fail_on[res.status] then
         return true, res
     elseif ok then
         return false, errors.new("status", ("%s %s: answered %d"):format(wanted.method, wanted.url, res.status),
@@ -302,9 +311,22 @@ local function pass_on(req, res, wanted, options, idle)
     end
 end
 
+---What is not passed on: the last of those that OPTIONS asks for answers by itself (RFC 9110, 7.6.2).
+local function end_here(req, verdict, path, group)
+    if verdict == "looping" then
+        log.warn("proxy: " .. ANSWERS[508], { upstream = group.servers[1].url, path = path })
+        fail(508, "loop", nil, group)
+    end
+    settle(core.begin(req[1], { status = 200, headers = rawget(rawget(req, 2) or {}, "headers") }, 0, ""))
+end
+
 local function run(req, group, plan)
-    local options = plan.given
-    local path, wanted = path_of(req, plan), wanted_of(req, options)
+    local options, path = plan.given, path_of(req, plan)
+    local wanted, verdict = wanted_of(req, options)
+    if not wanted then
+        end_here(req, verdict, path, group)
+        return
+    end
     local res, server, failure = find_answer(group, req, wanted, path, plan.timeout)
     local pass, idle = pass_on, plan.idle_timeout
     if res.status == 101 then

@@ -27,6 +27,7 @@ app:post("/count", count)
 app:post("/large", { max_body = 6000 }, count)
 app:post("/small", { max_body = 10 }, count)
 app:post("/json", function(req) return tostring(req:json().a) end)
+app:post("/form", function(req) return req:form().a end)
 app:get("/204", function() return nil end)
 app:get("/205", function() return "text", 205 end)
 app:get("/304", function() return "text", 304, { ["ETag"] = '"a"' } end)
@@ -183,6 +184,24 @@ describe("HTTP/1.1", function()
         for _, answer in ipairs(ask_all("/good", "/none", "/204", "/304", "/stream")) do
             assert.matches("^HTTP/1%.1 %d%d%d [%a ]*\r\n%a[%a-]*: ", answer.head)
         end
+    end)
+
+    it("has fields of one line each, one blank behind their colon and none at the end", function()
+        for _, answer in ipairs(ask_all("/good", "/none", "/304", "/stream", "/error")) do
+            for line in answer.head:match("^[^\r]*\r\n(.*)$"):gmatch("([^\r\n]+)") do
+                assert.matches("^[%w-]+: %S.*%S$", line .. "|")
+                assert.is_nil(line:find("[ \t]$"), line)
+            end
+        end
+    end)
+
+    it("answers a client that has closed its side, when the answer is ready", function()
+        local connection = limited:connect()
+        connection:send("GET /good HTTP/1.1\r\nHost: a\r\n\r\nGET /good HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.socket:shutdown("send")
+        local text = connection:read_all()
+        connection:close()
+        assert.equal(2, select(2, text:gsub("HTTP/1%.1 200 ", "")))
     end)
 
     it("has Connection: close in the last answer and in no other", function()

@@ -27,6 +27,7 @@ local function element_of(node, proto, host)
 end
 
 ---@class moonloop.proxy.Seen what a request says of itself and of others, by lower-case name
+---@field [1] string its version, "1.1"
 ---@field via? string
 ---@field upgrade? string
 ---@field connection? string
@@ -136,18 +137,49 @@ local function replace(out, headers)
     return kept
 end
 
+---Whether it has passed here so often that it goes round in circles (RFC 9110, 7.6).
+local function is_looping(via, name)
+    local count = 0
+    for by in (via or ""):gmatch("[^,%s]+%s+([^,%s]+)") do
+        count = count + (by == name and 1 or 0)
+    end
+    return count >= M.PASSES_MAX
+end
+
+---A request of OPTIONS may say how often it is to be passed on (RFC 9110, 7.6.2); others keep what they say.
+---@return string? value for the next server
+---@return boolean is_last it ends here
+local function forwards_left(method, value)
+    if method ~= "OPTIONS" or not value:match("^%d+$") then
+        return value, false
+    end
+    local left = math.min(tonumber(value), M.FORWARDS_MAX) - 1
+    return ("%d"):format(left), left < 0
+end
+
+---How often a request may come back to the same name in Via, and the most that Max-Forwards is read as.
+M.PASSES_MAX, M.FORWARDS_MAX = 10, 2147483647
+
 ---The fields of the request to the next server: { name, value, ... }.
 ---@param req moonloop.Request
 ---@param options moonloop.ProxyOptions
 ---@return string[] fields
 ---@return moonloop.proxy.Seen seen
+---@return "looping"|"last"|nil verdict why it is not passed on
 function M.of_request(req, options)
     local token = req[1]
     local out, seen = core.forward_fields(token)
     local n = add_asker(out, #out, seen, token, options)
-    out[n + 1], out[n + 2] = "Via", append(seen.via, options.via and "1.1 " .. options.via or "1.1 moonloop")
+    local name, verdict = options.via or "moonloop", nil
+    out[n + 1], out[n + 2] = "Via", append(seen.via, seen[1] .. " " .. name)
     out[n + 3], out[n + 4] = "X-Request-Id", seen["x-request-id"] or core.id(token)
-    return options.headers and replace(out, options.headers) or out, seen
+    if seen["max-forwards"] then
+        local value, is_last = forwards_left(req.method, seen["max-forwards"])
+        out[n + 5], out[n + 6] = "Max-Forwards", value
+        verdict = is_last and "last" or nil
+    end
+    verdict = is_looping(seen.via, name) and "looping" or verdict
+    return options.headers and replace(out, options.headers) or out, seen, verdict
 end
 
 ---What the handler has set and the answer has not, in any case.

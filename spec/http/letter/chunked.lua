@@ -84,6 +84,12 @@ return {
         request = HEAD .. "5\r\nhello\r\n0\r\nx\r\n\r\n" },
     { "several trailers", rfc = "9112 7.1.2", keeps = true, answers = { 200 }, bodies = { "hello" },
         request = HEAD .. "5\r\nhello\r\n0\r\nX: 1\r\nY:\t2 \r\nZ:\r\n\r\n" },
+    { "a trailer without a blank", rfc = "9112 7.1.2", keeps = true, answers = { 200 }, bodies = { "" },
+        request = HEAD .. "0\r\nX:POST / HTTP/1.1\r\n\r\n" },
+    { "an extension of two CR", rfc = "9112 7.1.1", answers = { 400 },
+        request = HEAD .. "5;a=b\r\rhello\r\n0\r\n\r\n" },
+    { "a request behind broken chunks is none", rfc = "9112 11.2", answers = { 400 },
+        request = HEAD .. "5\r\nhello12\r\n0\r\n\r\nGET /good HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "trailers that would frame, route or log in mean nothing", rfc = "9110 6.5.1", keeps = true, answers = { 200 },
         bodies = { "hello" },
         request = HEAD .. "5\r\nhello\r\n0\r\nHost: b\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n"

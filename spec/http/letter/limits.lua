@@ -55,7 +55,11 @@ return {
         request = "GET /good HTTP/1.1\r\nHost: a\r\nX: " .. ("y"):rep(33000) .. "\r\n\r\n" },
     { "a field without an end", rfc = "6585 5", answers = { 431 },
         request = "GET /good HTTP/1.1\r\nHost: a\r\nX: " .. ("y"):rep(1100) },
-    { "a method without an end", rfc = "9112 3", answers = { 501 }, request = ("A"):rep(300) },
+    { "a method without an end", rfc = "9112 2.2", answers = { 400 }, request = ("A"):rep(300) },
+    { "a method near the limit of a request line", rfc = "9112 3", answers = { 501 },
+        request = ("A"):rep(195) .. " / HTTP/1.1\r\nHost: a\r\n\r\n" },
+    { "a method of 100 KB", rfc = "9112 2.2", answers = { 400 }, roomy = true,
+        request = ("A"):rep(100000) .. " / HTTP/1.1\r\nHost: a\r\n\r\n" },
     { "a body in chunks at the limit", keeps = true, answers = { 200 }, bodies = { "4096" },
         request = "POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" .. ("x"):rep(4096)
             .. "\r\n0\r\n\r\n" },

@@ -31,6 +31,7 @@ return {
     { "HTTP/9.9", rfc = "9110 15.6.6", answers = { 505 }, request = get("9.9") },
     { "the answer to another version names what is spoken", rfc = "9110 15.6.6", answers = { 505 },
         bodies = { "only HTTP/1.0 and HTTP/1.1 are spoken here\n" }, request = get("4.0") },
+    malformed("a version of many digits", "4294967295.255"),
     malformed("a version of two digits", "1.10"),
     malformed("a major version of two digits", "11.1"),
     malformed("a version with leading zeros", "01.1"),
