@@ -77,7 +77,8 @@ struct scope {
 struct scope_box {
     struct scope *scope;        /* NULL once it was left */
     uint64_t deadline_us;       /* as given */
-    bool is_site_of_all;        /* whoever is spawned in it was spawned where it was entered */
+    bool is_of_one_call;        /* such as map: whoever is spawned in it was spawned where it was
+                                   entered, and has one result */
     int site_line;              /* the place in a user's file where it was entered */
     char site[TASK_SITE_BYTES]; /* "" for none */
 };
@@ -121,9 +122,10 @@ struct task {
     enum task_status status;
     enum task_status end_status; /* while TASK_ENDING */
     bool is_started;
-    bool is_nesting;   /* inside task_wait_for_tasks: its coroutine has not yielded */
-    uint64_t begun_ms; /* by the loop's clock */
-    uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    bool has_one_result; /* at most, for its handle */
+    bool is_nesting;     /* inside task_wait_for_tasks: its coroutine has not yielded */
+    uint64_t begun_ms;   /* by the loop's clock */
+    uint32_t route;      /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
     uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
