@@ -15,6 +15,7 @@
 #include "script/process_child.h"
 #include "server/config_load.h"
 #include "server/handover.h"
+#include "server/retreat.h"
 #include "server/sandbox.h"
 #include "server/serve.h"
 #include "server/upgrade.h"
@@ -114,6 +115,8 @@ static int run_jobs(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (!retreat_arm(argv))
+        return 1;
     open_standard_files();
     raise_stack_limit();
     mem_reserve();

@@ -54,6 +54,9 @@ describe("the architecture check", function()
             "core/script/app.c:4: lua_resume belongs into script/task.c alone" },
             breaches("core/script/app.c", "/* lua_resume(L) */\n// lua_pcall(\nlua_pcall(L, 0);\nlua_resume (L);\n"))
         assert.same({}, breaches("core/script/vm.c", "/* x */\nlua_pcall(L, 0);\n"))
+        assert.same({ "core/script/app.c:2: malloc belongs into base/mem.c alone" },
+            breaches("core/script/app.c", "/* x */\nmalloc(1); my_malloc(1); box->malloc = malloc;\n"))
+        assert.same({}, breaches("core/fuzz/json.c", "/* x */\nmalloc(1);\n"))
     end)
 
     it("finds calls that are safe nowhere", function()

@@ -13,7 +13,7 @@ import json
 import statistics
 import time
 
-from soaking.site import SiteError, descriptors_of, memory_of, threads_of
+from soaking.site import SiteError, descriptors_of, mappings_of, memory_of, threads_of
 from soaking.wire import Lost, connect, request_bytes
 
 REST_SECONDS = 30
@@ -107,7 +107,7 @@ async def look(site, number):
         raise SiteError(f"{site.name}: at rest, but asked for what it holds: {loss}") from None
     status = await settle(site)
     await asyncio.sleep(STILL_SECONDS)
-    memory, each = site.memory(), {pid: memory_of(pid) for pid in site.tree()}
+    memory, each = site.memory(), {pid: {**memory_of(pid), **mappings_of(pid)} for pid in site.tree()}
     if memory is None or {worker["pid"] for worker in status["workers"]} != set(told):
         raise SiteError(f"{site.name}: a process ended at rest: {site.journal.tail()}")
     lua = sum(counts["lua"] for counts in told.values())

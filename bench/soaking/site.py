@@ -19,6 +19,7 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 CALL_SECONDS = 60
 POLL_SECONDS = 0.1
+ARENA_BYTES = 64 * 1024 * 1024  # glibc's HEAP_MAX_SIZE, of which its arenas' heaps are aligned
 SUMS = ("Rss", "Pss", "Pss_Anon", "Pss_Shmem")
 
 
@@ -30,6 +31,32 @@ def memory_of(pid):
     """What smaps_rollup says of a process, in bytes: {name: bytes}."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return {name: int(re.search(rf"^{name}:\s+(\d+)", text, re.M)[1]) * 1024 for name in SUMS}
+
+
+def kind_of(words):
+    """Of a mapping's line in smaps: what it is for."""
+    begin, end = (int(part, 16) for part in words[0].split("-"))
+    name = words[5] if len(words) > 5 else ""
+    if words[1].endswith("s"):
+        return "shared"
+    if name and not name.startswith("["):
+        return "files"
+    if name == "[heap]":
+        return "heap"
+    return "arenas" if begin % ARENA_BYTES == 0 and end - begin < ARENA_BYTES else "blocks"
+
+
+def mappings_of(pid):
+    """Where the memory of a process is, in bytes: {"heap": n, "arenas": n, "blocks": n, "files": n, "shared": n}. Arenas are those of
+    malloc for other threads; blocks are LuaJIT's, large ones of malloc, and stacks; files have private pages."""
+    found, kind = Counter(), None
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if "-" in words[0]:
+            kind = kind_of(words)
+        elif words[0] == ("Pss:" if kind == "shared" else "Anonymous:"):
+            found[kind] += int(words[1]) * 1024
+    return dict(found)
 
 
 def descriptors_of(pid):

@@ -157,19 +157,9 @@ static int send_request(const struct launch *launch, int words_fd, int reply_fd,
     return sent < 0 ? -errno : 0;
 }
 
-/* 0, or why there is none: the helper has ended, or could not take the request. */
-static int read_answer(int reply_fd, struct helper_answer *answer)
+int helper_ask(const struct launch *launch, struct launched *launched)
 {
-    ssize_t count;
-    do
-        count = recv(reply_fd, answer, sizeof(*answer), 0);
-    while (count < 0 && errno == EINTR);
-    return count == (ssize_t)sizeof(*answer) ? 0 : count < 0 ? -errno : -ECONNRESET;
-}
-
-int helper_launch(const struct launch *launch, struct launched *launched)
-{
-    struct helper_answer answer = {.stage = LAUNCH_DESCRIPTORS};
+    enum launch_stage stage = LAUNCH_DESCRIPTORS;
     int pair[2] = {-1, -1};
     int here_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* -1: it cannot be used anyway */
     int words_fd = pack_words(launch);
@@ -177,26 +167,40 @@ int helper_launch(const struct launch *launch, struct launched *launched)
     if (status == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         status = -errno;
     if (status == 0 && (status = send_request(launch, words_fd, pair[1], here_fd)) < 0)
-        answer.stage = LAUNCH_HELPER;
+        stage = LAUNCH_HELPER;
     if (pair[1] >= 0)
         close(pair[1]);
     if (words_fd >= 0)
         close(words_fd);
     if (here_fd >= 0)
         close(here_fd);
-    if (status == 0 && (status = read_answer(pair[0], &answer)) < 0)
-        answer.stage = LAUNCH_HELPER;
-    if (status == 0)
-        status = answer.status;
     if (status < 0 && pair[0] >= 0)
         close(pair[0]);
     *launched = (struct launched){
-        .pid = status < 0 ? -1 : answer.pid,
+        .pid = status < 0 ? -1 : 0,
         .end_fd = status < 0 ? -1 : pair[0],
-        .stage = (enum launch_stage)answer.stage,
+        .stage = stage,
         .by_helper = true,
     };
     return status;
+}
+
+int helper_take_answer(struct launched *launched)
+{
+    struct helper_answer answer = {.stage = LAUNCH_HELPER};
+    ssize_t count = recv(launched->end_fd, &answer, sizeof(answer), MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return 1;
+    if (count != (ssize_t)sizeof(answer)) /* it has ended, or could not take the request */
+        answer = (struct helper_answer){.status = count < 0 ? -errno : -ECONNRESET,
+                                        .stage = LAUNCH_HELPER};
+    launched->stage = (enum launch_stage)answer.stage;
+    launched->pid = answer.status < 0 ? -1 : answer.pid;
+    if (answer.status < 0) {
+        close(launched->end_fd);
+        launched->end_fd = -1;
+    }
+    return answer.status;
 }
 
 bool helper_has_ended(const struct launched *launched, struct launch_end *end)

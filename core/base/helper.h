@@ -32,8 +32,9 @@ int helper_end_fd(void);
 /* After that: reaps it and says how it ended. */
 void helper_describe_end(char *text, size_t bytes);
 
-/* For launch.c: as the functions there. */
-int helper_launch(const struct launch *launch, struct launched *launched);
+/* For launch.c: as launch_begin, launch_outcome and launch_has_ended. */
+int helper_ask(const struct launch *launch, struct launched *launched);
+int helper_take_answer(struct launched *launched);
 bool helper_has_ended(const struct launched *launched, struct launch_end *end);
 
 /* For helper.c: the helper's whole life. `life_fd` closes with the worker. */

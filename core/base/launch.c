@@ -9,9 +9,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+int launch_begin(const struct launch *launch, struct launched *launched)
+{
+    return helper_is_there() ? helper_ask(launch, launched) : launch_here(launch, launched);
+}
+
+int launch_outcome(struct launched *launched)
+{
+    return launched->pid == 0 ? helper_take_answer(launched) : 0;
+}
+
 int launch(const struct launch *launch, struct launched *launched)
 {
-    return helper_is_there() ? helper_launch(launch, launched) : launch_here(launch, launched);
+    int status = launch_begin(launch, launched);
+    while (status == 0 && (status = launch_outcome(launched)) == 1) {
+        struct pollfd answer = {.fd = launched->end_fd, .events = POLLIN};
+        poll(&answer, 1, -1);
+        status = 0;
+    }
+    return status;
 }
 
 bool launch_has_ended(const struct launched *launched, struct launch_end *end)

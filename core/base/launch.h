@@ -5,8 +5,8 @@
  * terminal, default signal dispositions, no blocked signals, and just the descriptors it was given.
  * It is killed when the thread that started it ends (with a helper: when this process does),
  * however that ends: its own children are not. umask, limits, priority and oom score are ours. On
- * any thread; the caller stands still until the program has begun or could not: well under a
- * millisecond, unless its file system is slow.
+ * any thread. launch() stands still until the program has begun or could not, which takes a
+ * millisecond, or as long as a busy machine lets the helper wait; a loop uses launch_begin.
  *
  * Needs Linux 5.9. SIGCHLD is neither used nor touched: a descriptor can be read once the child
  * ends. Where this process may start no program itself, helper.h does; it looks the same from here.
@@ -38,7 +38,7 @@ enum launch_stage {
 };
 
 struct launched {
-    int pid;
+    int pid;                 /* 0: it has not begun */
     int end_fd;              /* the caller's to close; readable once the child has ended */
     enum launch_stage stage; /* at which it failed */
     bool by_helper;          /* else end_fd is a pidfd */
@@ -52,6 +52,11 @@ struct launch_end {
 
 /* 0, or a negative errno: then there is no child, and `launched->stage` says what failed. */
 int launch(const struct launch *launch, struct launched *launched);
+/* The same without waiting for the helper; as long as `pid` is 0, end_fd becomes readable once
+ * launch_outcome knows more. Who closes it before has given up: the program ends, if it begins. */
+int launch_begin(const struct launch *launch, struct launched *launched);
+/* What became of launch_begin: 1: nothing yet; 0, or a negative errno, as launch. */
+int launch_outcome(struct launched *launched);
 /* Whether the child has ended, and how. Does not reap: while it is not, its id and that of its
  * group are nobody else's. */
 bool launch_has_ended(const struct launched *launched, struct launch_end *end);

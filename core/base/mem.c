@@ -123,6 +123,15 @@ char *mem_copy_text(const char *text)
     return copy_text(mem_grow(NULL, bytes), text, bytes);
 }
 
+char *mem_copy_bytes(const char *bytes, size_t count)
+{
+    char *copy = mem_grow(NULL, count + 1);
+    if (count != 0)
+        memcpy(copy, bytes, count);
+    copy[count] = '\0';
+    return copy;
+}
+
 void mem_ensure_failed(const char *condition, const char *file, int line)
 {
     fprintf(stderr, "moonloop: %s:%d: broken invariant: %s\n", file, line, condition);

@@ -31,6 +31,8 @@ char *mem_try_copy_text(const char *text);
 void *mem_zeroed(size_t bytes);
 void *mem_grow(void *block, size_t bytes);
 char *mem_copy_text(const char *text);
+/* The same of bytes that have no NUL behind them; the copy has. */
+char *mem_copy_bytes(const char *bytes, size_t count);
 /* Gives pages that hold nothing any more back to the system; takes up to a few milliseconds.
  * Nothing where the C library cannot. */
 void mem_give_back(void);

@@ -186,9 +186,10 @@ static bool read_entry(struct draft *draft, int dir_fd, const char *name, struct
     } else {
         struct snapshot_file file = {.name = full_name};
         status = read_file(dir_fd, name, &file.bytes);
-        file.name.ptr = status == 0 ? strndup(full_name.ptr, full_name.len) : NULL;
-        if (status == 0)
+        if (status == 0) {
+            file.name.ptr = mem_copy_bytes(full_name.ptr, full_name.len);
             draft_add(draft, file);
+        }
     }
     if (status < 0 && status != -ENOENT)
         fault_set(fault, "cannot read %.*s: %s", (int)path->len, path->ptr, strerror(-status));

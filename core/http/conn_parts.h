@@ -31,6 +31,9 @@ void conn_release_request(struct conn *conn);
 void conn_consume(struct conn *conn, char *bytes, size_t len);
 bool conn_can_consume(struct conn *conn);
 void conn_keep_rest(struct conn *conn, const char *bytes, size_t len);
+/* Answers in plain text what reaches no handler, and ends the connection. Of `text` a line is made;
+ * `fields` are more lines of the head. */
+void conn_answer_last(struct conn *conn, uint16_t status, struct str text, struct str fields);
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason);
 /* 503 with Retry-After. */
 void conn_refuse_for_now(struct conn *conn, struct str reason);

@@ -8,15 +8,16 @@
 #include "base/mem.h"
 #include "http/duplex.h"
 #include "http/head.h"
+#include "http/method.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "http/server_state.h"
 #include "loop/loop.h"
 #include "net/stream.h"
 
-/* Answers what never reached a handler, and ends the connection: the place of the next request
- * cannot be known. */
-static void refuse_with(struct conn *conn, uint16_t status, struct str reason, struct str fields)
+#include <string.h>
+
+void conn_answer_last(struct conn *conn, uint16_t status, struct str text, struct str fields)
 {
     struct buf *out = conn_out(conn);
     struct answer answer = {
@@ -27,7 +28,7 @@ static void refuse_with(struct conn *conn, uint16_t status, struct str reason, s
     struct response_head head = {
         .answer = &answer,
         .framing = RESPONSE_LENGTH,
-        .length = reason.len + 1,
+        .length = text.len + 1,
         .date = loop_http_date(conn->server->loop),
         .closes = true,
     };
@@ -35,19 +36,22 @@ static void refuse_with(struct conn *conn, uint16_t status, struct str reason, s
     conn->server->in_flight++;
     server_end_request(conn->server, conn->request, status);
     response_head_write(out, &head);
-    buf_add_str(out, reason);
-    buf_add_char(out, '\n');
+    if (conn->request->message.method != METHOD_HEAD) {
+        buf_add_str(out, text);
+        buf_add_char(out, '\n');
+    }
     conn_flush(conn, (struct str){0});
 }
 
+/* The place of the next request cannot be known. */
 void conn_refuse(struct conn *conn, uint16_t status, struct str reason)
 {
-    refuse_with(conn, status, reason, (struct str){0});
+    conn_answer_last(conn, status, reason, (struct str){0});
 }
 
 void conn_refuse_for_now(struct conn *conn, struct str reason)
 {
-    refuse_with(conn, 503, reason, str_of("Retry-After: 1\r\n"));
+    conn_answer_last(conn, 503, reason, str_of("Retry-After: 1\r\n"));
 }
 
 bool conn_on_body(void *owner, char *bytes, size_t len)
@@ -129,20 +133,34 @@ static void refuse_syntax(struct conn *conn)
     }
 }
 
-/* The limits on the head, as far as it has come. False when one was passed and answered. */
+/* The bytes of the request line with CR LF, or the fewest that it can have when its end has not
+ * come. */
+static uint32_t line_bytes(const struct conn *conn)
+{
+    const struct request *request = conn->request;
+    uint32_t known = conn->parser.chunk_at;
+    if (request->message.nheaders != 0)
+        return request->message.headers[0].name.at;
+    if (request->message.is_head_done)
+        return request->message.head_len - 2;
+    const char *end = memchr(request->base, '\n', known);
+    return end != NULL ? (uint32_t)(end + 1 - request->base) : known + 1;
+}
+
+/* The limits on the head, as far as it has come. False when one was passed and answered. Whatever
+ * is counted here only grows from byte to byte: so the answer does not depend on how the head is
+ * cut into packets. */
 static bool check_head_size(struct conn *conn)
 {
     const struct config *config = conn->server->config;
     const struct message *message = &conn->request->message;
-    uint32_t line = message->nheaders != 0  ? message->headers[0].name.at
-                    : message->is_head_done ? message->head_len
-                                            : conn->parser.chunk_at;
+    uint32_t line = line_bytes(conn);
     uint32_t all = message->is_head_done ? message->head_len : conn->parser.chunk_at;
     if (line > config->limit_request_line + 2) {
         conn_refuse(conn, 414, str_of("the request line is too long"));
         return false;
     }
-    if (all - line > config->limit_request_header) {
+    if (all > line && all - line > config->limit_request_header) {
         conn_refuse(conn, 431, str_of("the header fields are too long"));
         return false;
     }

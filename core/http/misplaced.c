@@ -6,11 +6,7 @@
 #include "http/conn_parts.h"
 #include "http/method.h"
 #include "http/request.h"
-#include "http/response.h"
 #include "http/server_state.h"
-#include "loop/loop.h"
-
-#include <string.h>
 
 /* Without its port, which is another one. */
 static struct str without_port(struct str host)
@@ -42,42 +38,12 @@ static bool add_url(struct buf *out, const struct request *request)
     return true;
 }
 
-static void answer(struct conn *conn, uint16_t status, struct str location, struct str text)
-{
-    struct buf fields = {0}, *out = conn_out(conn);
-    if (location.len != 0) {
-        buf_add_text(&fields, "Location: ");
-        buf_add_str(&fields, location);
-        buf_add_text(&fields, "\r\n");
-    }
-    struct answer answer = {
-        .status = status,
-        .content_type = str_of("text/plain; charset=utf-8"),
-        .fields = buf_str(&fields),
-    };
-    struct response_head head = {
-        .answer = &answer,
-        .framing = RESPONSE_LENGTH,
-        .length = text.len,
-        .date = loop_http_date(conn->server->loop),
-        .closes = true,
-    };
-    conn->is_last = true;
-    conn->server->in_flight++;
-    server_end_request(conn->server, conn->request, status);
-    response_head_write(out, &head);
-    if (conn->request->message.method != METHOD_HEAD)
-        buf_add_str(out, text);
-    buf_deinit(&fields);
-    conn_flush(conn, (struct str){0});
-}
-
 /* RFC 9110, 15.4.2 and 15.4.9: 308 keeps the method, which old clients know for GET alone. */
 void conn_point_to_tls(struct conn *conn)
 {
     const struct request *request = conn->request;
     uint8_t method = request->message.method;
-    struct buf url = {0}, text = {0};
+    struct buf url = {0}, text = {0}, fields = {0};
     bool has_url = add_url(&url, request);
     if (conn->is_misplaced) {
         buf_add_text(&text, "this port speaks https, and the request came in plain http");
@@ -88,12 +54,14 @@ void conn_point_to_tls(struct conn *conn)
     } else {
         buf_add_text(&text, "this port leads to https, and the request names no host");
     }
-    buf_add_char(&text, '\n');
     bool is_redirect = has_url && !conn->is_misplaced;
     uint16_t status = !is_redirect                                    ? 400
                       : method == METHOD_GET || method == METHOD_HEAD ? 301
                                                                       : 308;
-    answer(conn, status, is_redirect ? buf_str(&url) : (struct str){0}, buf_str(&text));
+    if (is_redirect)
+        buf_printf(&fields, "Location: %.*s\r\n", (int)url.len, url.ptr);
+    conn_answer_last(conn, status, buf_str(&text), buf_str(&fields));
+    buf_deinit(&fields);
     buf_deinit(&url);
     buf_deinit(&text);
 }

@@ -33,6 +33,7 @@ static void extend(const struct parser *parser, struct slice *slice, const char 
 static int on_target(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
+    parser->message->method = llhttp->method; /* whoever is refused for what follows has it */
     extend(parser, &parser->message->target, at, len);
     return 0;
 }
@@ -81,9 +82,7 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t len)
         return fail(parser, PARSER_BAD_SYNTAX);
     }
     if (message->nheaders == 0 || parser->is_in_value) {
-        if (message->nheaders == message->max_headers)
-            return fail(parser, PARSER_TOO_MANY_HEADERS);
-        header_add(message);
+        header_add(message); /* also one too many: what is wrong in it comes first */
         parser->is_in_value = false;
     }
     extend(parser, &message->headers[message->nheaders - 1].name, at, len);
@@ -98,10 +97,7 @@ static int on_value(llhttp_t *llhttp, const char *at, size_t len)
     parser->is_in_value = true;
     struct slice *value = &parser->message->headers[parser->message->nheaders - 1].value;
     if (value->len != 0 && slice_of(parser, at, len).at != value->at + value->len) {
-        if (llhttp->type == HTTP_REQUEST) { /* its lines do not touch (RFC 9112, 5.2) */
-            parser->reason = "folded header field";
-            return fail(parser, PARSER_BAD_SYNTAX);
-        }
+        parser->message->has_folds = true; /* its lines do not touch (RFC 9112, 5.2) */
         value->len = slice_of(parser, at, len).at - value->at;
     }
     extend(parser, value, at, len);
@@ -112,6 +108,8 @@ static int on_value_complete(llhttp_t *llhttp)
 {
     struct parser *parser = llhttp->data;
     parser->is_in_value = true; /* also when the value was empty */
+    if (parser->message->nheaders > parser->message->max_headers)
+        return fail(parser, PARSER_TOO_MANY_HEADERS);
     return 0;
 }
 
@@ -138,7 +136,6 @@ static int on_headers_complete(llhttp_t *llhttp)
     bool has_no_body = parser->expects_no_body || is_bodiless(llhttp);
     if (has_no_body)
         llhttp->flags |= F_SKIPBODY; /* llhttp_should_keep_alive asks for it */
-    message->method = llhttp->method;
     message->status = llhttp->status_code;
     message->version = (uint8_t)(llhttp->http_major * 10 + llhttp->http_minor);
     message->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
@@ -214,6 +211,7 @@ void parser_begin(struct parser *parser, struct message *message)
     parser->error = PARSER_OK;
     parser->reason = NULL;
     parser->amendments = 0;
+    parser->is_amending = false;
     parser->is_in_value = false;
     parser->is_in_chunks = false;
     parser->is_ended = false;
@@ -298,35 +296,45 @@ static void note_answer_header(struct message *message, uint32_t index, const ch
 }
 
 /* The last part of the first line. */
-static struct slice start_line_end(const struct parser *parser)
+static struct slice start_line_end(const struct message *message)
 {
-    const struct message *message = parser->message;
     if (message->status == 0)
         return message->target;
     return message->reason.len != 0 ? message->reason
                                     : (struct slice){0, sizeof("HTTP/1.1 200") - 1};
 }
 
-/* The head is complete. False when it is malformed all the same. */
-static bool finish_head(struct parser *parser, char *bytes, size_t len)
+/* The head is complete. False when it is malformed all the same; `used` is then where it ends. */
+static bool finish_head(struct parser *parser, char *bytes, size_t len, size_t *used)
 {
     struct message *message = parser->message;
     const char *base = bytes - parser->chunk_at;
+    const struct header_slice *field =
+        message->nheaders != 0 ? &message->headers[message->nheaders - 1] : NULL;
     if (llhttp_of(parser)->type == HTTP_REQUEST) {
         parser->reason = request_lines_read(message, base, bytes + len);
-        if (parser->reason != NULL) {
-            parser->error = PARSER_BAD_SYNTAX;
-            message->is_head_done = false;
-            return false;
-        }
-    } else {
-        for (uint32_t i = 0; i < message->nheaders; i++)
-            note_answer_header(message, i, base);
+        if (parser->reason == NULL)
+            return true;
+        parser->error = PARSER_BAD_SYNTAX;
+        message->is_head_done = false;
+        struct slice known = message->nheaders == 0  ? message->target
+                             : field->value.len != 0 ? field->value
+                                                     : field->name;
+        *used = (size_t)(request_lines_end(base + known.at + known.len, bytes + len) - bytes);
+        return false;
     }
-    struct slice last = message->nheaders != 0 ? message->headers[message->nheaders - 1].value
-                                               : start_line_end(parser);
+    for (uint32_t i = 0; i < message->nheaders; i++)
+        note_answer_header(message, i, base);
+    struct slice last = field != NULL ? field->value : start_line_end(message);
     message->head_len = last.at + last.len;
     return true;
+}
+
+static char *blank_out(char *at, const char *end)
+{
+    for (; at < end && (*at == '\t' || *at == ' '); at++)
+        *at = ' ';
+    return at;
 }
 
 /* Where llhttp is stricter than the RFC, the bytes that it minds are replaced by ones that mean the
@@ -342,8 +350,8 @@ static bool amend(struct parser *parser, char *base, const char *end)
     case HPE_INVALID_CONTENT_LENGTH:
         if (stop == NULL || stop >= end || *stop != '\t')
             return false;
-        for (; stop < end && (*stop == '\t' || *stop == ' '); stop++)
-            *stop = ' ';
+        stop = blank_out(stop, end);
+        parser->is_amending = stop == end;
         return true;
     case HPE_INVALID_VERSION:
         if (minor >= end || memcmp(minor - sizeof(start) + 1, start, sizeof(start) - 1) != 0 ||
@@ -420,6 +428,8 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
     bool was_head_done = message->is_head_done;
     uint32_t fed_before = parser->chunk_at;
     parser->chunk = bytes;
+    if (parser->is_amending)
+        parser->is_amending = blank_out(bytes, bytes + len) == bytes + len;
     llhttp_errno_t error = llhttp_execute(llhttp, bytes, len);
     while (error != HPE_OK && llhttp->type == HTTP_REQUEST && !message->is_head_done &&
            parser->amendments < MAX_AMENDMENTS && amend(parser, bytes - fed_before, bytes + len)) {
@@ -434,11 +444,12 @@ static enum parser_result feed_llhttp(struct parser *parser, char *bytes, size_t
     }
     parser->chunk = bytes;
     parser->chunk_at = fed_before;
-    if (!was_head_done && message->is_head_done && !finish_head(parser, bytes, len))
+    if (!was_head_done && message->is_head_done && !finish_head(parser, bytes, len, used))
         result = PARSER_FAILED;
     if (result != PARSER_END && is_without_version(parser)) { /* whatever else is wrong behind it */
         fail_version(parser);
         result = PARSER_FAILED;
+        *used = message->target.at + message->target.len + 1 - fed_before;
     }
     if (!message->is_head_done)
         parser->chunk_at += (uint32_t)*used;

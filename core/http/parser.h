@@ -33,7 +33,8 @@ struct message {
     uint32_t nheaders;
     uint32_t headers_cap;
     uint32_t max_headers; /* more fail with PARSER_TOO_MANY_HEADERS */
-    uint32_t head_len;    /* up to the end of the last field, known once is_head_done */
+    uint32_t head_len;    /* known once is_head_done: of a request, with the empty line behind the
+                             fields; of an answer, up to the end of the last field */
     uint64_t content_length;
     uint16_t status;
     uint8_t method;  /* enum http_method */
@@ -50,7 +51,7 @@ struct message {
     bool expects_more;          /* Expect, something else */
     bool has_content_coding;    /* of an answer */
     bool is_upgrade;
-    bool has_folds; /* a value goes over several lines; of answers */
+    bool has_folds; /* a value goes over several lines */
     bool keeps_alive;
 };
 
@@ -90,6 +91,7 @@ struct parser {
     bool is_in_chunks;    /* llhttp has read the head, and is not asked about the body */
     bool is_llhttp_done;  /* it takes no further message on this connection: has to be reset */
     uint8_t amendments;   /* of the head, so far */
+    bool is_amending;     /* the blanks that were amended last may go on in the next bytes */
     bool is_ended;
     bool expects_no_body;
     const struct parser_events *events;

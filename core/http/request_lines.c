@@ -172,23 +172,39 @@ static void settle_connection(struct message *message, unsigned said)
 
 const char *request_lines_read(struct message *message, const char *base, const char *end)
 {
-    static const char version[] = " HTTP/1.x\r\n";
+    static const char version[] = " HTTP/1.x\r\n", folded[] = "folded header field";
     const struct slice *target = &message->target;
     const char *at = base + target->at + target->len;
     unsigned said = 0;
     if (base[target->at - 2] == ' ' || at[0] != ' ' || at[9] != '\r' || at[10] != '\n')
         return "malformed request line";
+    if (message->has_folds)
+        return folded;
     at += sizeof(version) - 1;
     message->is_chunked = false;
     for (uint32_t i = 0; i < message->nheaders; i++) {
-        at = check_field(&message->headers[i], base, at, end);
+        const char *line = at;
+        at = check_field(&message->headers[i], base, line, end);
         if (at == NULL)
-            return "malformed header field";
+            return is_blank(*line) ? folded : "malformed header field";
         said |= read_field(message, i, base);
     }
     if (at[0] != '\r' || at[1] != '\n')
         return "a line ends without CR LF";
+    message->head_len = (uint32_t)(at + 2 - base);
     message->is_chunked &= !message->has_bad_coding;
     settle_connection(message, said);
     return NULL;
+}
+
+const char *request_lines_end(const char *from, const char *end)
+{
+    const char *at = from;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL && ++at < end) {
+        if (*at == '\n')
+            return at + 1;
+        if (*at == '\r') /* and any byte: llhttp looks no further */
+            return at + 1 < end ? at + 2 : end;
+    }
+    return end;
 }

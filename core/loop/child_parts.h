@@ -38,7 +38,9 @@ struct child_process {
     struct output outputs[CHILD_OUTPUTS];
     uv_pipe_t input;
     uv_write_t write;
-    int written; /* status of the last write */
+    int written;      /* status of the last write */
+    int start_status; /* as child_start_status */
+    uint64_t timeout_ms;
     void (*on_news)(void *data, enum child_news news);
     void *data;
     uint8_t nhandles; /* whose close callback is still to come */

@@ -1,6 +1,7 @@
 /*
  * Three pipes, a descriptor of its end and three timers with one way out: the leader ends, it is
- * buried, the outputs end, the pipes' close callbacks come, the memory goes.
+ * buried, the outputs end, the pipes' close callbacks come, the memory goes. One that has not begun
+ * has nothing to end: it is buried at once.
  */
 #include "loop/child_process.h"
 
@@ -98,9 +99,8 @@ static uint64_t duration_us(const struct child_process *child)
     return (uv_hrtime() - child->started_ns) / 1000;
 }
 
-static void on_end_fd(void *data)
+static void on_ended(struct child_process *child)
 {
-    struct child_process *child = data;
     if (!launch_has_ended(&child->launched, &child->state.end))
         return;
     child_hold(child);
@@ -120,7 +120,7 @@ static void on_end_fd(void *data)
 
 void child_signal(struct child_process *child, int signal)
 {
-    if (!child->is_buried)
+    if (!child->is_buried && child->start_status == 0)
         launch_signal(&child->launched, signal);
 }
 
@@ -131,7 +131,7 @@ static void on_kill_due(struct timer *timer)
 
 void child_stop(struct child_process *child)
 {
-    if (child->is_stopping || child->state.has_ended)
+    if (child->is_stopping || child->state.has_ended || child->start_status != 0)
         return;
     child->is_stopping = true;
     child_signal(child, SIGTERM);
@@ -146,6 +146,54 @@ static void on_timeout(struct timer *timer)
 }
 
 /* ---- start ---- */
+
+/* Nothing has begun, or nobody wants it any more: the helper ends what finds nobody here. */
+static void forget_start(struct child_process *child)
+{
+    fd_watch_stop(child->watch);
+    child->watch = NULL;
+    if (child->launched.end_fd >= 0)
+        close(child->launched.end_fd);
+    child->launched.end_fd = -1;
+    child->state.has_ended = child->is_buried = child->state.is_gone = true;
+    link_remove(&child->link);
+    child_close_input(child);
+    for (int i = 0; i < CHILD_OUTPUTS; i++)
+        if (child->outputs[i].is_open)
+            output_end(&child->outputs[i]);
+}
+
+static void on_outcome(struct child_process *child)
+{
+    int status = launch_outcome(&child->launched);
+    if (status == 1)
+        return;
+    child_hold(child);
+    child->start_status = status;
+    if (status < 0)
+        forget_start(child);
+    else if (child->timeout_ms != 0)
+        timer_start(child->loop, &child->timeout, child->timeout_ms, on_timeout);
+    if (child->outputs[CHILD_STDOUT].is_over || child->outputs[CHILD_STDERR].is_over)
+        child_stop(child); /* what it wrote came before the news that it had begun */
+    child_announce(child, CHILD_HAS_STARTED);
+    child_unhold(child);
+}
+
+static void on_end_fd(void *data)
+{
+    struct child_process *child = data;
+    if (child->start_status == 1)
+        on_outcome(child);
+    else
+        on_ended(child);
+}
+
+int child_start_status(const struct child_process *child, enum launch_stage *stage)
+{
+    *stage = child->launched.stage;
+    return child->start_status;
+}
 
 /* Both ends of a pipe; ours in `ours`, the child's in `theirs`. */
 static int open_pipe(bool is_input, int *ours, int *theirs)
@@ -198,8 +246,10 @@ static struct child_process *child_new(struct loop *loop, const struct child_opt
         output_pump(output);
     }
     child->watch = fd_watch_start(loop, launched->end_fd, on_end_fd, child);
-    if (options->timeout_ms != 0)
-        timer_start(loop, &child->timeout, options->timeout_ms, on_timeout);
+    child->timeout_ms = options->timeout_ms;
+    child->start_status = launched->pid == 0;
+    if (child->start_status == 0 && child->timeout_ms != 0)
+        timer_start(loop, &child->timeout, child->timeout_ms, on_timeout);
     link_append(loop_children(loop), &child->link);
     return child;
 }
@@ -222,7 +272,7 @@ struct child_process *child_start(struct loop *loop, const struct child_options 
     asked.fds = theirs;
     asked.nfds = 3;
     if (*error == 0)
-        *error = launch(&asked, &launched);
+        *error = launch_begin(&asked, &launched);
     close_fds(theirs, places);
     if (*error == 0)
         return child_new(loop, options, &launched, started_ns, ours);
@@ -252,6 +302,8 @@ void child_let_go(struct child_process *child)
 {
     child_hold(child);
     child->is_owned = false; /* from here on it tells nobody, and drops what it reads */
+    if (child->start_status == 1)
+        forget_start(child);
     child_close_input(child);
     child_stop(child);
     for (int i = 0; i < CHILD_OUTPUTS; i++) {
@@ -294,10 +346,15 @@ void children_free(struct loop *loop)
 {
     struct link *head = loop_children(loop);
     uint64_t due_ns = uv_hrtime() + (uint64_t)CHILD_LOOP_MS * 1000000;
-    for (struct link *at = head->next; at != head; at = at->next) {
+    for (struct link *at = head->next, *next; at != head; at = next) {
         struct child_process *child = LIST_ENTRY(at, struct child_process, link);
+        next = at->next;
+        child_hold(child);
         child->is_owned = false;
+        if (child->start_status == 1)
+            forget_start(child);
         child_stop(child);
+        child_unhold(child);
     }
     for (struct link *first; (first = link_take_first(head)) != NULL;)
         end_with_loop(LIST_ENTRY(first, struct child_process, link), due_ns);

@@ -1,6 +1,8 @@
 /*
  * child_process.h - another program beside a loop: its standard streams, signals to it, its end.
  *
+ * It begins at once, or is being started by this worker's helper (base/helper.h) while the loop
+ * goes on; whoever lets go of it meanwhile has ended it.
  * Its first process leads a group (base/launch.h). Once that one has ended, the rest of the group
  * has CHILD_PIPES_MS to close the outputs; then, or as soon as they are closed, the group is killed
  * and the leader reaped: it is buried. It is gone when the outputs have ended as well: what was
@@ -32,7 +34,8 @@ enum child_place { CHILD_NULL = -1, CHILD_PIPE = -2, CHILD_OUTPUT_TOO = -3 /* st
 enum child_stream { CHILD_STDOUT, CHILD_STDERR, CHILD_OUTPUTS };
 
 enum child_news {
-    CHILD_HAS_STDOUT, /* bytes came, or its end did */
+    CHILD_HAS_STARTED, /* or could not: child_start_status tells. Only if it was being started */
+    CHILD_HAS_STDOUT,  /* bytes came, or its end did */
     CHILD_HAS_STDERR,
     CHILD_HAS_WRITTEN, /* what child_write began */
     CHILD_HAS_ENDED,   /* its leader; child_end tells how */
@@ -43,18 +46,18 @@ enum child_news {
 struct child_options {
     struct launch launch; /* but for its descriptors */
     int places[3];
-    uint64_t timeout_ms;  /* then it is stopped; 0: never */
+    uint64_t timeout_ms;  /* since it began; then it is stopped. 0: never */
     uint64_t grace_ms;    /* between TERM and KILL */
     uint64_t max_capture; /* bytes of each output that are collected; one that writes more is
                              stopped, the rest dropped. 0: outputs are read as they are taken */
-    /* Never while it starts; not after child_let_go, which may be called in there. */
+    /* Never from child_start; not after child_let_go, which may be called in there. */
     void (*on_news)(void *data, enum child_news news);
     void *data;
 };
 
 struct child_state {
     struct launch_end end; /* once has_ended */
-    uint64_t duration_us;  /* of the leader, so far */
+    uint64_t duration_us;  /* of the leader, so far; since child_start */
     bool has_ended;
     bool is_gone;
     bool has_timed_out;
@@ -64,8 +67,12 @@ struct child_state {
 /* NULL: it could not be started; `error` has the negative errno, `stage` what failed. */
 struct child_process *child_start(struct loop *loop, const struct child_options *options,
                                   enum launch_stage *stage, int *error);
+/* 1: it is being started. 0: it has begun. A negative errno, and what failed in `stage`: it could
+ * not; all that is left to do is child_let_go. */
+int child_start_status(const struct child_process *child, enum launch_stage *stage);
 /* The owner hears no more and may not use it again; what still runs is stopped. */
 void child_let_go(struct child_process *child);
+/* The following once it has begun. */
 int child_pid(const struct child_process *child);
 struct child_state child_state(const struct child_process *child);
 /* To the whole group, unless it is buried. */

@@ -264,7 +264,7 @@ static int queue_rest(struct stream *stream, const struct str *pieces, uint32_t 
     size_t total = 0, at = 0;
     for (uint32_t i = 0; i < npieces; i++)
         total += pieces[i].len;
-    struct write_request *request = malloc(sizeof(*request) + total - skip);
+    struct write_request *request = mem_try_grow(NULL, sizeof(*request) + total - skip);
     if (request == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < npieces; i++) {

@@ -36,7 +36,8 @@ static struct handle *push_handle(lua_State *L, struct vm *vm)
 }
 
 /* start{ argv =, env =, cwd =, stdin =, stdout =, stderr =, timeout =, grace =, max_capture =,
- * max_processes = }: a process; or nil, code and message. Raises outside of a task. */
+ * max_processes = }: waits until it has begun; a process, or nil and what start_reason takes; nil
+ * alone: max_processes are there. Raises outside of a task. */
 static int l_start(lua_State *L)
 {
     struct vm *vm = task_check(L);
@@ -51,7 +52,13 @@ static int l_start(lua_State *L)
     lua_pushvalue(L, 2);
     handle->own_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     scope_hold(vm->current->scope, &handle->holding);
-    return task_goes_on(L, 1);
+    struct process_op *wait = process_wait_new(L, 2, handle, WANTS_START);
+    int nresults = process_push_results(L, wait);
+    if (nresults == 0)
+        return task_wait(L, &wait->op);
+    wait->is_complete = true;
+    wait->op.release(&wait->op);
+    return task_goes_on(L, nresults);
 }
 
 static struct handle *check_handle(lua_State *L)
@@ -217,6 +224,7 @@ static int l_let_go(lua_State *L)
 int luaopen_moonloop_core_process(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"start", l_start},
+                                         {"start_reason", process_start_reason},
                                          {"read", l_read},
                                          {"write", l_write},
                                          {"feed", l_feed},

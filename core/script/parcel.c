@@ -1,5 +1,7 @@
 #include "script/parcel.h"
 
+#include "base/mem.h"
+
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,8 @@
 /* The block for `nparts`, without their places. */
 static struct parcel *allocate(uint32_t nparts, size_t bytes)
 {
-    struct parcel *parcel = malloc(sizeof(*parcel) + nparts * sizeof(struct str) + bytes);
+    struct parcel *parcel =
+        mem_try_grow(NULL, sizeof(*parcel) + nparts * sizeof(struct str) + bytes);
     if (parcel == NULL)
         return NULL;
     link_init(&parcel->link);

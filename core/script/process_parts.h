@@ -13,7 +13,16 @@
 
 extern const char process_gone[]; /* the message of one that was let go */
 
-enum wanted { WANTS_CHUNK, WANTS_BYTES, WANTS_LINE, WANTS_ALL, WANTS_ROOM, WANTS_END, WANTS_GONE };
+enum wanted {
+    WANTS_CHUNK,
+    WANTS_BYTES,
+    WANTS_LINE,
+    WANTS_ALL,
+    WANTS_ROOM,
+    WANTS_END,
+    WANTS_GONE,
+    WANTS_START,
+};
 
 struct handle {
     struct child_process *child; /* NULL: let go */
@@ -41,7 +50,8 @@ struct process_op {
 /* status or nil, signal or nil, seconds, whether it has timed out, which output was too much or nil
  */
 void process_push_state(lua_State *L, const struct child_state *state);
-/* What the wait gives, `true, ...` or `false, error`; 0: not yet. */
+/* What the wait gives, `true, ...` or `false, error`; of a start the process, or nil and the two
+ * numbers of child_start_status; 0: not yet. */
 int process_push_results(lua_State *L, struct process_op *wait);
 void process_push_write_result(lua_State *L, int status);
 

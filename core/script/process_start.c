@@ -77,59 +77,76 @@ static int place_field(lua_State *L, int index, const char *name)
     return place;
 }
 
-/* The PATH that was searched. */
-static const char *path_of(const char *const *env)
+/* ---- why it could not ---- */
+
+/* The PATH that was searched: that of the list `env` of the table at `index`, or ours. */
+static void push_path(lua_State *L, int index)
 {
-    if (env == NULL)
-        return getenv("PATH");
-    for (; *env != NULL; env++)
-        if (strncmp(*env, "PATH=", 5) == 0)
-            return *env + 5;
-    return NULL;
+    const char *path = getenv("PATH");
+    lua_getfield(L, index, "env");
+    if (lua_istable(L, -1)) {
+        path = NULL;
+        for (int i = 1, count = (int)lua_objlen(L, -1); i <= count && path == NULL; i++) {
+            lua_rawgeti(L, -1, i);
+            const char *entry = lua_tostring(L, -1);
+            if (strncmp(entry, "PATH=", 5) == 0)
+                path = entry + 5; /* the list has it */
+            lua_pop(L, 1);
+        }
+    }
+    lua_pushstring(L, path != NULL ? path : "not set: the standard directories");
+    lua_remove(L, -2);
 }
 
-static const char *push_exec_reason(lua_State *L, const struct launch *launch, int error)
+static const char *push_exec_reason(lua_State *L, int index, const char *name, int error)
 {
-    const char *name = launch->argv[0], *path = path_of(launch->env);
     switch (error) {
-    case -ENOENT:
-    case -ENOTDIR:
-        if (strchr(name, '/') != NULL)
+    case ENOENT:
+    case ENOTDIR:
+        if (strchr(name, '/') != NULL) {
             lua_pushfstring(L, "cannot start %s: there is no such file", name);
-        else
+        } else {
+            push_path(L, index);
             lua_pushfstring(L, "cannot start %s: no such program in PATH (%s)", name,
-                            path != NULL ? path : "not set: the standard directories");
+                            lua_tostring(L, -1));
+            lua_remove(L, -2);
+        }
         return "not_found";
-    case -EACCES:
-    case -EPERM:
+    case EACCES:
+    case EPERM:
         lua_pushfstring(L, "cannot start %s: no permission to execute it (chmod +x?)", name);
         return "permission";
-    case -ENOEXEC:
+    case ENOEXEC:
         lua_pushfstring(L, "cannot start %s: neither a program nor a script that begins with #!",
                         name);
         return "not_executable";
-    case -E2BIG:
+    case E2BIG:
         lua_pushfstring(L,
                         "cannot start %s: its arguments and environment are longer than the "
                         "system takes; send data through stdin",
                         name);
         return "too_large";
     default:
-        lua_pushfstring(L, "cannot start %s: %s", name, strerror(-error));
+        lua_pushfstring(L, "cannot start %s: %s", name, strerror(error));
         return "system";
     }
 }
 
-static void push_reason(lua_State *L, const struct launch *launch, enum launch_stage stage,
-                        int error)
+int process_start_reason(lua_State *L)
 {
-    const char *name = launch->argv[0], *code = "system";
-    lua_pushnil(L);
+    enum launch_stage stage = (enum launch_stage)luaL_checkinteger(L, 2);
+    int error = (int)luaL_checkinteger(L, 3);
+    const char *code = "system";
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "argv");
+    lua_rawgeti(L, -1, 1);
+    const char *name = lua_tostring(L, -1);
     switch (stage) {
     case LAUNCH_CWD:
-        lua_pushfstring(L, "cannot start %s: its working directory %s: %s", name, launch->cwd,
-                        strerror(-error));
-        code = error == -EACCES ? "permission" : error == -ENOENT ? "not_found" : code;
+        lua_getfield(L, 1, "cwd");
+        lua_pushfstring(L, "cannot start %s: its working directory %s: %s", name,
+                        lua_tostring(L, -1), strerror(error));
+        code = error == EACCES ? "permission" : error == ENOENT ? "not_found" : code;
         break;
     case LAUNCH_INTERPRETER:
         lua_pushfstring(L,
@@ -139,7 +156,7 @@ static void push_reason(lua_State *L, const struct launch *launch, enum launch_s
         code = "not_found";
         break;
     case LAUNCH_EXEC:
-        code = push_exec_reason(L, launch, error);
+        code = push_exec_reason(L, 1, name, error);
         break;
     case LAUNCH_HELPER:
         lua_pushfstring(L,
@@ -148,11 +165,14 @@ static void push_reason(lua_State *L, const struct launch *launch, enum launch_s
                         name);
         break;
     default:
-        lua_pushfstring(L, "cannot start %s: %s", name, strerror(-error));
+        lua_pushfstring(L, "cannot start %s: %s", name, strerror(error));
     }
     lua_pushstring(L, code);
     lua_insert(L, -2);
+    return 2;
 }
+
+/* ---- the start ---- */
 
 struct child_process *process_start(lua_State *L, int index, struct loop *loop,
                                     struct child_options *options)
@@ -161,9 +181,7 @@ struct child_process *process_start(lua_State *L, int index, struct loop *loop,
     int error = 0;
     uint32_t most = (uint32_t)number_field(L, index, "max_processes");
     if (children_count(loop) >= most) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "full");
-        lua_pushfstring(L, "%d processes run already, as many as max_processes says", (int)most);
+        lua_settop(L, lua_gettop(L) + 3);
         return NULL;
     }
     options->places[0] = place_field(L, index, "stdin");
@@ -177,8 +195,11 @@ struct child_process *process_start(lua_State *L, int index, struct loop *loop,
     options->launch.argv = push_strings(L, index, "argv");
     options->launch.env = push_strings(L, index, "env");
     struct child_process *child = child_start(loop, options, &stage, &error);
-    if (child == NULL)
-        push_reason(L, &options->launch, stage, error);
+    if (child == NULL) {
+        lua_pushnil(L);
+        lua_pushinteger(L, (lua_Integer)stage);
+        lua_pushinteger(L, -error);
+    }
     return child;
 }
 

@@ -10,10 +10,14 @@ struct child_options;
 struct child_process;
 struct loop;
 
-/* Reads the table at `index` into `options` and starts it. NULL: nil, a code and a message are on
- * top of the stack. See l_start in lib_process.c for the fields, which Lua has checked. */
+/* Reads the table at `index` into `options` and starts it, or begins to. NULL: nil and the numbers
+ * for process_start_reason are on top of the stack, or nil three times when there are as many as
+ * may be. See l_start in lib_process.c for the fields, which Lua has checked. */
 struct child_process *process_start(lua_State *L, int index, struct loop *loop,
                                     struct child_options *options);
+
+/* start_reason(table, stage, errno): code and message for a person */
+int process_start_reason(lua_State *L);
 
 /* "TERM" for 15; a number as text for one without a name. */
 void process_push_signal(lua_State *L, int number);

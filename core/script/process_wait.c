@@ -66,6 +66,23 @@ void process_push_state(lua_State *L, const struct child_state *state)
         lua_pushnil(L);
 }
 
+/* The process, or why there is none; 0: it is being started. */
+static int push_start(lua_State *L, const struct process_op *wait)
+{
+    enum launch_stage stage;
+    int status = child_start_status(wait->handle->child, &stage);
+    if (status == 1)
+        return 0;
+    if (status == 0) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, wait->handle_ref);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushinteger(L, (lua_Integer)stage);
+    lua_pushinteger(L, -status);
+    return 3;
+}
+
 /* The results of a wait on L, which is the VM's own stack or that of who asks; 0: not yet. */
 int process_push_results(lua_State *L, struct process_op *wait)
 {
@@ -88,6 +105,8 @@ int process_push_results(lua_State *L, struct process_op *wait)
         child_take(child, wait->stream, (size_t)count);
         return 2;
     }
+    if (wait->wanted == WANTS_START)
+        return push_start(L, wait);
     struct child_state state = child_state(child);
     if (wait->wanted == WANTS_END ? !state.has_ended : !state.is_gone)
         return 0;
@@ -116,6 +135,10 @@ static void release(struct op *op)
     if (is_of_output(wait->wanted))
         child_want_less(handle->child, wait->stream);
     luaL_unref(handle->vm->L, LUA_REGISTRYINDEX, wait->handle_ref);
+    if (wait->wanted == WANTS_START && !wait->is_complete) { /* nobody will ever have it */
+        process_let_go(handle);
+        process_leave_scope(handle);
+    }
     free(wait);
 }
 
@@ -190,10 +213,27 @@ void process_leave_scope(struct handle *handle)
     handle->own_ref = LUA_NOREF;
 }
 
+static void on_started(struct handle *handle)
+{
+    struct process_op *wait = process_find_wait(handle, WANTS_START, WANTS_START, CHILD_STDOUT);
+    enum launch_stage stage;
+    int status = child_start_status(handle->child, &stage);
+    int count = wait != NULL ? process_push_results(op_state(&wait->op), wait) : 0;
+    if (status < 0) {
+        process_let_go(handle);
+        process_leave_scope(handle); /* the wait keeps it from the collector */
+    }
+    if (count != 0)
+        complete(wait, count);
+}
+
 void process_on_news(void *data, enum child_news news)
 {
     struct handle *handle = data;
     switch (news) {
+    case CHILD_HAS_STARTED:
+        on_started(handle);
+        break;
     case CHILD_HAS_STDOUT:
         answer_reader(handle, CHILD_STDOUT);
         break;

@@ -7,11 +7,11 @@
 #include "script/watchdog.h"
 
 #include "base/config.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "base/thread_share.h"
 #include "script/generation_state.h"
-#include "script/job.h"
 #include "script/task.h"
+#include "script/watchdog_log.h"
 
 #include <errno.h>
 #include <luajit.h>
@@ -28,6 +28,7 @@ enum {
     LOOK_MIN_MS = 10,
     LOOK_MAX_MS = 100,
     LOOKS_PER_LIMIT = 16,
+    LEAST_SHARE = 4, /* a quarter of the limit has to be its own doing */
     NOTICE_MIN_MS = 100,
     STACK_FOR_HOOK = 40,
     SUSPECT_RUNS = 50, /* that long a route is traced after it has blocked */
@@ -62,10 +63,12 @@ struct watchdog {
     pthread_mutex_t lock; /* is_stopping */
     pthread_cond_t wake;
     bool is_stopping;
-    uint64_t looked_ms;       /* when that was */
-    _Atomic uint64_t struck;  /* the slice to interrupt */
-    _Atomic uint64_t seen;    /* the slice seen at the last look */
-    _Atomic uint64_t seen_ms; /* for how long `seen` has been running, at the last look */
+    struct thread_share share; /* of the loop thread */
+    uint64_t taken_ms;         /* of the slice that is seen: see thread_share.h */
+    uint64_t looked_ms;        /* when that was */
+    _Atomic uint64_t struck;   /* the slice to interrupt */
+    _Atomic uint64_t seen;     /* the slice seen at the last look */
+    _Atomic uint64_t seen_ms;  /* for how long `seen` has been running, at the last look */
 };
 
 static uint64_t now_ms(void)
@@ -169,26 +172,37 @@ static void strike(struct watchdog *watchdog, uint64_t slice)
     pthread_sigqueue(watchdog->loop_thread, STRIKE_SIGNAL, value);
 }
 
+/* On a busy machine the clock alone would end handlers that compute for a few milliseconds, and
+ * what they have taken alone would keep everybody waiting for one that never ends. */
+static bool is_due(uint64_t limit_ms, uint64_t held_ms, uint64_t taken_ms)
+{
+    return held_ms >= limit_ms && taken_ms * LEAST_SHARE >= limit_ms;
+}
+
 /* Time that this thread did not get either (a suspended machine, SIGSTOP) is not held against
  * anyone. */
 static void look(struct watchdog *watchdog)
 {
     uint64_t running = atomic_load_explicit(&watchdog->slices.running, memory_order_relaxed);
     uint64_t now = now_ms(), passed = now - watchdog->looked_ms;
-    uint64_t held = 0;
+    uint64_t held, taken;
     watchdog->looked_ms = now;
     if (running == 0 || running != atomic_load(&watchdog->seen)) {
         atomic_store(&watchdog->seen, running);
         atomic_store(&watchdog->seen_ms, 0);
+        watchdog->taken_ms = 0;
+        if (running != 0)
+            thread_share_begin(&watchdog->share);
         return;
     }
     if (passed > 4 * (uint64_t)watchdog->look_ms)
         passed = watchdog->look_ms;
     held = atomic_load(&watchdog->seen_ms) + passed;
+    taken = watchdog->taken_ms += thread_share_take(&watchdog->share, passed);
     atomic_store(&watchdog->seen_ms, held);
-    if (held >= watchdog->notice_ms || held >= watchdog->limit_ms)
+    if (is_due(watchdog->notice_ms, held, taken) || is_due(watchdog->limit_ms, held, taken))
         atomic_store(&watchdog->slices.noticed, running);
-    if (held >= watchdog->limit_ms)
+    if (is_due(watchdog->limit_ms, held, taken))
         strike(watchdog, running);
 }
 
@@ -239,6 +253,7 @@ static void start_thread(struct watchdog *watchdog)
     pthread_condattr_t attributes;
     sigset_t all, before;
     watchdog->loop_thread = pthread_self();
+    thread_share_init(&watchdog->share);
     pthread_mutex_init(&watchdog->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -281,6 +296,7 @@ void watchdog_free(struct watchdog *watchdog)
         pthread_join(watchdog->thread, NULL);
         pthread_cond_destroy(&watchdog->wake);
         pthread_mutex_destroy(&watchdog->lock);
+        thread_share_deinit(&watchdog->share);
     }
     free(watchdog);
 }
@@ -403,52 +419,6 @@ void watchdog_before_slice(struct vm *vm, uint32_t route)
 
 /* ---- after a slice ---- */
 
-/* Who it was, for the log; the number of fields. */
-static size_t describe(struct vm *vm, const struct task *task, struct log_field fields[5])
-{
-    const struct exchange *exchange = task != NULL ? task->exchange : NULL;
-    const struct generation *generation = vm->generation;
-    size_t count = job_log_fields(task, fields);
-    if (count != 0)
-        return count;
-    if (exchange != NULL && exchange->serial == task->exchange_serial && exchange->request != NULL)
-        fields[count++] =
-            (struct log_field){"request_id", {exchange->request->id, REQUEST_ID_BYTES}};
-    if (task != NULL && generation != NULL && task->route != 0 &&
-        task->route <= generation->nroutes) {
-        const struct route *route = generation->routes[task->route - 1];
-        fields[count++] = (struct log_field){"app", str_of(generation->apps[route->app].name)};
-        fields[count++] = (struct log_field){"route", str_of(route->pattern)};
-        fields[count++] = (struct log_field){"handler", str_of(route->source)};
-    }
-    return count;
-}
-
-/* The error is on top of the stack. */
-static void log_interrupted(struct vm *vm, lua_State *co)
-{
-    struct log_field fields[5];
-    size_t count = describe(vm, vm->current, fields);
-    lua_getfield(co, -1, "traceback");
-    lua_getfield(co, -2, "message");
-    fields[count++] = (struct log_field){"traceback", str_of(lua_tostring(co, -2))};
-    log_with(LOG_ERROR, fields, count, "interrupted: %s", lua_tostring(co, -1));
-    lua_pop(co, 2);
-    lua_pushboolean(co, true);
-    lua_setfield(co, -2, "is_logged");
-}
-
-static void log_noticed(struct vm *vm, const struct block *block, uint64_t held_ms)
-{
-    struct log_field fields[5];
-    size_t count = describe(vm, vm->current, fields);
-    bool has_line = block->longest[0] != '\0';
-    log_with(LOG_WARN, fields, count,
-             "%s%sthe loop stood still for %.2f s: a call that blocks, or a long computation; use "
-             "moonloop.sleep, moonloop.offload or run = \"thread\"",
-             block->longest, has_line ? ": " : "", (double)held_ms / 1000);
-}
-
 /* A slice that was not interrupted, but noticed or traced. */
 static void after_long_slice(struct vm *vm)
 {
@@ -466,7 +436,7 @@ static void after_long_slice(struct vm *vm)
     }
     if (held_ms < watchdog->notice_ms)
         return;
-    log_noticed(vm, block, held_ms);
+    watchdog_log_noticed(vm, block->longest, held_ms);
     if (vm->current != NULL)
         suspect(vm, vm->current->route);
 }
@@ -491,7 +461,7 @@ int watchdog_after_slice(struct vm *vm, lua_State *co, int status)
     lua_rawgeti(co, LUA_REGISTRYINDEX, error_ref);
     luaL_unref(co, LUA_REGISTRYINDEX, error_ref);
     if (vm->current != NULL) /* else it is loading, and whoever loads reports it */
-        log_interrupted(vm, co);
+        watchdog_log_interrupted(vm, co);
     if (status == LUA_YIELD) { /* it has caught the error and waits: the next slice goes on */
         lua_pop(co, 1);
         return status;

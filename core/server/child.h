@@ -48,9 +48,9 @@ struct child {
 /* What it was doing, for the log: fields that borrow from the struct. */
 struct child_facts {
     char routes[512];
-    char memory[32]; /* a second ago at most */
-    struct log_field fields[2];
-    size_t count; /* 0: its seat says nothing */
+    char memory[32];            /* a second ago at most */
+    struct log_field fields[3]; /* room for one more */
+    size_t count;               /* 0: its seat says nothing */
 };
 
 /* Its number for people: "worker 2". */
@@ -61,6 +61,3 @@ void child_tell(struct child *child, uint32_t type, uint64_t number, int fd);
 void child_kill(struct child *child, const char *why);
 void child_look(const struct child *child, struct child_facts *facts);
 const char *child_state_name(const struct child *child);
-
-/* How often the kernel has killed a process of our memory cgroup; 0 where that is not known. */
-uint64_t oom_kill_count(void);

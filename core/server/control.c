@@ -48,7 +48,8 @@ char *control_path(const struct config *config)
 static int make_address(const char *path, struct sockaddr_un *addr)
 {
     const char *slash = strrchr(path, '/');
-    char *dir = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : mem_copy_text(".");
+    char *dir =
+        slash != NULL ? mem_copy_bytes(path, (size_t)(slash - path) + 1) : mem_copy_text(".");
     int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int status = dir_fd < 0 ? -errno : dir_fd;
     free(dir);

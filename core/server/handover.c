@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/payload.h"
+#include "server/retreat.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +17,8 @@
 
 enum { RETURN_AFTER_S = 1 };
 
-static const char variable[] = "MOONLOOP_INTERNAL_HANDOVER"; /* "DESCRIPTOR:PID:FORMER:FAILURES" */
+static const char variable[] =
+    "MOONLOOP_INTERNAL_HANDOVER"; /* "DESCRIPTOR:PID:FORMER:FAILURES:CAUSE" */
 static const char first_line[] = "moonloop handover 1\n";
 
 /* ---- its parts ---- */
@@ -106,7 +109,7 @@ void handover_free(struct handover *handover)
 
 /* ---- as text ---- */
 
-static void write_text(const struct handover *handover, struct buf *text)
+void handover_write(const struct handover *handover, struct buf *text)
 {
     buf_add_text(text, first_line);
     buf_printf(text, "server %llu %llu %u %u\n", (unsigned long long)handover->started_ms,
@@ -181,65 +184,107 @@ static bool read_text(struct handover *handover, char *text)
 
 /* ---- through the exec ---- */
 
-/* What the environment says: descriptors, and how often a program could not start from them. */
-struct mark {
-    int text_fd; /* -1: there is nothing */
-    int former_fd;
-    int failures;
-};
-
 /* Between handover_take and handover_settle: what was found, as it was. */
 static struct {
-    struct mark mark;
+    struct handover_mark mark;
     struct handover *handover; /* NULL: it could not be read */
-} kept = {{-1, -1, 0}, NULL};
+} kept = {{.text_fd = -1, .former_fd = -1}, NULL};
+
+size_t handover_nfds(const struct handover *handover)
+{
+    return handover_nsockets(handover) + handover_nworkers(handover) + 2;
+}
+
+size_t handover_fds(const struct handover *handover, int *fds)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
+        fds[count++] = handover_socket(handover, i)->fd;
+    for (uint32_t i = 0; i < handover_nworkers(handover); i++)
+        fds[count++] = handover_worker(handover, i)->fd;
+    if (handover->control_fd >= 0)
+        fds[count++] = handover->control_fd;
+    if (handover->mailbox_fd >= 0)
+        fds[count++] = handover->mailbox_fd;
+    return count;
+}
 
 /* To be closed on exec, or not. */
 static void keep(const struct handover *handover, bool is_kept)
 {
-    int flags = is_kept ? 0 : FD_CLOEXEC;
-    for (uint32_t i = 0; i < handover_nsockets(handover); i++)
-        fcntl(handover_socket(handover, i)->fd, F_SETFD, flags);
-    for (uint32_t i = 0; i < handover_nworkers(handover); i++)
-        fcntl(handover_worker(handover, i)->fd, F_SETFD, flags);
-    if (handover->control_fd >= 0)
-        fcntl(handover->control_fd, F_SETFD, flags);
-    if (handover->mailbox_fd >= 0)
-        fcntl(handover->mailbox_fd, F_SETFD, flags);
+    int *fds = mem_zeroed(handover_nfds(handover) * sizeof(*fds));
+    size_t count = handover_fds(handover, fds);
+    for (size_t i = 0; i < count; i++)
+        fcntl(fds[i], F_SETFD, is_kept ? 0 : FD_CLOEXEC);
+    free(fds);
 }
 
-static void keep_mark(const struct mark *mark, bool is_kept)
+static void keep_mark(const struct handover_mark *mark, bool is_kept)
 {
     fcntl(mark->text_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
     if (mark->former_fd >= 0)
         fcntl(mark->former_fd, F_SETFD, is_kept ? 0 : FD_CLOEXEC);
 }
 
-static void write_mark(const struct mark *mark)
+/* The number's digits behind what is there; async-signal-safe, which snprintf is not. */
+static char *add_number(char *end, int number)
 {
-    char value[64];
-    snprintf(value, sizeof(value), "%d:%d:%d:%d", mark->text_fd, (int)getpid(), mark->former_fd,
-             mark->failures);
-    setenv(variable, value, 1);
+    char digits[12];
+    unsigned int left = number < 0 ? 0u - (unsigned int)number : (unsigned int)number;
+    int count = 0;
+    if (number < 0)
+        *end++ = '-';
+    do
+        digits[count++] = (char)('0' + left % 10);
+    while ((left /= 10) != 0);
+    while (count > 0)
+        *end++ = digits[--count];
+    return end;
 }
 
-/* False: there is none, or it is another process's. */
-static bool read_mark(struct mark *mark)
+void handover_mark_text(const struct handover_mark *mark, char text[HANDOVER_MARK_BYTES])
+{
+    const int numbers[] = {mark->text_fd, (int)getpid(), mark->former_fd, mark->failures,
+                           mark->cause};
+    char *end = text;
+    for (const char *name = variable; *name != '\0'; name++)
+        *end++ = *name;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        *end++ = i == 0 ? '=' : ':';
+        end = add_number(end, numbers[i]);
+    }
+    *end = '\0';
+}
+
+bool handover_is_mark(const char *text)
+{
+    size_t len = sizeof(variable) - 1;
+    return strncmp(text, variable, len) == 0 && text[len] == '=';
+}
+
+static void write_mark(const struct handover_mark *mark)
+{
+    char text[HANDOVER_MARK_BYTES];
+    handover_mark_text(mark, text);
+    setenv(variable, text + sizeof(variable), 1);
+}
+
+bool handover_read_mark(struct handover_mark *mark)
 {
     int pid = 0;
     const char *value = getenv(variable);
-    *mark = (struct mark){-1, -1, 0};
+    *mark = (struct handover_mark){.text_fd = -1, .former_fd = -1};
     return value != NULL &&
-           sscanf(value, "%d:%d:%d:%d", &mark->text_fd, &pid, &mark->former_fd, &mark->failures) >=
-               2 &&
+           sscanf(value, "%d:%d:%d:%d:%d", &mark->text_fd, &pid, &mark->former_fd, &mark->failures,
+                  &mark->cause) >= 2 &&
            pid == (int)getpid() && mark->text_fd >= 0;
 }
 
 int handover_leave(const struct handover *handover, int former_fd)
 {
     struct buf text = {0};
-    write_text(handover, &text);
-    struct mark mark = {payload_new(buf_str(&text)), former_fd, 0};
+    handover_write(handover, &text);
+    struct handover_mark mark = {.text_fd = payload_new(buf_str(&text)), .former_fd = former_fd};
     buf_deinit(&text);
     if (mark.text_fd < 0)
         return mark.text_fd;
@@ -251,8 +296,8 @@ int handover_leave(const struct handover *handover, int former_fd)
 
 void handover_withdraw(const struct handover *handover)
 {
-    struct mark mark;
-    if (read_mark(&mark)) {
+    struct handover_mark mark;
+    if (handover_read_mark(&mark)) {
         keep_mark(&mark, false);
         close(mark.text_fd);
     }
@@ -303,17 +348,19 @@ static bool copy_descriptors(struct handover *handover, struct fault *fault)
 bool handover_take(struct handover **handover, struct fault *fault)
 {
     *handover = NULL;
-    if (!read_mark(&kept.mark))
+    if (!handover_read_mark(&kept.mark))
         return true;
     unsetenv(variable);
     if ((kept.handover = read_left(kept.mark.text_fd, fault)) == NULL)
         return false;
+    retreat_keep(kept.handover);
     keep(kept.handover, false);
     keep_mark(&kept.mark, false);
     prctl(PR_SET_NAME, "moonloop"); /* one that is executed by descriptor is called by its number */
     struct handover *taken = read_left(kept.mark.text_fd, fault);
     if (taken != NULL && copy_descriptors(taken, fault)) {
         taken->failures = (uint32_t)kept.mark.failures;
+        taken->cause = kept.mark.cause;
         *handover = taken;
         return true;
     }
@@ -327,13 +374,10 @@ void handover_settle(void)
     kept.handover = NULL;
     if (kept.mark.text_fd >= 0)
         close(kept.mark.text_fd);
-    if (kept.mark.former_fd >= 0)
-        close(kept.mark.former_fd);
-    kept.mark = (struct mark){-1, -1, 0};
+    kept.mark = (struct handover_mark){.text_fd = -1, .former_fd = -1};
 }
 
-/* True: it is to stop. Its signals have been blocked since before the exec. */
-static bool wait_for_stop(void)
+bool handover_wait_for_stop(void)
 {
     const struct timespec patience = {.tv_sec = RETURN_AFTER_S};
     sigset_t stops;
@@ -346,28 +390,34 @@ static bool wait_for_stop(void)
 
 bool handover_can_return(void)
 {
-    struct mark mark;
-    return kept.mark.text_fd >= 0 || read_mark(&mark);
+    struct handover_mark mark;
+    return kept.mark.text_fd >= 0 || handover_read_mark(&mark);
 }
 
 void handover_return(char **argv)
 {
-    if (kept.mark.text_fd < 0 && !read_mark(&kept.mark))
+    if (kept.mark.text_fd < 0 && !handover_read_mark(&kept.mark))
         return;
-    struct mark *mark = &kept.mark;
+    struct handover_mark *mark = &kept.mark;
     log_error("this program cannot go on with the server: %s",
               mark->failures == 0
                   ? "the one before it does, with its workers, which serve meanwhile"
                   : "its workers serve meanwhile, and it is tried again in a second");
-    if (mark->failures != 0 && wait_for_stop())
+    if (mark->failures != 0 && handover_wait_for_stop()) {
+        retreat_end();
         return; /* without a master, workers leave */
+    }
     mark->failures++;
+    mark->cause = 0;
+    retreat_enter_directory();
     keep_mark(mark, true);
     if (kept.handover != NULL)
         keep(kept.handover, true);
     write_mark(mark);
+    alarm(0); /* the retreat's would outlive the exec */
     if (mark->former_fd >= 0)
         execveat(mark->former_fd, "", argv, environ, AT_EMPTY_PATH);
     execv("/proc/self/exe", argv);
     log_error("the program before this one cannot be executed: %s", strerror(errno));
+    retreat_end();
 }

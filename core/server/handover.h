@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum { HANDOVER_MARK_BYTES = 128 };
+
 enum { HANDOVER_SHARED = -1 }; /* the slot of a socket that all slots share */
 
 struct handover_socket {
@@ -43,9 +45,24 @@ struct handover {
     int control_fd;     /* callers who come meanwhile wait in its queue; -1: none, or taken over */
     int mailbox_fd;     /* -1: there is none that can be handed over, or it was taken over */
     uint32_t failures;  /* of programs to start from this, in a row */
+    int cause;          /* of the last: see retreat.h; 0: it could not start, and said why */
     struct buf sockets; /* of struct handover_socket; see below */
     struct buf workers; /* of struct handover_worker */
 };
+
+/* What the environment says of it. */
+struct handover_mark {
+    int text_fd;   /* -1: there is nothing */
+    int former_fd; /* the program before, -1: not told; retreat.h closes it */
+    int failures;
+    int cause;
+};
+
+/* False: there is none, or it is another process's. */
+bool handover_read_mark(struct handover_mark *mark);
+/* As an entry of the environment. Async-signal-safe. */
+void handover_mark_text(const struct handover_mark *mark, char text[HANDOVER_MARK_BYTES]);
+bool handover_is_mark(const char *entry);
 
 /* An empty one. */
 struct handover *handover_new(void);
@@ -61,6 +78,9 @@ bool handover_can_return(void);
  * with the same; when that cannot start either, it again, after a second. Returns when there is
  * nothing to give back, or nobody, or when the server is to stop. `argv` is the server's own. */
 void handover_return(char **argv);
+/* For a second, before another try. True: the server is to stop, which was asked for before or
+ * meanwhile. */
+bool handover_wait_for_stop(void);
 /* Descriptors that nobody has taken over are closed; -1 marks those that somebody has. NULL is
  * fine. */
 void handover_free(struct handover *handover);
@@ -77,6 +97,12 @@ struct handover_socket *handover_socket(const struct handover *handover, uint32_
 uint32_t handover_nsockets(const struct handover *handover);
 struct handover_worker *handover_worker(const struct handover *handover, uint32_t index);
 uint32_t handover_nworkers(const struct handover *handover);
+
+/* Appends it as text. */
+void handover_write(const struct handover *handover, struct buf *text);
+/* The descriptors, nfds at most; how many. */
+size_t handover_fds(const struct handover *handover, int *fds);
+size_t handover_nfds(const struct handover *handover);
 
 /* Makes the descriptors and the text outlive an exec, and names the text in the environment.
  * `former_fd`: this program, for one that cannot start. 0 or -errno. */

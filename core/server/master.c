@@ -6,6 +6,7 @@
 #include "server/config_load.h"
 #include "server/handover.h"
 #include "server/proof.h"
+#include "server/retreat.h"
 #include "server/shared_dict.h"
 #include "server/status.h"
 
@@ -37,6 +38,7 @@ static void on_fork(void *data)
     notify_leave(master->notify);
     if (master->mailbox != NULL)
         mailbox_close_fd(master->mailbox);
+    retreat_leave();
     close(master->start_dir);
 }
 
@@ -203,6 +205,7 @@ static void on_force_due(struct master_timer *timer)
 void master_stop(struct master *master)
 {
     master->is_stopping = true;
+    retreat_end();
     notify_stopping(master->notify);
     master_timer_start(master->loop, &master->force,
                        master->config->graceful_timeout_ms + FORCE_EXTRA_MS, on_force_due);
@@ -322,6 +325,7 @@ static bool settle_process(struct master *master, struct fault *fault)
     if (config->umask >= 0)
         umask((mode_t)config->umask);
     master->start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    retreat_use_directory(master->start_dir);
     if (config->chdir != NULL && chdir(config->chdir) != 0) {
         fault_set(fault, "chdir: %s: %s", config->chdir, strerror(errno));
         return false;
@@ -420,12 +424,13 @@ static bool boot(struct master *master, struct fault *fault)
     handover_free(master->handover); /* sockets of slots that were being scaled away: their workers'
                                         alone now */
     master->handover = NULL;
-    handover_settle();
+    succession_settle(master);
     return true;
 }
 
 static void master_free(struct master *master)
 {
+    retreat_end();
     int signal_fd = master->signals.fd;
     shared_dict_remove();
     if (master->config->pidfile != NULL)
@@ -466,6 +471,7 @@ int master_run(struct config *config, const struct config_source *source)
     master->start_dir = -1;
     master_watch_init(&master->signals);
     master_timer_init(&master->force);
+    master_timer_init(&master->probation);
     if (boot(master, &fault)) {
         slots_start(master->slots);
         master_loop_run(master->loop);

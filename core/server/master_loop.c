@@ -11,6 +11,8 @@
 struct master_loop {
     int epoll_fd;
     bool is_stopped;
+    void (*follow)(void *data); /* NULL: nobody */
+    void *data;
     struct link timers; /* in no order: there are a dozen */
 };
 
@@ -60,6 +62,18 @@ static struct master_timer *next_timer(struct master_loop *loop)
     return next;
 }
 
+static void call_follower(const struct master_loop *loop)
+{
+    if (loop->follow != NULL)
+        loop->follow(loop->data);
+}
+
+void master_loop_use_follower(struct master_loop *loop, void (*follow)(void *data), void *data)
+{
+    loop->follow = follow;
+    loop->data = data;
+}
+
 /* Fires what is due, one by one, since any callback may stop any timer. The wait that is left. */
 static int run_timers(struct master_loop *loop)
 {
@@ -72,6 +86,7 @@ static int run_timers(struct master_loop *loop)
         }
         link_remove(&timer->link);
         timer->on_due(timer);
+        call_follower(loop);
     }
     return -1;
 }
@@ -89,6 +104,7 @@ void master_loop_run(struct master_loop *loop)
         if (count == 1) {
             struct master_watch *watch = event.data.ptr;
             watch->on_ready(watch);
+            call_follower(loop);
         }
     }
 }

@@ -31,6 +31,8 @@ void master_loop_free(struct master_loop *loop);
 /* In a forked worker, before anything else is closed there: the epoll is shared with the master, so
  * stopping a watch would stop it in the master. From here on watches stop without effect. */
 void master_loop_disown(struct master_loop *loop);
+/* Called after each callback of a watch or timer; NULL: nobody is. */
+void master_loop_use_follower(struct master_loop *loop, void (*follow)(void *data), void *data);
 /* Until master_loop_stop. */
 void master_loop_run(struct master_loop *loop);
 void master_loop_stop(struct master_loop *loop);

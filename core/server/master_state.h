@@ -26,6 +26,7 @@ struct master {
     struct master_loop *loop;
     struct master_watch signals;
     struct master_timer force;
+    struct master_timer probation; /* of a program that has just taken over: see retreat.h */
     struct background *background;
     struct privileges privileges;
     struct scoreboard *board;
@@ -67,6 +68,8 @@ void succession_begin(struct master *master);
 /* False with the reason, which has been logged, when it cannot begin; how one that has begun goes
  * out is told to requests_upgrade_done. */
 bool succession_start(struct master *master, struct fault *fault);
+/* It runs: what was left is taken over, and from now on kept up to date for a retreat. */
+void succession_settle(struct master *master);
 /* Every slot has a worker of ours. */
 void succession_end(struct master *master);
 

@@ -324,7 +324,7 @@ const char *reload_on_prepared(struct reload *reload, struct child *child, uint6
     const char *verdict = NULL;
     if (child->state == CHILD_BOOTING && !report->is_built) {
         free(reload->refusal);
-        reload->refusal = strndup(report->fault.ptr, report->fault.len);
+        reload->refusal = mem_copy_bytes(report->fault.ptr, report->fault.len);
         log_error("worker %u cannot boot: %.*s", child_number(child),
                   (int)strcspn(reload->refusal, "\n"), reload->refusal);
         verdict = reload->report == NULL ? reload->refusal : NULL;

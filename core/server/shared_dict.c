@@ -1,5 +1,7 @@
 #include "server/shared_dict.h"
 
+#include "base/log.h"
+#include "server/memory_group.h"
 #include "shared/dict.h"
 #include "shared/dict_home.h"
 
@@ -60,6 +62,20 @@ const char *shared_dict_own_path(const struct config *config)
     return config->shared_path == NULL ? dict_home_path(&fault) : NULL;
 }
 
+/* In memory: replacing workers frees nothing of it, so that the kernel would end one process after
+ * the other. */
+static void warn_of_limit(const struct config *config)
+{
+    struct memory_group group = {0};
+    uint64_t limit;
+    if (config->shared_path == NULL && memory_group_find(&group, 0) &&
+        memory_group_limit(&group, &limit) && config->shared_size > limit / 2)
+        log_warn("shared_size is %.1f MB, the cgroup's memory is limited to %.1f MB: a full "
+                 "dictionary leaves "
+                 "workers too little; lower shared_size, or name a shared_path on a disk",
+                 (double)config->shared_size / 1048576, (double)limit / 1048576);
+}
+
 bool shared_dict_prepare(const struct config *config, const struct privileges *privileges,
                          const char *own_path, struct fault *fault)
 {
@@ -70,6 +86,7 @@ bool shared_dict_prepare(const struct config *config, const struct privileges *p
     };
     if (!dict_home_use(&options, fault))
         return false;
+    warn_of_limit(config);
     if (config->shared_path == NULL && own_path != NULL)
         dict_home_adopt(own_path);
     const char *path = dict_home_path(fault);

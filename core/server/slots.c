@@ -18,7 +18,7 @@ struct slots *slots_new(const struct config *config, const struct slots_options 
     struct slots *slots = MEM_NEW(struct slots);
     slots->options = *options;
     slots->config = config;
-    slots->oom_kills = oom_kill_count();
+    oom_kills_init(&slots->oom_kills);
     link_init(&slots->children);
     master_timer_init(&slots->look);
     for (uint32_t i = 0; i < CONFIG_MAX_WORKERS; i++) {
@@ -55,6 +55,12 @@ uint32_t slots_wanted(const struct slots *slots)
 uint64_t slots_crashes(const struct slots *slots)
 {
     return slots->crashes;
+}
+
+const char *slots_last_crash(const struct slots *slots, uint64_t *when_ms)
+{
+    *when_ms = slots->last_crash_ms;
+    return slots->last_crash_ms != 0 ? slots->last_crash : NULL;
 }
 
 static void on_kill_due(struct master_timer *timer)

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { SLOTS_CRASH_BYTES = 384 };
+
 struct handover;
 struct note;
 
@@ -95,3 +97,5 @@ void slots_kill(struct slots *slots);
 struct child *slots_next(struct slots *slots, struct child *after);
 /* Workers that died unasked since the start. */
 uint64_t slots_crashes(const struct slots *slots);
+/* The last of them that ended by itself, for people; NULL: none. When: as master_now_ms. */
+const char *slots_last_crash(const struct slots *slots, uint64_t *when_ms);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 void slots_hand_over(struct slots *slots, struct handover *handover)
 {
@@ -33,6 +34,14 @@ static struct scoreboard_slot *take_seat(struct slots *slots, const struct hando
         return slots_take_seat(slots, number);
     *number = wanted;
     return scoreboard_slot(slots->options.board, wanted);
+}
+
+/* One that has ended and been waited for by a program that crashed then: its number may be
+ * anybody's. */
+static bool is_child(pid_t pid)
+{
+    siginfo_t info;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 /* Has its place for as long as it serves; one that is no longer in it leaves. */
@@ -69,7 +78,8 @@ static void adopt_all(struct slots *slots, struct handover *handover, bool has_s
 {
     for (uint32_t i = 0; i < handover_nworkers(handover); i++) {
         struct handover_worker *worker = handover_worker(handover, i);
-        if (worker->slot >= CONFIG_MAX_WORKERS || (worker->seat >= 0) != has_seat)
+        if (worker->slot >= CONFIG_MAX_WORKERS || (worker->seat >= 0) != has_seat ||
+            !is_child(worker->pid))
             continue;
         adopt(slots, worker);
         worker->fd = -1;

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,15 @@ enum {
     BACK_OFF_MAX_MS = 30000,
     LOOK_MS = 500,        /* how often stuck workers are looked for */
     BEAT_SLACK_MS = 2000, /* a healthy worker's beat is up to a second old, and a little late */
+};
+
+/* How a child of ours has ended. */
+struct death {
+    pid_t pid;
+    int status;
+    long peak_kilobytes; /* that it had resident at one time */
+    bool is_oom;         /* the kernel's choice, when memory ran out */
+    char why[EXIT_TEXT_BYTES + OOM_TEXT_BYTES];
 };
 
 void child_free(struct child *child)
@@ -43,6 +54,9 @@ void slots_look(struct slots *slots)
 static void on_look(struct master_timer *timer)
 {
     struct slots *slots = LIST_ENTRY(timer, struct slots, look);
+    char text[OOM_TEXT_BYTES];
+    if (oom_kills_look(&slots->oom_kills, text)) /* a helper, or a program that an app runs */
+        log_error("%s", text);
     uint64_t now = master_now_ms(), limit_ms = slots->config->timeout_ms;
     for (struct child *child = NULL; limit_ms != 0 && (child = slots_next(slots, child)) != NULL;) {
         uint64_t beat = atomic_load(&child->seat->beat_ms);
@@ -71,28 +85,26 @@ void slots_drop_retired(struct slots *slots)
 }
 
 /* Logs why a worker ended. True when nobody had asked it to. */
-static bool log_exit(struct slots *slots, struct child *child, int status, const char *why)
+static bool log_exit(struct slots *slots, const struct child *child, const struct death *death)
 {
     struct child_facts facts;
-    char memory[112] = "";
-    uint64_t oom_kills = oom_kill_count();
-    bool is_oom =
-        oom_kills > slots->oom_kills && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    if (is_oom)
-        snprintf(memory, sizeof(memory),
-                 "; out of memory: the cgroup's limit was reached (its oom_kill is %llu, was %llu)",
-                 (unsigned long long)oom_kills, (unsigned long long)slots->oom_kills);
+    char peak[32];
+    int status = death->status;
     bool is_left = child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    slots->oom_kills = oom_kills;
     if (is_left || child->is_doomed) {
-        log_debug("worker %u (pid %d) has left: %s", child_number(child), (int)child->pid, why);
+        log_debug("worker %u (pid %d) has left: %s", child_number(child), (int)child->pid,
+                  death->why);
         return child->is_doomed && child->state != CHILD_DRAINING;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_BOOT)
         return true; /* the reason came with its report */
     child_look(child, &facts);
-    log_with(LOG_ERROR, facts.fields, facts.count, "worker %u (pid %d) died: %s%s",
-             child_number(child), (int)child->pid, why, memory);
+    snprintf(peak, sizeof(peak), "%.1f MB", (double)death->peak_kilobytes / 1024);
+    facts.fields[facts.count++] = (struct log_field){"peak", str_of(peak)};
+    snprintf(slots->last_crash, sizeof(slots->last_crash), "worker %u (pid %d) died: %s",
+             child_number(child), (int)child->pid, death->why);
+    slots->last_crash_ms = master_now_ms();
+    log_with(LOG_ERROR, facts.fields, facts.count, "%s", slots->last_crash);
     return true;
 }
 
@@ -113,18 +125,18 @@ static void refill(struct slots *slots, uint32_t index, bool is_crash, uint64_t 
     slot_fork_later(slot, delay_ms);
 }
 
-static void on_exit_of(struct slots *slots, struct child *child, int status)
+static void on_exit_of(struct slots *slots, struct child *child, const struct death *death)
 {
     struct note note;
-    char why[128];
+    int status = death->status;
+    const char *why = death->why;
     /* What it said last may still wait in the socket. */
     while (note_receive(child->watch.fd, &note) == 1) {
         slots_on_note(child, &note);
         if (note.fd >= 0)
             close(note.fd);
     }
-    exit_describe(status, why, sizeof(why));
-    bool is_crash = log_exit(slots, child, status, why);
+    bool is_crash = log_exit(slots, child, death);
     uint32_t index = child->slot;
     uint64_t age_ms = master_now_ms() - child->started_ms;
     struct slot *slot = &slots->slot[index];
@@ -157,16 +169,40 @@ static void on_exit_of(struct slots *slots, struct child *child, int status)
                         BACK_OFF_FIRST_MS); /* the replacement failed: again, if still wanted */
 }
 
+/* One that has ended, and is no more after this. False when there is none. */
+static bool wait_for_one(struct slots *slots, struct death *death)
+{
+    char memory[OOM_TEXT_BYTES];
+    struct rusage usage = {0};
+    siginfo_t info = {0}; /* first only looked at: as long as it is there, so is its cgroup */
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+        return false;
+    bool is_killed = info.si_code == CLD_KILLED && info.si_status == SIGKILL;
+    death->is_oom = is_killed && oom_kills_explain(&slots->oom_kills, info.si_pid, memory);
+    if (wait4(info.si_pid, &death->status, 0, &usage) != info.si_pid)
+        return false;
+    death->pid = info.si_pid;
+    death->peak_kilobytes = usage.ru_maxrss;
+    exit_describe(death->status, death->why, EXIT_TEXT_BYTES);
+    if (death->is_oom) {
+        size_t len = strlen(death->why);
+        snprintf(death->why + len, sizeof(death->why) - len, "; %s", memory);
+    }
+    return true;
+}
+
 void slots_reap(struct slots *slots)
 {
-    int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (struct child *child = NULL; (child = slots_next(slots, child)) != NULL;)
-            if (child->pid == pid) {
-                on_exit_of(slots, child, status);
-                break;
-            }
+    struct death death;
+    while (wait_for_one(slots, &death)) {
+        struct child *child = slots_next(slots, NULL);
+        while (child != NULL && child->pid != death.pid)
+            child = slots_next(slots, child);
+        if (child != NULL)
+            on_exit_of(slots, child, &death);
+        else if (death.is_oom) /* the proof of an upgrade */
+            log_error("process %d died: %s", (int)death.pid, death.why);
+    }
     if (slots->is_stopping && link_is_alone(&slots->children))
         slots->options.events->on_empty(slots->options.data);
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "server/oom_kills.h"
 #include "server/protocol.h"
 #include "server/slots.h"
 
@@ -24,7 +25,9 @@ struct slots {
     struct master_timer look;
     uint32_t wanted;
     uint64_t crashes;
-    uint64_t oom_kills;
+    uint64_t last_crash_ms; /* 0: none yet */
+    char last_crash[SLOTS_CRASH_BYTES];
+    struct oom_kills oom_kills;
     bool is_steered; /* the number of slots has changed once */
     bool is_stopping;
     bool is_insisting; /* while slots roll: SLOTS_INSIST */

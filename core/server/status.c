@@ -85,6 +85,12 @@ static void status_to_json(const struct status_source *source, struct buf *out)
         out, ",\"generation\":%llu,\"workers_wanted\":%u,\"crashes\":%llu,\"log_lines_lost\":%llu",
         (unsigned long long)reload_generation(reload), slots_wanted(source->slots),
         (unsigned long long)slots_crashes(source->slots), (unsigned long long)log_dropped());
+    uint64_t crash_ms;
+    const char *crash = slots_last_crash(source->slots, &crash_ms);
+    if (crash != NULL) {
+        add_member(out, "last_crash", str_of(crash));
+        buf_printf(out, ",\"last_crash_age\":%.3f", (double)(master_now_ms() - crash_ms) / 1000);
+    }
     buf_add_text(out, ",\"certificates\":");
     certificate_list_to_json(source->certificates, (int64_t)time(NULL), out);
     buf_add_text(out, ",\"workers\":");
@@ -128,6 +134,18 @@ static void worker_to_text(const struct child *child, struct buf *out)
                (unsigned long long)child->committed);
 }
 
+static void crashes_to_text(const struct slots *slots, struct buf *out)
+{
+    char age[32];
+    uint64_t when_ms;
+    const char *crash = slots_last_crash(slots, &when_ms);
+    if (crash == NULL)
+        return;
+    format_age(master_now_ms() - when_ms, age, sizeof(age));
+    buf_printf(out, "crashes   %llu; the last %s ago: %s\n",
+               (unsigned long long)slots_crashes(slots), age, crash);
+}
+
 static void status_to_text(const struct status_source *source, struct buf *out)
 {
     char age[32];
@@ -140,6 +158,7 @@ static void status_to_text(const struct status_source *source, struct buf *out)
         buf_printf(out, "listens   %s%s\n", listen_sockets_url(source->sockets, i),
                    expects_proxy(source, i) ? " (expects a PROXY header)" : "");
     certificate_list_to_text(source->certificates, (int64_t)time(NULL), out);
+    crashes_to_text(source->slots, out);
     if (log_dropped() > 0)
         buf_printf(out, "log       %llu lines of the master's log could not be written\n",
                    (unsigned long long)log_dropped());

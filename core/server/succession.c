@@ -6,8 +6,10 @@
 #include "base/mem.h"
 #include "server/handover.h"
 #include "server/master_state.h"
+#include "server/retreat.h"
 #include "server/shared_dict.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,7 @@ static void on_proved(void *data)
     requests_upgrade_done(master, true, text);
     notify_reloading(master->notify);
     struct handover *handover = pack(master);
+    retreat_end(); /* who comes has one of its own, to us */
     int status = handover_leave(handover, upgrade_own_fd(master->upgrade));
     log_info("the upgrade begins: %s is executed in this process", upgrade_binary(master->upgrade));
     int here = master_enter_start_dir(master);
@@ -147,6 +150,44 @@ bool succession_start(struct master *master, struct fault *fault)
 
 /* ---- in the program that the master has become ---- */
 
+static void log_failure(int cause)
+{
+    if (cause == 0)
+        log_error(
+            "the upgrade has failed: the new program could not start (what it complained of is "
+            "in the log before this, or on standard error); this one goes on");
+    else if (cause == RETREAT_EXITED)
+        log_error("the upgrade has failed: the new program ended; this one goes on");
+    else if (cause == SIGALRM)
+        log_error("the upgrade has failed: the new program hung; this one goes on");
+    else
+        log_error("the upgrade has failed: the new program crashed: SIG%s (%s); this one goes on",
+                  sigabbrev_np(cause), strsignal(cause));
+}
+
+static void follow(void *data)
+{
+    struct handover *handover = pack(data);
+    retreat_keep(handover);
+    handover_forget(handover);
+}
+
+static void on_probation_over(struct master_timer *timer)
+{
+    struct master *master = LIST_ENTRY(timer, struct master, probation);
+    retreat_end();
+    master_loop_use_follower(master->loop, NULL, NULL);
+}
+
+void succession_settle(struct master *master)
+{
+    if (retreat_is_armed()) {
+        follow(master);
+        master_loop_use_follower(master->loop, follow, master);
+    }
+    handover_settle();
+}
+
 void succession_begin(struct master *master)
 {
     struct handover *handover = master->handover;
@@ -156,9 +197,7 @@ void succession_begin(struct master *master)
     if (handover == NULL)
         return;
     if (handover->failures != 0)
-        log_error(
-            "the upgrade has failed: the new program could not start (what it complained of is "
-            "in the log before this, or on standard error); this one goes on");
+        log_failure(handover->cause);
     master->is_succeeding = true;
     master->has_returned = handover->failures != 0;
     master->former_workers = handover->configured;
@@ -169,6 +208,7 @@ void succession_end(struct master *master)
 {
     struct fault fault = {0};
     master->is_succeeding = false;
+    master_timer_start(master->loop, &master->probation, RETREAT_MS, on_probation_over);
     log_info("%s: moonloop %s serves with %u worker%s",
              master->has_returned ? "the server is as it was" : "the upgrade is done",
              MOONLOOP_VERSION, slots_wanted(master->slots),

@@ -7,7 +7,7 @@
  * file, whatever lies there by then, in its own place (handover.h). The workers go on serving
  * meanwhile; each leaves when its successor serves. Whatever is wrong before the exec changes
  * nothing; what is wrong after it, and before the program has taken over, brings us back
- * (handover_return).
+ * (handover_return), and so does a crash soon after (retreat.h).
  */
 #pragma once
 

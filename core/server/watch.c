@@ -267,8 +267,8 @@ void watch_set_files(struct watch *watch, const struct str *files, size_t nfiles
     free_files(watch);
     watch->files = mem_zeroed((nfiles + 1) * sizeof(*watch->files));
     for (size_t i = 0; i < nfiles; i++) {
-        char *path = strndup(files[i].ptr, files[i].len);
-        char *slash = path != NULL ? strrchr(path, '/') : NULL;
+        char *path = mem_copy_bytes(files[i].ptr, files[i].len);
+        char *slash = strrchr(path, '/');
         if (slash == NULL) {
             free(path);
             continue;

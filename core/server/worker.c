@@ -15,21 +15,21 @@
 #include "net/tls_server.h"
 #include "script/generation.h"
 #include "script/topics.h"
+#include "server/orphan.h"
 #include "server/protocol.h"
 #include "server/report.h"
+#include "server/worker_memory.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
-    ORPHAN_SECONDS = 5, /* more than the grace of a drain, for one that nobody watches */
     BEAT_MS = 1000,
     RETIRE_MS = 1000, /* a slot that is scaled away accepts as long: handshakes may be under way */
     ROUTES_BYTES = 512,
@@ -51,9 +51,8 @@ struct worker {
     struct timer beat;
     struct timer grace; /* runs while draining */
     struct timer retire;
-    uint64_t max_requests;  /* with its jitter; 0: none */
-    uint64_t beat_requests; /* answered up to the last beat */
-    bool has_given_back;    /* memory, since the last request */
+    struct worker_memory memory;
+    uint64_t max_requests; /* with its jitter; 0: none */
     bool is_serving;
     bool is_draining;
     bool has_lost_helper;
@@ -292,35 +291,10 @@ static void on_signal(void *data)
 
 /* The beat */
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file != NULL && fscanf(file, "%llu %llu", &total, &resident) != 2)
-        resident = 0;
-    if (file != NULL)
-        fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void ask_for_successor(struct worker *worker, enum recycle_reason reason)
 {
     worker->has_asked = true;
     say(worker, NOTE_RECYCLE, reason, 0, -1);
-}
-
-/* After a busy time what was freed lies between what is in use. A second in which nothing was asked
- * or answered is a good one to give the pages back. */
-static void give_back_memory(struct worker *worker)
-{
-    struct scoreboard_slot *slot = worker->boot->slot;
-    uint64_t requests = atomic_load_explicit(&slot->requests, memory_order_relaxed);
-    bool is_quiet = requests == worker->beat_requests &&
-                    atomic_load_explicit(&slot->in_flight, memory_order_relaxed) == 0;
-    worker->beat_requests = requests;
-    if (is_quiet && !worker->has_given_back)
-        mem_give_back();
-    worker->has_given_back = is_quiet;
 }
 
 static void on_beat(struct timer *timer)
@@ -328,7 +302,7 @@ static void on_beat(struct timer *timer)
     struct worker *worker = LIST_ENTRY(timer, struct worker, beat);
     struct scoreboard_slot *slot = worker->boot->slot;
     const struct config *config = worker->boot->config;
-    uint64_t now = loop_now_ms(worker->loop), memory = resident_bytes();
+    uint64_t now = loop_now_ms(worker->loop), memory = worker_memory_bytes();
     uint64_t late_ms = now > timer->due_ms ? now - timer->due_ms : 0;
     atomic_store_explicit(&slot->beat_ms, now, memory_order_relaxed);
     atomic_store_explicit(&slot->memory_bytes, memory, memory_order_relaxed);
@@ -337,7 +311,7 @@ static void on_beat(struct timer *timer)
     atomic_store_explicit(&slot->tasks, generations_tasks(worker->generations),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->lag_us, (uint32_t)(late_ms * 1000), memory_order_relaxed);
-    give_back_memory(worker);
+    worker_memory_tend(&worker->memory, slot);
     timer_start(worker->loop, timer, BEAT_MS, on_beat);
     if (worker->has_asked || worker->is_draining || !worker->is_serving)
         return; /* one that is too large from the start serves for a second at least */
@@ -441,27 +415,6 @@ static void close_worker(struct worker *worker)
     close(worker->signal_fd);
 }
 
-/* ---- without a master ---- */
-
-static unsigned int orphan_seconds;
-
-/* The kernel's word that the master is gone, also to a worker whose loop is stuck. The next alarm
- * ends the process. */
-static void on_orphaned(int number)
-{
-    signal(number, SIG_DFL);
-    alarm(orphan_seconds);
-}
-
-/* Nobody replaces a worker without a master: it has its grace to drain, and then has to go by
- * itself, whatever it is stuck in. */
-static void expect_orphaning(const struct config *config)
-{
-    orphan_seconds = config->graceful_timeout_ms / 1000 + ORPHAN_SECONDS;
-    signal(SIGALRM, on_orphaned);
-    prctl(PR_SET_PDEATHSIG, SIGALRM); /* a master that is gone already closes our socket */
-}
-
 /* How names are looked up concerns each loop of ours, also those of threads and of the processes
  * that run jobs: they find it where `moonloop run` does. */
 static void export_names(const struct config *config)
@@ -480,7 +433,7 @@ int worker_run(const struct worker_boot *boot)
     struct worker worker = {.boot = boot};
     setvbuf(stdout, NULL, _IOLBF, 0); /* what a handler prints is in a log file at once */
     export_names(boot->config);
-    expect_orphaning(boot->config);
+    orphan_expect(boot->config->graceful_timeout_ms);
     open_worker(&worker);
     if (prepare(&worker, boot->generation, boot->snapshot_fd))
         loop_run(worker.loop);

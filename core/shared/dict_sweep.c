@@ -5,6 +5,8 @@
  */
 #include "shared/dict_parts.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,7 +258,7 @@ int dict_recount(struct dict *dict)
 {
     struct dict_state *state = dict->state;
     struct recount recount = {.change.apply = apply_recount};
-    recount.is_used = calloc(state->ncells + 1, 1);
+    recount.is_used = mem_try_zeroed((size_t)state->ncells + 1);
     if (recount.is_used == NULL)
         return -ENOMEM;
     int status = dict_change_attempt(dict, &recount.change);

@@ -56,8 +56,11 @@ activity.register("process", function()
 end)
 
 local function start(asked)
-    local process, code, message = core.start(asked)
-    if not process then
+    local process, stage, errno = core.start(asked)
+    if not process and not stage then
+        errors.raise("full", "process: %d processes run already, as many as max_processes says", asked.max_processes)
+    elseif not process then
+        local code, message = core.start_reason(asked, stage, errno)
         errors.raise(code, "%s", "process: " .. message)
     end
     started[process] = { name = asked.argv[1], pid = core.pid(process) }

@@ -7,6 +7,7 @@ local core = require("moonloop.core.shared")
 local errors = require("moonloop.util.errors")
 local ffi = require("ffi")
 local handles = require("moonloop.util.handle")
+local is_same = require("moonloop.util.same").is_same
 local serial = require("moonloop.util.serial")
 local waiting = require("moonloop.sync.waiting")
 
@@ -203,23 +204,6 @@ function SharedDict:incr(key, by, options)
     end
     local result = incr_slowly(self, key, by, options)
     return result
-end
-
-local function is_same(a, b)
-    if type(a) ~= "table" or type(b) ~= "table" then
-        return a == b
-    end
-    for key, value in pairs(a) do
-        if not is_same(value, b[key]) then
-            return false
-        end
-    end
-    for key in pairs(b) do
-        if a[key] == nil then
-            return false
-        end
-    end
-    return true
 end
 
 ---Puts `value` in the place of `expected`, if that is what there is, and leaves everything else as it is.

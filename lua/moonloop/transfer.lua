@@ -17,6 +17,7 @@ local environment = require("moonloop.environment")
 local funcinfo = require("jit.util").funcinfo
 local prototype = require("moonloop.prototypes").of
 local serial = require("moonloop.util.serial")
+local show_key = require("moonloop.util.plain").show_key
 
 local ffi = require("ffi")
 
@@ -50,13 +51,6 @@ local NOUNS = { thread = "coroutine" }
 ---@field keys table and which key, name or place
 local Packer = {}
 Packer.__index = Packer
-
-local function show_key(key)
-    if type(key) == "string" and key:match("^[%a_][%w_]*$") then
-        return "." .. key
-    end
-    return "[" .. (type(key) == "string" and ("%q"):format(key) or tostring(key)) .. "]"
-end
 
 -- Parts of the way to a value that cannot be sent.
 local STEPS = {

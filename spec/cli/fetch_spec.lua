@@ -205,7 +205,7 @@ describe("on a terminal moonloop fetch", function()
             { "send", "c\0" }, "wait" })
         result = on_terminal({ url }) -- nor what is so further on
         assert.equal(23, result.code)
-        assert.matches("^a?b?moonloop: fetch: the answer is binary", result.out) -- as it was cut
+        assert.matches("^a?b?c?moonloop: fetch: the answer is binary", result.out) -- as it was cut
         assert.is_nil(result.out:find("\0", 1, true))
         assert.equal("a\0b", on_terminal({ "-o", "-", site.url .. "/binary" }).out)
         assert.equal("a\0b", fetch(site.url .. "/binary").out)

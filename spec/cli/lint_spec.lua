@@ -1,15 +1,14 @@
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 
 describe("moonloop lint", function()
     local dir
 
     before_each(function()
-        dir = command.directory()
+        dir = process.directory()
     end)
 
-    after_each(function()
-        command.remove(dir)
-    end)
+    after_each(process.clean)
 
     local function write(path, text)
         command.write(dir .. "/" .. path, text)

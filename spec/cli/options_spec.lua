@@ -1,4 +1,5 @@
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 
 ---Settles options as `serve` would, through a script in the real runtime, and shows some of them.
 local function settle(words, options, names)
@@ -22,12 +23,10 @@ describe("an option", function()
     local dir
 
     before_each(function()
-        dir = command.directory()
+        dir = process.directory()
     end)
 
-    after_each(function()
-        command.remove(dir)
-    end)
+    after_each(process.clean)
 
     local function fails(words, env)
         command.write(dir .. "/apps/index.lua", "return nil")

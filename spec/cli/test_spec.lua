@@ -1,6 +1,7 @@
 --- `moonloop test` as a user sees it: what it prints and how it exits.
 
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 
 local FAILING = [[
 local log = require("moonloop").log
@@ -16,12 +17,10 @@ describe("moonloop test", function()
     local dir
 
     before_each(function()
-        dir = command.directory()
+        dir = process.directory()
     end)
 
-    after_each(function()
-        command.remove(dir)
-    end)
+    after_each(process.clean)
 
     local function write(name, text)
         command.write(dir .. "/spec/" .. name, text)
@@ -100,7 +99,7 @@ describe("moonloop test", function()
 
     it("ends a file that takes longer than it may", function()
         write("a_spec.lua", example("require('moonloop').log.info('waits') require('moonloop').sleep(60)"))
-        local result = test("--timeout", "0.3")
+        local result = test("--timeout", "3")
         assert.equal(1, result.code)
         assert.matches("failed  spec/a_spec.lua:1: it goes\n    it took longer than %-%-timeout allows", result.out)
         assert.matches(" info  waits\n", result.out)

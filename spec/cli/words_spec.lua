@@ -1,15 +1,14 @@
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 
 describe("the command line", function()
     local dir
 
     before_each(function()
-        dir = command.directory()
+        dir = process.directory()
     end)
 
-    after_each(function()
-        command.remove(dir)
-    end)
+    after_each(process.clean)
 
     it("lists the commands when it is given none, and fails", function()
         local result = command.call({})

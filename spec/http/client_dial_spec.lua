@@ -1,5 +1,6 @@
 --- Which of several addresses the client takes, and when it goes to the next: happy eyeballs (RFC 8305).
 
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local nameserver = require("spec.support.nameserver")
@@ -72,11 +73,19 @@ local function sockets_kept()
     return sockets_open()
 end
 
-local function eventually(check)
-    moonloop.timeout(10, function()
-        while not check() do
-            moonloop.sleep(0.002)
-        end
+---Cancels a request once it has a socket more than `before`; waits until there are just so many again.
+local function cancel_amid(client, url, before)
+    moonloop.scope(function(scope)
+        local task = scope:spawn(function()
+            client:get(url)
+        end)
+        eventually(function()
+            return sockets_open() > before
+        end)
+        task:cancel()
+    end)
+    eventually(function()
+        return sockets_open() == before
     end)
 end
 
@@ -130,36 +139,14 @@ describe("a name with several addresses", function()
         assert.equal("timeout", err.code)
         assert.equal(("GET %s: the time is up; 127.0.0.2:%d: Connection refused; [::1]:%d: no answer, while connecting")
             :format(url, server.port, server.port), tostring(err))
-        moonloop.scope(function(scope)
-            local task = scope:spawn(function()
-                client:get(url)
-            end)
-            eventually(function()
-                return sockets_open() > before
-            end)
-            task:cancel()
-        end)
-        eventually(function()
-            return sockets_open() == before
-        end)
+        cancel_amid(client, url, before)
         close()
     end)
 
     it("leaves no socket behind when it is cancelled while its name is being asked for", function()
         local before = sockets_kept()
         local client, url = named({ A = { "127.0.0.1" }, silent = true })
-        moonloop.scope(function(scope)
-            local task = scope:spawn(function()
-                client:get(url)
-            end)
-            eventually(function()
-                return sockets_open() > before
-            end)
-            task:cancel()
-        end)
-        eventually(function()
-            return sockets_open() == before
-        end)
+        cancel_amid(client, url, before)
         assert.equal(0, client:stats().connections)
     end)
 end)

@@ -1,9 +1,11 @@
 --- Files and multipart bodies of the client's requests: what is on the wire, and what happens to a file that changes.
 
 local command = require("spec.support.command")
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
+local process = require("spec.support.process")
 local spec_server = require("spec.support.server")
 
 local OK = { "send", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" }
@@ -21,12 +23,10 @@ teardown(function()
 end)
 
 before_each(function()
-    directory = command.directory()
+    directory = process.directory()
 end)
 
-after_each(function()
-    command.remove(directory)
-end)
+after_each(process.clean)
 
 local function write(name, bytes)
     command.write(directory .. "/" .. name, bytes)
@@ -46,14 +46,6 @@ local function failure(options, steps)
     local ok, err = pcall(http.post, url, options)
     assert.is_false(ok)
     return err, port
-end
-
-local function eventually(condition)
-    moonloop.timeout(10, function()
-        while not condition() do
-            moonloop.sleep(0.001)
-        end
-    end)
 end
 
 ---Parts by name, in order as well: { name, filename, type, content }.

@@ -2,6 +2,7 @@
 --- somebody leaves.
 
 local activity = require("moonloop.activity")
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -21,14 +22,6 @@ end)
 
 local SIZED = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 local ANSWERS = { "read", { "send", SIZED }, "wait" }
-
-local function eventually(check)
-    moonloop.timeout(10, function()
-        while not check() do
-            moonloop.sleep(0.002)
-        end
-    end)
-end
 
 ---As server:log, with the loop standing still, so that the client hears nothing meanwhile, and for so long that the
 ---client cannot go by what the loop saw last.

@@ -1,5 +1,6 @@
 --- Requests that are sent again by a policy.
 
+local failure = require("spec.support.tasks").failure
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -30,12 +31,6 @@ local function soon(options)
     options = options or {}
     options.delay = options.delay or 0.001
     return options
-end
-
-local function failure(...)
-    local ok, err = pcall(...)
-    assert.is_false(ok)
-    return err
 end
 
 describe("retries", function()

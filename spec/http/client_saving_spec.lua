@@ -3,6 +3,7 @@
 local coded = require("spec.support.coded")
 local command = require("spec.support.command")
 local core = require("moonloop.core.file")
+local failure = require("spec.support.tasks").failure
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -26,12 +27,6 @@ end
 
 local function url_of(wire, after, size)
     return (server:script({ "read", { "send", wire, size }, after or "wait" }))
-end
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
 end
 
 describe("an answer that is saved", function()

@@ -3,6 +3,7 @@
 local command = require("spec.support.command")
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
+local process = require("spec.support.process")
 
 local function has(program)
     return command.run({ "sh", "-c", "command -v " .. program }).code == 0
@@ -38,12 +39,10 @@ describe("the client", function()
     local directory
 
     before_each(function()
-        directory = command.directory()
+        directory = process.directory()
     end)
 
-    after_each(function()
-        command.remove(directory)
-    end)
+    after_each(process.clean)
 
     local with_nginx = has("nginx") and it or pending
     with_nginx("talks to nginx on a Unix socket, keeping its connection", function()

@@ -1,5 +1,6 @@
 --- Bodies of the client's requests that come in pieces: what is on the wire, who waits for whom, and how each may end.
 
+local eventually = require("spec.support.tasks").eventually
 local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local origin = require("spec.support.origin")
@@ -34,15 +35,6 @@ local function sent(options)
     assert.equal("ok", client:request(options):body())
     local head, body = server:raw(port, 1):match("^(.-\r\n)\r\n(.*)$")
     return head, body
-end
-
----Until that is so, which the loop brings about.
-local function eventually(condition)
-    moonloop.timeout(10, function()
-        while not condition() do
-            moonloop.sleep(0.001)
-        end
-    end)
 end
 
 describe("a body from an iterator", function()

@@ -2,18 +2,17 @@
 
 local command = require("spec.support.command")
 local moonloop = require("moonloop")
+local process = require("spec.support.process")
 local testing = require("moonloop.testing")
 
 describe("testing.client", function()
     local directory
 
     before_each(function()
-        directory = command.directory()
+        directory = process.directory()
     end)
 
-    after_each(function()
-        command.remove(directory)
-    end)
+    after_each(process.clean)
 
     local function client_of(files)
         for name, text in pairs(files) do

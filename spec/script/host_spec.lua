@@ -8,18 +8,4 @@ describe("moonloop.host_ip", function()
         made:close()
         assert.not_equal("0.0.0.0", address)
     end)
-
-    it("has types for just what its C module holds", function()
-        local file = assert(io.open("lua/moonloop/meta/host.lua"))
-        local declared = {}
-        for name in file:read("*a"):gmatch("\nfunction core%.([%w_]+)") do
-            declared[name] = "function"
-        end
-        file:close()
-        local real = {}
-        for name, value in pairs(require("moonloop.core.host")) do
-            real[name] = type(value)
-        end
-        assert.same(real, declared)
-    end)
 end)

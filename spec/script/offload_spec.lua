@@ -2,47 +2,11 @@
 
 local moonloop = require("moonloop")
 local offload = moonloop.offload
+local gates = require("spec.support.gate")
 local stats = require("moonloop.offload").stats
+local support = require("spec.support.tasks")
 
---- Blocks its thread, not only its task, until the file is there.
-local function block_until(path)
-    local ffi = require("ffi")
-    ffi.cdef("int usleep(unsigned int);")
-    local file
-    repeat
-        ffi.C.usleep(1000)
-        file = io.open(path)
-    until file
-    file:close()
-end
-
---- Waits until `probe` holds; the spec's own timeout is the limit.
-local function wait_until(probe)
-    while not probe() do
-        moonloop.sleep(0.005)
-    end
-end
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
-end
-
---- What a job and its caller both see: a file that the job makes.
-local function new_flag()
-    local path = os.tmpname()
-    os.remove(path)
-    return path
-end
-
-local function exists(path)
-    local file = io.open(path)
-    if file then
-        file:close()
-    end
-    return file ~= nil
-end
+local block_until, failure, wait_until = gates.block_until, support.failure, support.eventually
 
 describe("offload", function()
     it("gives what the function gives, nil in the middle and at the end included", function()
@@ -56,7 +20,7 @@ describe("offload", function()
     end)
 
     it("runs on another thread, while the loop goes on", function()
-        local gate = new_flag()
+        local gate = gates.new()
         local task = moonloop.spawn(offload, function()
             block_until(gate)
             return "done"
@@ -346,7 +310,7 @@ return M
     end)
 
     it("stops waiting at the caller's deadline and cancels the job at its next wait", function()
-        local flag = new_flag()
+        local flag = gates.new()
         local err = failure(moonloop.timeout, 0.05, offload, function()
             local ok, reason = pcall(moonloop.sleep, 60)
             local file = io.open(flag, "w")
@@ -355,7 +319,7 @@ return M
         end)
         assert.equal("timeout", err.code)
         wait_until(function()
-            return exists(flag)
+            return gates.is_open(flag)
         end)
         wait_until(function()
             return stats().busy == 0
@@ -365,7 +329,7 @@ return M
     end)
 
     it("takes a job back that has not begun when its caller stops waiting", function()
-        local gate, flag = new_flag(), new_flag()
+        local gate, flag = gates.new(), gates.new()
         local tasks = {}
         for i = 1, stats().size do
             tasks[i] = moonloop.spawn(offload, block_until, gate)
@@ -386,12 +350,12 @@ return M
         for _, task in ipairs(tasks) do
             task:wait()
         end
-        assert.is_false(exists(flag))
+        assert.is_false(gates.is_open(flag))
         os.remove(gate)
     end)
 
     it("raises full when a thousand jobs wait", function()
-        local gate = new_flag()
+        local gate = gates.new()
         local tasks = {}
         for i = 1, stats().size do
             tasks[i] = moonloop.spawn(offload, block_until, gate)
@@ -503,7 +467,7 @@ return M
     end)
 
     it("replaces a thread that a cancelled job does not leave", function()
-        local gate, before = new_flag(), stats()
+        local gate, before = gates.new(), stats()
         local stuck = moonloop.spawn(offload, block_until, gate)
         wait_until(function()
             return stats().busy == 1

@@ -2,7 +2,11 @@
 
 local activity = require("moonloop.activity")
 local core = require("moonloop.core.task")
+local gates = require("spec.support.gate")
 local moonloop = require("moonloop")
+local support = require("spec.support.tasks")
+
+local block_until, failure, wait_until = gates.block_until, support.failure, support.eventually
 
 local pools = {} -- to be closed
 
@@ -10,40 +14,6 @@ local function new_pool(options)
     local pool = moonloop.pool(options)
     pools[#pools + 1] = pool
     return pool
-end
-
---- Blocks its thread, not only its task, until the file is there.
-local function block_until(path)
-    local c = require("ffi")
-    c.cdef("int usleep(unsigned int);")
-    local file
-    repeat
-        c.C.usleep(1000)
-        file = io.open(path)
-    until file
-    file:close()
-end
-
-local function wait_until(probe)
-    while not probe() do
-        moonloop.sleep(0.002)
-    end
-end
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
-end
-
-local function new_flag()
-    local path = os.tmpname()
-    os.remove(path)
-    return path
-end
-
-local function raise(path)
-    io.open(path, "w"):close()
 end
 
 local function threads()
@@ -57,13 +27,13 @@ end
 
 --- Fills a pool of one thread; answers how to let it go on.
 local function occupy(pool)
-    local gate = new_flag()
+    local gate = gates.new()
     local task = moonloop.spawn(pool.run, pool, block_until, gate)
     wait_until(function()
         return pool:stats().busy == 1
     end)
     return function()
-        raise(gate)
+        gates.open(gate)
         task:wait()
         os.remove(gate)
     end
@@ -236,7 +206,7 @@ describe("a pool", function()
     end)
 
     it("does not wait for a thread that never comes back", function()
-        local before, gate = threads(), new_flag()
+        local before, gate = threads(), gates.new()
         local pool = moonloop.pool({ size = 1 })
         local task = moonloop.spawn(pool.run, pool, block_until, gate)
         wait_until(function()
@@ -245,7 +215,7 @@ describe("a pool", function()
         pool:close()
         task:cancel()
         assert.equal("cancelled", failure(task.wait, task).code)
-        raise(gate)
+        gates.open(gate)
         wait_until(function()
             return threads() <= before
         end)
@@ -308,7 +278,7 @@ describe("a job that was started", function()
     end)
 
     it("sends each value when it is there, not at the end", function()
-        local gate = new_flag()
+        local gate = gates.new()
         local job = pool:start(function(path)
             moonloop.progress("begun")
             block_until(path)
@@ -317,7 +287,7 @@ describe("a job that was started", function()
         local values = job:progress()
         assert.equal("begun", values())
         assert.equal("waiting", job.status)
-        raise(gate)
+        gates.open(gate)
         assert.equal("done", values())
         assert.is_nil(values())
         job:wait()
@@ -365,7 +335,7 @@ describe("a job that was started", function()
     end)
 
     it("ends at its next wait when it is cancelled, and so does reading it", function()
-        local flag = new_flag()
+        local flag = gates.new()
         local job = pool:start(function(path)
             moonloop.progress("asleep")
             local _, err = pcall(moonloop.sleep, 60)
@@ -409,7 +379,7 @@ describe("a job that was started", function()
     end)
 
     it("has one reader at a time, whose own wait can be cancelled", function()
-        local gate = new_flag()
+        local gate = gates.new()
         local job = pool:start(function(path)
             block_until(path)
             moonloop.progress("late")
@@ -421,7 +391,7 @@ describe("a job that was started", function()
         assert.equal("misuse", failure(job:progress()).code)
         first:cancel()
         assert.equal("cancelled", failure(first.wait, first).code)
-        raise(gate)
+        gates.open(gate)
         assert.equal("late", job:progress()())
         job:wait()
         os.remove(gate)

@@ -1,39 +1,19 @@
 --- Pools of kind "process", inside the runtime: `moonloop test spec/script/process_pool_spec.lua`.
 
+local gates = require("spec.support.gate")
 local moonloop = require("moonloop")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
+local support = require("spec.support.tasks")
 local unistd = require("posix.unistd")
+
+local failure, wait_until = support.failure, support.eventually
 
 local pool
 
---- Waits until `probe` gives something true, which is the result.
-local function wait_until(what, probe)
-    return moonloop.timeout(20, function()
-        local result = probe()
-        while not result do
-            moonloop.sleep(0.005)
-            result = probe()
-        end
-        return result
-    end) or error("waited in vain for " .. what)
-end
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
-end
-
-local function new_path()
-    local path = os.tmpname()
-    os.remove(path)
-    return path
-end
-
 --- What a job has written to its caller's file.
 local function wait_text(path)
-    local text = wait_until("a job that writes " .. path, function()
+    local text = wait_until(function()
         local text = process.read(path)
         return text ~= "" and text
     end)
@@ -173,7 +153,7 @@ describe("a pool of processes", function()
     end)
 
     it("fails a job whose process is killed with the code crashed, and goes on", function()
-        local path = new_path()
+        local path = gates.new()
         local job = moonloop.spawn(pcall, pool.run, pool, function()
             show_pid(path)
             moonloop.sleep(60)
@@ -226,7 +206,7 @@ describe("a pool of processes", function()
     it("takes a fresh process for the one that died between two jobs", function()
         local pid = pool:run(get_pid)
         process.kill(pid, "KILL")
-        wait_until("its end", function() -- of all its threads
+        wait_until(function() -- of all its threads
             local threads = 0
             for name in require("posix.dirent").files(("/proc/%d/task"):format(pid)) do
                 threads = threads + (name:match("^%d+$") and 1 or 0)
@@ -238,17 +218,17 @@ describe("a pool of processes", function()
     end)
 
     it("kills an endless loop at the caller's deadline, and the processor is free", function()
-        local path = new_path()
+        local path = gates.new()
         local err = failure(moonloop.timeout, 0.3, pool.run, pool, function()
             show_pid(path)
             spin()
         end)
         assert.equal("timeout", err.code)
         local pid = tonumber(wait_text(path))
-        wait_until("its end", function()
+        wait_until(function()
             return not process.exists(pid)
         end)
-        wait_until("the end of the job", function()
+        wait_until(function()
             return pool:stats().busy == 0
         end)
         assert.same({ 1, 0, 0 }, { pool:stats().killed, pool:stats().crashed, pool:stats().processes })
@@ -264,7 +244,7 @@ describe("a pool of processes", function()
         local task = moonloop.spawn(single.run, single, function(text)
             return #text
         end, big)
-        wait_until("the job to begin", function()
+        wait_until(function()
             return single:stats().busy == 1
         end)
         process.kill(pid, "KILL")
@@ -277,12 +257,12 @@ describe("a pool of processes", function()
         local pid = single:run(get_pid)
         process.kill(pid, "STOP")
         local task = moonloop.spawn(single.run, single, function() end, ("x"):rep(16 * 2 ^ 20))
-        wait_until("the job to begin", function()
+        wait_until(function()
             return single:stats().busy == 1
         end)
         task:cancel()
         assert.equal("cancelled", failure(task.wait, task).code)
-        wait_until("the kill", function()
+        wait_until(function()
             return single:stats().killed == 1
         end)
         assert.is_true(single:run(get_pid) ~= pid)
@@ -290,7 +270,7 @@ describe("a pool of processes", function()
     end)
 
     it("kills a cancelled job that goes on sending progress", function()
-        local path = new_path()
+        local path = gates.new()
         local job = pool:start(function()
             show_pid(path)
             while true do
@@ -299,7 +279,7 @@ describe("a pool of processes", function()
         end)
         wait_text(path)
         job:cancel()
-        wait_until("the kill", function()
+        wait_until(function()
             return pool:stats().killed == 1
         end)
     end)
@@ -314,7 +294,7 @@ describe("a pool of processes", function()
             local ok, err = pcall(task.wait, task)
             assert.is_true(ok or err.code == "cancelled")
         end
-        wait_until("the end of all jobs", function()
+        wait_until(function()
             return pool:stats().busy == 0
         end)
         assert.is_number(pool:run(get_pid))
@@ -323,7 +303,7 @@ describe("a pool of processes", function()
 
     --- Cancels a job that waits. True when it has unwound in time; a machine that is busy may not let it.
     local function unwinds()
-        local path, left = new_path(), new_path()
+        local path, left = gates.new(), gates.new()
         local killed = pool:stats().killed
         local task = moonloop.spawn(pool.run, pool, function()
             local ok, err = pcall(function()
@@ -339,7 +319,7 @@ describe("a pool of processes", function()
         local pid = tonumber(wait_text(path))
         task:cancel()
         assert.equal("cancelled", failure(task.wait, task).code)
-        wait_until("the end of the job", function()
+        wait_until(function()
             return pool:stats().busy == 0
         end)
         if pool:stats().killed > killed then
@@ -355,7 +335,7 @@ describe("a pool of processes", function()
     end)
 
     it("kills a cancelled job that takes too long to unwind", function()
-        local path = new_path()
+        local path = gates.new()
         local task = moonloop.spawn(pool.run, pool, function()
             pcall(function()
                 show_pid(path)
@@ -365,7 +345,7 @@ describe("a pool of processes", function()
         end)
         wait_text(path)
         task:cancel()
-        wait_until("the kill", function()
+        wait_until(function()
             return pool:stats().killed == 1
         end)
     end)
@@ -404,12 +384,12 @@ describe("a pool of processes", function()
     end)
 
     it("ends the programs that a job has started with its process", function()
-        local path = new_path()
+        local path = gates.new()
         failure(moonloop.timeout, 0.3, pool.run, pool, function()
             os.execute("echo $$ > " .. path .. ".new; mv " .. path .. ".new " .. path .. "; exec sleep 60")
         end)
         local pid = tonumber(wait_text(path))
-        wait_until("its end", function()
+        wait_until(function()
             return not process.exists(pid)
         end)
     end)
@@ -417,7 +397,7 @@ describe("a pool of processes", function()
     it("ends its processes when it is closed", function()
         local pid = pool:run(get_pid)
         pool:close()
-        wait_until("its end", function()
+        wait_until(function()
             return not unistd.access("/proc/" .. pid)
         end)
     end)

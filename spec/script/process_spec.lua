@@ -1,14 +1,9 @@
 --- moonloop.process, inside the runtime, with real programs.
 
+local failure = require("spec.support.tasks").failure
 local moonloop = require("moonloop")
 local support = require("spec.support.process")
 local process = moonloop.process
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
-end
 
 --- Waits until `probe` holds; the spec's own timeout is the limit.
 local function wait_until(probe)
@@ -638,16 +633,5 @@ describe("process.spawn", function()
         cat:close_stdin()
         cat:wait()
         assert.is_nil(shown(cat.pid))
-    end)
-
-    it("has types for just what its C module holds", function()
-        local declared, real = {}, {}
-        for name in support.read("lua/moonloop/meta/process.lua"):gmatch("\nfunction core%.([%w_]+)") do
-            declared[name] = "function"
-        end
-        for name, value in pairs(require("moonloop.core.process")) do
-            real[name] = type(value)
-        end
-        assert.same(real, declared)
     end)
 end)

@@ -195,18 +195,6 @@ describe("waiting", function()
     end)
 end)
 
-describe("the types of moonloop.core.task", function()
-    it("name what it has", function()
-        local core, meta = require("moonloop.core.task"), dofile("lua/moonloop/meta/task.lua")
-        for name in pairs(core) do
-            assert.is_function(meta[name], name)
-        end
-        for name in pairs(meta) do
-            assert.is_function(core[name], name)
-        end
-    end)
-end)
-
 describe("a wait that would never end", function()
     it("is refused for oneself and for a task above", function()
         local t

@@ -267,14 +267,4 @@ describe("a topic", function()
         assert.matches('overflow: expected "drop_oldest"', err_of(topic.subscribe, topic, { overflow = "block" }), 1,
             true)
     end)
-
-    it("has types that are those of the module", function()
-        local meta = dofile("lua/moonloop/meta/topic.lua")
-        for name in pairs(core) do
-            assert.is_function(meta[name], name .. " has no types")
-        end
-        for name in pairs(meta) do
-            assert.is_function(core[name], name .. " is no function of the module")
-        end
-    end)
 end)

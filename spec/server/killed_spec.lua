@@ -1,5 +1,5 @@
---- Workers that are killed at any moment, under load: what clients lose, how soon the successor serves, what the log
---- says of memory.
+--- Workers that are killed at any moment, under load: what clients lose, how soon the successor serves.
+--- Those that the kernel kills for their memory are in out_of_memory_spec.lua.
 
 local probes = require("spec.support.probe")
 local process = require("spec.support.process")
@@ -104,37 +104,5 @@ describe("a worker that is killed", function()
         end)
         assert.equal(200, site:get("/hello/").status)
         assert.equal(4, site:status().crashes)
-    end)
-end)
-
-describe("a worker that the kernel kills for its memory", function()
-    after_each(server.clean)
-
-    -- The kernel's counter, as the server finds it, is a file of this spec in a mount name space of the server's own.
-    it("is told from one that somebody kills, by the counter of the cgroup", function()
-        local cgroups = process.directory()
-        process.write(cgroups .. "/memory.events", "low 0\noom 0\noom_kill 4\n")
-        local try = process.run({ "unshare", "-m", "mount", "--bind", cgroups, "/sys/fs/cgroup" })
-        if try.code ~= 0 then
-            pending("needs a mount name space of its own")
-            return
-        end
-        local site = start({
-            options = { "--workers", "1" },
-            prefix = ("exec unshare -m sh -c 'mount --bind %s /sys/fs/cgroup && exec \"$0\" \"$@\"'"):format(cgroups),
-        })
-        local pid = site:worker_pids()[1]
-        local file = assert(io.open(cgroups .. "/memory.events", "w")) -- the same file: it is the one that is mounted
-        file:write("low 0\noom 1\noom_kill 5\n")
-        file:close()
-        process.kill(pid, "KILL")
-        site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: "
-            .. "the cgroup's limit was reached (its oom_kill is 5, was 4)")
-        pid = site:wait_status("a successor", function(status)
-            return #status.workers == 1 and status.workers[1].pid ~= pid and status.workers[1].state == "serving"
-        end).workers[1].pid
-        process.kill(pid, "KILL")
-        local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed)")
-        assert.not_matches("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory", log, 1, true)
     end)
 end)

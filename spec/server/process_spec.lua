@@ -33,6 +33,10 @@ local function start(...)
     return server.start({ apps = { ["index.lua"] = APP }, options = { "--workers", "1", ... } })
 end
 
+local function children_of(pid)
+    return process.read(("/proc/%d/task/%d/children"):format(pid, pid)) or ""
+end
+
 --- The ids that the group of a handler has written down.
 local function pids(site)
     local text = process.wait_for("the group to run", function()
@@ -70,6 +74,21 @@ describe("a process of a handler", function()
         process.wait_for("on_start to end", function() return site:get("/system").body == "Linux\n" end)
         assert.equal("done\n", site:get("/short").body)
         assert.equal("a;b;", site:get("/lines").body)
+    end)
+
+    it("is started beside the loop: a machine that keeps the helper waiting holds up nobody else", function()
+        local site = start()
+        process.wait_for("on_start to end", function() return site:get("/system").body == "Linux\n" end)
+        local helper = tonumber(children_of(site:worker_pids()[1]):match("%d+"))
+        process.kill(helper, "STOP")
+        local waiting = send(site, "/short")
+        assert.equal("Linux\n", site:get("/system").body)
+        assert.equal(504, site:get("/late").status)
+        process.kill(helper, "CONT")
+        assert.equal("done\n", waiting:read_response().body)
+        -- What nobody waits for any more is ended as soon as it begins.
+        process.wait_for("the helper to have no program", function() return children_of(helper) == "" end)
+        assert.equal("done\n", site:get("/short").body)
     end)
 
     it("goes with its group when the client leaves", function()

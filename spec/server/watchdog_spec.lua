@@ -191,6 +191,29 @@ describe("the watchdog #watchdog", function()
             assert.is_nil(site:log():find("the loop", 1, true))
         end)
 
+        it("does not hold it against a handler that others have the processor", function()
+            local site = start([[
+                app:get("/work", function()
+                    assert(io.open("begun", "w")):close()
+                    local clock, stop = os.clock, os.clock() + 0.05
+                    while clock() < stop do end
+                    return "done"
+                end)
+            ]])
+            local pid = tostring(site:worker_pids()[1]) -- that of its main thread as well, which is the loop's
+            local processor = process.run({ "taskset", "-pc", pid }).out:match(": (%d+)")
+            local hog = process.spawn({ "taskset", "-c", processor, "sh", "-c", "while :; do :; done" })
+            assert.equal(0, process.run({ "taskset", "-pc", processor, pid }).code)
+            assert.equal(0, process.run({ "chrt", "--idle", "--pid", "0", pid }).code)
+            local connection = site:connect()
+            connection:send("GET /hello/work HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.wait_for("the handler to begin", function() return process.read(site.dir .. "/begun") end)
+            require("moonloop").sleep(1) -- five times block_limit: it is time that has to pass here
+            process.kill(hog.pid, "KILL")
+            assert.equal("done", connection:read_response().body)
+            assert.is_nil(site:log():find("interrupted", 1, true))
+        end)
+
         it("keeps its tools from the apps", function()
             local site = start([[
                 app:get("/hook", function() debug.sethook(function() end, "l") end)

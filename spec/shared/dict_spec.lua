@@ -322,16 +322,4 @@ describe("a shared dictionary", function()
             assert.equal("too_large", code_of(dict.set, dict, "a", ("x"):rep(17 * 1024 * 1024)))
         end)
     end)
-
-    it("has a C half whose types say what is there", function()
-        for _, name in ipairs({ "shared", "lease" }) do
-            local core, meta = require("moonloop.core." .. name), dofile("lua/moonloop/meta/" .. name .. ".lua")
-            for field in pairs(core) do
-                assert.is_function(meta[field], field)
-            end
-            for field in pairs(meta) do
-                assert.is_function(core[field], field)
-            end
-        end
-    end)
 end)

@@ -12,13 +12,8 @@ local function locks()
     return rows
 end
 local errors = require("moonloop.util.errors")
+local failure = require("spec.support.tasks").failure
 local moonloop = require("moonloop")
-
-local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
-end
 
 local function code_of(fn, ...)
     local err = failure(fn, ...)

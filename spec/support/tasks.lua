@@ -14,6 +14,28 @@ function M.raised(fn, ...)
     return tostring(err), type(err) == "table" and err.code or nil
 end
 
+---@return any err what it raised: an error object, when the world has failed
+function M.failure(fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok, "it raised nothing")
+    return err
+end
+
+---Waits until `probe` gives something true, which is the result, while the loop runs; raises after 20 seconds.
+---@generic T
+---@param probe fun(): T
+---@return T
+function M.eventually(probe)
+    return moonloop.timeout(20, function()
+        local result = probe()
+        while not result do
+            moonloop.sleep(0.002)
+            result = probe()
+        end
+        return result
+    end)
+end
+
 ---Runs ready tasks until `is_true()`; raises after a thousand rounds.
 ---@param is_true fun(): boolean
 function M.until_true(is_true)

@@ -21,7 +21,7 @@ function M.start(given)
     given.dir = given.dir or process.directory()
     given.binary = given.dir .. "/moonloop"
     given.env = given.env or {}
-    given.env.MOONLOOP_LUA_DIR = require("posix.unistd").getcwd() .. "/lua"
+    given.env.MOONLOOP_LUA_DIR = given.env.MOONLOOP_LUA_DIR or require("posix.unistd").getcwd() .. "/lua"
     M.install(given.binary)
     return server.start(given)
 end

@@ -241,18 +241,6 @@ describe("a channel", function()
     end)
 end)
 
-describe("the types of moonloop.core.wait_queue", function()
-    it("name what it has", function()
-        local core, meta = require("moonloop.core.wait_queue"), dofile("lua/moonloop/meta/wait_queue.lua")
-        for name in pairs(core) do
-            assert.is_function(meta[name], name)
-        end
-        for name in pairs(meta) do
-            assert.is_function(core[name], name)
-        end
-    end)
-end)
-
 describe("what has a name", function()
     it("is shown by `moonloop ps` while tasks wait for it or it holds something", function()
         local activity = require("moonloop.activity")

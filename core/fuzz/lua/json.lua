@@ -5,26 +5,17 @@
 local check = dofile("core/fuzz/check.lua")
 local json = require("moonloop.json")
 local json_text = require("moonloop.cli.json_text")
+local same = require("moonloop.util.same")
 
 local claim = check.claim
 
+---@return boolean whether an array is still one, null still null
+local function are_of_a_kind(a, b)
+    return type(a) == type(b) and (type(a) ~= "table" or getmetatable(a) == getmetatable(b))
+end
+
 local function is_same(a, b)
-    if type(a) ~= "table" or type(b) ~= "table" then
-        return a == b and type(a) == type(b)
-    elseif getmetatable(a) ~= getmetatable(b) then
-        return false
-    end
-    for key, value in pairs(a) do
-        if not is_same(value, b[key]) then
-            return false
-        end
-    end
-    for key in pairs(b) do
-        if a[key] == nil then
-            return false
-        end
-    end
-    return true
+    return same.is_same(a, b, are_of_a_kind)
 end
 
 local function check_place(text, message)

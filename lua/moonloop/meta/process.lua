@@ -6,11 +6,19 @@ local core = {}
 
 ---@class moonloop.core.Process: userdata
 
+---Waits until it has begun.
 ---@param asked moonloop.process.Request
 ---@return moonloop.core.Process? nil when it cannot be started
----@return string? code
----@return string? message
+---@return integer? stage for start_reason; nil: max_processes run already
+---@return integer? errno for start_reason
 function core.start(asked) end
+
+---@param asked moonloop.process.Request
+---@param stage integer
+---@param errno integer
+---@return string code
+---@return string message for a person
+function core.start_reason(asked, stage, errno) end
 
 ---@param process moonloop.core.Process
 ---@param stream 1|2

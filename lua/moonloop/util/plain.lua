@@ -6,7 +6,9 @@ local M = {}
 
 local MAX_STEPS = 100000
 
-local function show_key(key)
+---@param key any
+---@return string as a step of the way to a value: ".name", "[1]"
+function M.show_key(key)
     if type(key) == "string" and key:match("^[%a_][%w_]*$") then
         return "." .. key
     end
@@ -37,7 +39,7 @@ local function find(value, way, open, budget)
     for key, item in next, value do
         local where, what = find(key, way .. ", key", open, budget)
         if not where then
-            where, what = find(item, way .. show_key(key), open, budget)
+            where, what = find(item, way .. M.show_key(key), open, budget)
         end
         if where then
             return where, what

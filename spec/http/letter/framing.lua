@@ -65,6 +65,8 @@ return {
         request = "GET /good HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" },
     { "a length with tabs around it", rfc = "9110 5.5", keeps = true, answers = { 200 }, bodies = { "hello" },
         request = HEAD .. "Content-Length: \t5\t \t\r\n\r\nhello" },
+    { "a length with many tabs behind it", rfc = "9110 5.5", keeps = true, answers = { 200 }, bodies = { "hello" },
+        request = HEAD .. "Content-Length: 5" .. ("\t"):rep(30) .. " \t\r\n\r\nhello" },
     { "chunked with tabs around it", rfc = "9110 5.5", keeps = true, answers = { 200 }, bodies = { "hello" },
         request = HEAD .. "Transfer-Encoding:\tchunked\t\r\n\r\n5\r\nhello\r\n0\r\n\r\n" },
     { "a length with leading zeros", rfc = "9110 8.6", keeps = true, answers = { 200 }, bodies = { "hello" },

@@ -320,7 +320,8 @@ return {
         "framing: a body of GET that nobody asks for" } },
     { "9110 9.3.2", "MUST NOT", "HEAD has no content", cases = {
         "answers: HEAD has no body", "answers: HEAD of a handler that fails",
-        "answers: HEAD of a wrong method's route" } },
+        "answers: HEAD of a wrong method's route", "answers: HEAD that is refused for its head",
+        "answers: HEAD that is refused amid its head" } },
     { "9110 9.3.2", "SHOULD", "HEAD has the fields of GET", cases = {
         "answers: HEAD of a streamed answer has the fields of GET",
         "answers: HEAD has the length that GET would have" } },
