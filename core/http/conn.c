@@ -287,6 +287,11 @@ void conn_use_stream(struct conn *conn)
 
 /* ---- life ---- */
 
+static const struct parser_events parser_events = {
+    .on_body = conn_on_body,
+    .on_chunk = conn_on_chunk,
+};
+
 void conn_open(struct http_server *server, int fd, uint8_t service)
 {
     struct conn *conn = MEM_NEW(struct conn);
@@ -298,8 +303,7 @@ void conn_open(struct http_server *server, int fd, uint8_t service)
     conn->server = server;
     link_append(&server->conns, &conn->link);
     deadline_init(&conn->deadline);
-    parser_init(&conn->parser, conn_on_body, conn);
-    conn->parser.on_chunk = conn_on_chunk;
+    parser_init(&conn->parser, &parser_events, conn);
     server_conn_opened(server);
     conn->is_idle = true; /* with less patience than between two requests */
     conn->service = service & (uint8_t)~HTTP_EXPECTS_PROXY;

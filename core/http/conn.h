@@ -33,6 +33,18 @@ enum {
     CONN_DRAIN_BODY_MAX = 64 * 1024,  /* of a body nobody wanted, to keep the connection */
 };
 
+/* What a connection waits for, which each has its deadline. */
+enum conn_waits {
+    CONN_WAITS_NOT,   /* no deadline: the handler has its own */
+    CONN_WAITS_HEAD,  /* for the rest of a head */
+    CONN_WAITS_BODY,  /* for the rest of a body that the handler wants */
+    CONN_WAITS_NEXT,  /* idle */
+    CONN_WAITS_SEND,  /* for the client to take what is queued */
+    CONN_WAITS_END,   /* lingering */
+    CONN_WAITS_DRAIN, /* idle, while the server drains */
+    CONN_WAITS_COUNT,
+};
+
 struct conn {
     struct link link; /* in its server's conns */
     struct http_server *server;
@@ -49,26 +61,17 @@ struct conn {
     uint64_t linger_until_ms;
     uint32_t requests;      /* begun */
     uint32_t address_place; /* address_limit.c's */
-    enum conn_waits {
-        CONN_WAITS_NOT,   /* no deadline: the handler has its own */
-        CONN_WAITS_HEAD,  /* for the rest of a head */
-        CONN_WAITS_BODY,  /* for the rest of a body that the handler wants */
-        CONN_WAITS_NEXT,  /* idle */
-        CONN_WAITS_SEND,  /* for the client to take what is queued */
-        CONN_WAITS_END,   /* lingering */
-        CONN_WAITS_DRAIN, /* idle, while the server drains */
-        CONN_WAITS_COUNT,
-    } waits;
-    uint8_t service;       /* enum http_service */
-    bool is_misplaced;     /* speaks plainly where TLS is spoken */
-    bool is_securing;      /* in the middle of its handshake */
-    bool is_idle;          /* between two requests: empty lines do not start its time anew */
-    bool is_in_empty_line; /* its CR came before a request, and LF has to follow */
-    bool is_parsing;       /* the message of `request` is not complete */
-    bool is_with_handler;  /* on_request was called and the answer is not whole */
-    bool is_discarding;    /* answered; the rest of its body is read and thrown away */
-    bool is_last;          /* close after this answer */
-    bool is_lingering;     /* answered and closing: input is thrown away */
+    uint8_t waits;          /* enum conn_waits */
+    uint8_t service;        /* enum http_service */
+    bool is_misplaced;      /* speaks plainly where TLS is spoken */
+    bool is_securing;       /* in the middle of its handshake */
+    bool is_idle;           /* between two requests: empty lines do not start its time anew */
+    bool is_in_empty_line;  /* its CR came before a request, and LF has to follow */
+    bool is_parsing;        /* the message of `request` is not complete */
+    bool is_with_handler;   /* on_request was called and the answer is not whole */
+    bool is_discarding;     /* answered; the rest of its body is read and thrown away */
+    bool is_last;           /* close after this answer */
+    bool is_lingering;      /* answered and closing: input is thrown away */
     bool is_closing;
     bool is_blocked;      /* not going on: the client does not take its answers */
     bool is_continue_due; /* 100 Continue is expected and was not sent */

@@ -22,7 +22,7 @@ struct duplex {
     struct deadline deadline;
     size_t unsent_bytes; /* when the deadline was last started */
     uint64_t sent_bytes;
-    enum duplex_state state;
+    uint8_t state; /* enum duplex_state */
     bool is_ended; /* our side */
     bool is_released;
     bool is_held;     /* by the host */

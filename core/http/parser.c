@@ -121,7 +121,7 @@ static int on_headers_complete(llhttp_t *llhttp)
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct parser *parser = llhttp->data;
-    if (parser->on_body == NULL || parser->on_body(parser->owner, (char *)at, len))
+    if (parser->events->on_body == NULL || parser->events->on_body(parser->owner, (char *)at, len))
         return 0;
     return fail(parser, PARSER_BODY_REFUSED);
 }
@@ -143,12 +143,11 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-void parser_init(struct parser *parser, bool (*body)(void *owner, char *bytes, size_t len),
-                 void *owner)
+void parser_init(struct parser *parser, const struct parser_events *events, void *owner)
 {
     llhttp_init(llhttp_of(parser), HTTP_REQUEST, &settings);
     llhttp_of(parser)->data = parser;
-    parser->on_body = body;
+    parser->events = events;
     parser->owner = owner;
 }
 
@@ -318,12 +317,12 @@ static enum parser_result feed_chunks(struct parser *parser, char *bytes, size_t
         case CHUNKS_MORE:
             break;
         case CHUNKS_BEGIN:
-            is_fine =
-                parser->on_chunk == NULL || parser->on_chunk(parser->owner, parser->chunks.left);
+            is_fine = parser->events->on_chunk == NULL ||
+                      parser->events->on_chunk(parser->owner, parser->chunks.left);
             break;
         case CHUNKS_DATA:
-            is_fine = parser->on_body == NULL ||
-                      parser->on_body(parser->owner, (char *)data.ptr, data.len);
+            is_fine = parser->events->on_body == NULL ||
+                      parser->events->on_body(parser->owner, (char *)data.ptr, data.len);
             break;
         case CHUNKS_END:
             *used += step;

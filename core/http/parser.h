@@ -72,12 +72,20 @@ enum parser_error {
     PARSER_BODY_REFUSED, /* on_body or on_chunk said no */
 };
 
+/* What a parser tells its owner; each may be NULL. */
+struct parser_events {
+    /* Body bytes, already without chunk framing. False refuses them. */
+    bool (*on_body)(void *owner, char *bytes, size_t len);
+    /* A chunk of that many bytes begins. False refuses it. */
+    bool (*on_chunk)(void *owner, uint64_t size);
+};
+
 struct parser {
     uint64_t state[PARSER_STATE_WORDS]; /* llhttp's */
     struct message *message;
-    const char *chunk; /* what is being parsed now, and where in the message it begins */
-    uint32_t chunk_at;
+    const char *chunk;  /* what is being parsed now, and where in the message it begins */
     const char *reason; /* ours; NULL: llhttp's */
+    uint32_t chunk_at;
     enum parser_error error;
     struct chunks chunks;   /* of a request's body; llhttp reads those of answers */
     bool is_in_value;       /* of the last header */
@@ -87,16 +95,12 @@ struct parser {
     uint8_t amendments;     /* of the head, so far */
     bool is_amending;       /* the blanks that were amended last may go on in the next bytes */
     bool is_ended;
-    /* Body bytes, already without chunk framing. False refuses them. */
-    bool (*on_body)(void *owner, char *bytes, size_t len);
-    /* A chunk of that many bytes begins. False refuses it. Optional: set after parser_init. */
-    bool (*on_chunk)(void *owner, uint64_t size);
+    const struct parser_events *events;
     void *owner;
 };
 
 /* Once per connection. */
-void parser_init(struct parser *parser, bool (*on_body)(void *owner, char *bytes, size_t len),
-                 void *owner);
+void parser_init(struct parser *parser, const struct parser_events *events, void *owner);
 /* Before the first byte of each message. `message` is already reset. */
 void parser_begin(struct parser *parser, struct message *message);
 /* The bytes go on where the last ones ended, and until the head is done they lie behind them in

@@ -43,12 +43,13 @@ bool conn_body_moves(struct conn *conn)
     if (conn->waits != CONN_WAITS_BODY || rate == 0 || config->body_timeout_ms == 0)
         return true;
     uint64_t now_ms = loop_now_ms(conn->server->loop);
-    request->waited_ms += now_ms - request->waiting_since_ms;
+    uint64_t waited_ms = request->waited_ms + (now_ms - request->waiting_since_ms);
     request->waiting_since_ms = now_ms;
     paid_ms = (request->body_seen - request->body_paid) * 1000 / rate;
     request->body_paid = request->body_seen;
-    request->waited_ms -= paid_ms < request->waited_ms ? paid_ms : request->waited_ms;
-    return request->waited_ms <= config->body_timeout_ms;
+    waited_ms -= paid_ms < waited_ms ? paid_ms : waited_ms;
+    request->waited_ms = waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX;
+    return waited_ms <= config->body_timeout_ms;
 }
 
 /* The kernel's buffers count: they take more at once than a slow client reads in a minute. */

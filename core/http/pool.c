@@ -152,6 +152,7 @@ static struct origin *origin_new(struct pool *pool, const struct place *place)
     origin->pool = pool;
     origin->scheme = place->scheme;
     origin->port = place->port;
+    origin->host_len = place->host.len;
     origin->host = mem_zeroed(place->host.len + 1);
     for (size_t i = 0; i < place->host.len; i++)
         origin->host[i] = place->scheme == URL_HTTP_UNIX
@@ -188,7 +189,7 @@ static bool is_same_proxy(const struct proxy *a, const struct proxy *b)
 
 static bool is_origin_of(const struct origin *origin, const struct place *place)
 {
-    struct str host = str_of(origin->host);
+    struct str host = {origin->host, origin->host_len};
     if (origin->scheme != place->scheme || origin->port != place->port ||
         !is_same_proxy(origin->proxy, place->tunnel))
         return false;

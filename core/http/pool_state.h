@@ -40,7 +40,8 @@ struct origin {
     struct pool *pool;
     int scheme; /* enum url_scheme */
     uint16_t port;
-    char *host;          /* lower case */
+    char *host; /* lower case */
+    size_t host_len;
     char *unix_path;     /* of http+unix, else NULL */
     struct proxy *proxy; /* that connections go through as a tunnel; NULL: none */
     struct link idle;    /* connections, the last used first */

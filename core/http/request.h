@@ -55,7 +55,6 @@ struct request {
     uint64_t body_seen;  /* bytes, also those that were taken already */
     uint64_t chunk_left; /* at least so many bytes are still to come */
     uint64_t body_paid;  /* of those, what was set off against waiting */
-    uint64_t waited_ms;  /* for the body, and not paid for */
     uint64_t waiting_since_ms;
     enum body_state body_state;
     bool is_body_wanted; /* on_body is to be called */
@@ -63,10 +62,11 @@ struct request {
     bool is_answer_chunked;
     bool is_answer_silent; /* HEAD, 204, 304: body bytes are dropped */
     bool is_transient;     /* base and body_slice point into a read buffer */
+    uint16_t status;       /* of the answer; 0: none yet */
+    uint32_t waited_ms;    /* for the body, and not paid for */
     uint64_t answer_bytes; /* of the body, written so far */
     uint64_t began_us;     /* only while there is an access log */
     uint64_t answer_left;  /* bytes promised by Content-Length and not yet written */
-    uint16_t status;       /* of the answer; 0: none yet */
     char id[REQUEST_ID_BYTES];
 };
 

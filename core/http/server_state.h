@@ -59,7 +59,7 @@ struct http_server {
     char good_host[64]; /* the last well-formed Host field: most requests bring the same one */
     uint8_t good_host_len;
     char next_id[REQUEST_ID_BYTES]; /* of the next request: hexadecimal digits */
-    uint64_t requests; /* answered */
+    uint64_t requests;              /* answered */
     uint64_t errors;
     uint32_t in_flight;
     bool is_draining;

@@ -7,6 +7,9 @@
 #include "http/request.h"
 #include "http/server_state.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void on_lost(void *host)
 {
     conn_close(host); /* the handler is cancelled, as by any client that leaves */
@@ -53,9 +56,14 @@ static void shrink(struct request *request)
     head.ptr = request->base;
     request->base = arena_keep_alone(&request->arena, head).ptr;
     if (message->nheaders != 0 && message->nheaders < message->headers_cap) {
+        /* Moved, not cut in place: the larger block is of use to the next, what was cut off is not.
+         */
+        size_t bytes = message->nheaders * sizeof(*message->headers);
+        struct header_slice *headers = mem_grow(NULL, bytes);
+        memcpy(headers, message->headers, bytes);
+        free(message->headers);
+        message->headers = headers;
         message->headers_cap = message->nheaders;
-        message->headers =
-            mem_grow(message->headers, message->headers_cap * sizeof(*message->headers));
     }
     if (request->body_buf.len == 0)
         buf_deinit(&request->body_buf);

@@ -11,6 +11,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +53,8 @@ static int fd_of(const struct stream *stream)
 static struct stream *stream_new(struct loop *loop, int family, const struct stream_events *events,
                                  void *owner)
 {
-    struct stream *stream = MEM_NEW(struct stream);
+    size_t handle_bytes = family == AF_UNIX ? sizeof(uv_pipe_t) : sizeof(uv_tcp_t);
+    struct stream *stream = mem_zeroed(offsetof(struct stream, uv) + handle_bytes);
     if (family == AF_UNIX)
         ENSURE(uv_pipe_init(loop_uv(loop), &stream->uv.pipe, 0) == 0);
     else
@@ -94,7 +96,7 @@ static void on_connected(uv_connect_t *request, int status)
 {
     struct stream *stream = request->data;
     free(request);
-    stream->connecting = NULL;
+    stream->is_connecting = false;
     if (!stream->is_closing)
         stream->events->on_connect(stream->owner, status);
 }
@@ -106,7 +108,7 @@ struct stream *stream_connect(struct loop *loop, const struct sockaddr *address,
     uv_connect_t *request = MEM_NEW(uv_connect_t);
     int status = 0;
     request->data = stream;
-    stream->connecting = request;
+    stream->is_connecting = true;
     if (address->sa_family == AF_UNIX) {
         const struct sockaddr_un *unix_address = (const struct sockaddr_un *)address;
         uv_pipe_connect(request, &stream->uv.pipe, unix_address->sun_path, on_connected);
@@ -318,7 +320,7 @@ int stream_write_raw(struct stream *stream, const struct str *pieces, uint32_t n
     ENSURE(npieces >= 1 && npieces <= MAX_PIECES);
     if (stream->is_closing)
         return -ECANCELED;
-    if (stream->queued_bytes == 0 && stream->connecting == NULL) {
+    if (stream->queued_bytes == 0 && !stream->is_connecting) {
         sent = send_pieces(stream, pieces, npieces);
         if (sent < 0)
             return (int)sent;

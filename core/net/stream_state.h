@@ -10,25 +10,25 @@
 struct stream_tls;
 
 struct stream {
-    union {
-        uv_handle_t handle;
-        uv_stream_t base;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
     const struct stream_events *events;
     void *owner;
     size_t queued_bytes;
-    uv_connect_t *connecting;
     struct loop *loop;
     struct stream_tls *tls; /* NULL: plain */
     int fd;                 /* -1: none yet */
+    bool is_connecting;
     bool is_reading;
     bool is_closing;
     bool is_shutdown; /* wanted, once the queue is empty */
 #ifdef STRESS
     uint32_t nreads;
 #endif
+    union { /* last: only as much is allocated as its kind needs */
+        uv_handle_t handle;
+        uv_stream_t base;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
 };
 
 /* Below TLS: to the socket. 0 or -errno. */

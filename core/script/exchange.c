@@ -2,14 +2,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "http/method.h"
-#include "http/query.h"
 #include "loop/loop.h"
 #include "script/answer.h"
 #include "script/exchange_parts.h"
 #include "script/generation_state.h"
 #include "script/job.h"
 #include "script/overlay.h"
+#include "script/refusal.h"
+#include "script/route_choice.h"
 #include "script/task.h"
 #include "shared/scoreboard.h"
 
@@ -48,34 +48,6 @@ struct exchange *exchange_check(lua_State *L, int index)
                   "the request is finished: its req and res cannot be used any more");
     lua_error(L);
     return NULL;
-}
-
-/* ---- answers made here ---- */
-
-static void answer_text(struct request *request, uint16_t status, const char *text,
-                        struct str fields)
-{
-    struct answer answer = {
-        .status = status,
-        .content_type = str_of("text/plain; charset=utf-8"),
-        .fields = fields,
-        .body = str_of(text),
-    };
-    request_answer(request, &answer);
-}
-
-static void answer_allowed(struct request *request, uint32_t allowed)
-{
-    char allow[64], field[80];
-    size_t len = router_allow_text(allowed, allow);
-    len = (size_t)snprintf(field, sizeof(field), "Allow: %.*s\r\n", (int)len, allow);
-    struct str fields = {field, len};
-    if (request->message.method == METHOD_OPTIONS) {
-        struct answer answer = {.status = 204, .fields = fields};
-        request_answer(request, &answer);
-        return;
-    }
-    answer_text(request, 405, "method not allowed\n", fields);
 }
 
 /* ---- ending ---- */
@@ -248,7 +220,7 @@ static void on_handler_failed(struct exchange *exchange, struct task *task)
     if (request->is_answer_begun)
         request_abort(request);
     else
-        answer_text(request, 500, "internal server error\n", (struct str){0});
+        refuse(request, 500, "internal server error\n", (struct str){0});
 }
 
 /* What is wrong with an answer has no line of its own; the message of the error object on top gets
@@ -308,106 +280,37 @@ static const struct task_owner handler_owner = {.on_end = on_handler_end};
 
 /* ---- from the server ---- */
 
-/* By llhttp's method number, plus one; 0: only routes for any method. */
-static const uint8_t router_methods[METHOD_COUNT] = {
-    [METHOD_GET] = ROUTER_GET + 1,         [METHOD_HEAD] = ROUTER_HEAD + 1,
-    [METHOD_POST] = ROUTER_POST + 1,       [METHOD_PUT] = ROUTER_PUT + 1,
-    [METHOD_PATCH] = ROUTER_PATCH + 1,     [METHOD_DELETE] = ROUTER_DELETE + 1,
-    [METHOD_OPTIONS] = ROUTER_OPTIONS + 1,
-};
-
-static bool match_in(const struct router *router, const struct request *request, struct str path,
-                     struct route_match *match, uint32_t *allowed)
+static void keep_params(struct exchange *exchange, const struct route_match *match, struct str path)
 {
-    int method = router_methods[request->message.method % METHOD_COUNT] - 1;
-    if (router_match(router, method, path, match)) {
-        if (request->message.method != METHOD_TRACE)
-            return true;
-        *allowed |= (1u << ROUTER_ANY) - 1; /* a route for any method is for none that reflects */
-        return false;
+    uint32_t path_at = (uint32_t)(path.ptr - exchange->request->base);
+    exchange->nparams = (uint8_t)match->nparams;
+    if (match->nparams > exchange->params_cap) {
+        exchange->params_cap = exchange->nparams;
+        exchange->params =
+            mem_grow(exchange->params, exchange->params_cap * sizeof(*exchange->params));
     }
-    *allowed |= match->allowed;
-    return false;
-}
-
-/* Routers of a host first, then the one for any host. */
-static const struct host_router *find(struct generation *generation, const struct request *request,
-                                      struct str path, struct route_match *match, uint32_t *allowed)
-{
-    struct host_router *last = &generation->routers[generation->nrouters - 1];
-    struct str host;
-    if (generation->nrouters > 1 && request_host(request, &host)) {
-        const char *colon = host.len != 0 ? memrchr(host.ptr, ':', host.len) : NULL;
-        if (colon != NULL && host.ptr[host.len - 1] != ']')
-            host.len = (size_t)(colon - host.ptr);
-        for (struct host_router *at = generation->routers; at != last; at++)
-            if (str_equal_nocase(host, str_of(at->host)) &&
-                match_in(at->router, request, path, match, allowed))
-                return at;
+    for (uint32_t i = 0; i < match->nparams; i++) {
+        const struct route_param *param = &match->params[i];
+        exchange->params[i] = (struct exchange_param){
+            .value = {path_at + (uint32_t)(param->value.ptr - path.ptr),
+                      (uint32_t)param->value.len},
+            .kind = param->kind,
+            .needs_decoding = param->needs_decoding,
+        };
     }
-    return match_in(last->router, request, path, match, allowed) ? last : NULL;
-}
-
-/* "/hello" where only "/hello/" is known: relative links of its page would point elsewhere. */
-static bool redirect_to_slash(struct generation *generation, struct request *request,
-                              struct str path)
-{
-    struct route_match match;
-    struct buf longer = {0};
-    uint32_t allowed = 0;
-    buf_add_str(&longer, path);
-    buf_add_char(&longer, '/');
-    bool is_known = path.len > 1 && path.ptr[path.len - 1] != '/' && path.ptr[0] == '/' &&
-                    find(generation, request, buf_str(&longer), &match, &allowed) != NULL;
-    if (is_known) {
-        struct str query = request_query(request);
-        struct buf fields = {0};
-        /* "//host/" in a Location would be another host */
-        const char *start = longer.len > 1 && longer.ptr[1] == '/' ? "/." : "";
-        buf_printf(&fields, "Location: %s%.*s%s%.*s\r\n", start, (int)longer.len, longer.ptr,
-                   query.len != 0 ? "?" : "", (int)query.len, query.ptr);
-        answer_text(request, 308, "", buf_str(&fields));
-        buf_deinit(&fields);
-    }
-    buf_deinit(&longer);
-    return is_known;
-}
-
-/* The app whose mount the path lies under, the longest one. */
-static struct app *app_of_path(struct generation *generation, struct str path)
-{
-    struct app *best = NULL;
-    size_t best_len = 0;
-    for (size_t i = 0; i < generation->napps; i++) {
-        size_t len = strlen(generation->apps[i].mount);
-        if (len <= path.len && memcmp(path.ptr, generation->apps[i].mount, len) == 0 &&
-            (len == path.len || path.ptr[len] == '/') && (best == NULL || len > best_len)) {
-            best = &generation->apps[i];
-            best_len = len;
-        }
-    }
-    return best;
 }
 
 static void start(struct generation *generation, struct request *request, struct route *route,
                   const struct route_match *match, struct str path)
 {
     struct exchange *exchange = generation_get_exchange(generation, request);
-    uint32_t path_at = (uint32_t)(path.ptr - request->base);
     exchange->route = route;
     route->nrunning++;
-    exchange->nparams = match != NULL ? match->nparams : 0;
-    for (uint32_t i = 0; i < exchange->nparams; i++) {
-        const struct route_param *param = &match->params[i];
-        exchange->params[i].value = (struct slice){
-            path_at + (uint32_t)(param->value.ptr - path.ptr), (uint32_t)param->value.len};
-        exchange->params[i].kind = param->kind;
-        exchange->params[i].needs_decoding = param->needs_decoding;
-    }
+    keep_params(exchange, match, path);
     request_limit_body(request, route->max_body);
     if (request->body_state == BODY_TOO_LARGE) {
         end_exchange(exchange);
-        answer_text(request, 413, "the body is too large\n", (struct str){0});
+        refuse(request, 413, "the body is too large\n", (struct str){0});
         return;
     }
     run_handler(exchange, route);
@@ -417,37 +320,20 @@ static void on_request(void *data, struct request *request)
 {
     struct generations *all = data;
     struct generation *generation = all->current;
-    struct str path = request_path(request);
     struct route_match match;
-    uint32_t allowed = 0;
     if (generation == NULL) {
-        answer_text(request, 503, "the server is stopping\n", (struct str){0});
+        refuse(request, 503, "the server is stopping\n", (struct str){0});
         return;
     }
-    if (path.len == 1 && path.ptr[0] == '*') { /* OPTIONS * asks for the whole server */
-        answer_allowed(request, (1u << ROUTER_ANY) - 1);
-        return;
-    }
-    if (find(generation, request, path, &match, &allowed) != NULL) {
-        struct route *route = generation->routes[match.target];
-        if (route->limit != 0 && route->nrunning >= route->limit)
-            answer_text(request, 503, "too many requests run this route already\n",
-                        str_of("Retry-After: 1\r\n"));
-        else
-            start(generation, request, route, &match, path);
-        return;
-    }
-    if (allowed != 0) {
-        answer_allowed(request, allowed);
-        return;
-    }
-    if (redirect_to_slash(generation, request, path))
-        return;
-    struct app *app = app_of_path(generation, path);
-    if (app != NULL && app->not_found != NULL)
-        start(generation, request, app->not_found, NULL, path);
+    struct str path = request_path(request);
+    struct route *route = route_of_request(generation, request, path, &match);
+    if (route == NULL)
+        return; /* answered */
+    if (route->limit != 0 && route->nrunning >= route->limit)
+        refuse(request, 503, "too many requests run this route already\n",
+               str_of("Retry-After: 1\r\n"));
     else
-        answer_text(request, 404, "not found\n", (struct str){0});
+        start(generation, request, route, &match, path);
 }
 
 static void wake(struct op *op)

@@ -26,6 +26,12 @@ struct job;
 struct op;
 struct route;
 
+struct exchange_param {
+    struct slice value; /* of the path: it may move with the head */
+    uint8_t kind;
+    bool needs_decoding;
+};
+
 struct exchange {
     uint32_t place;  /* in the generation's table */
     uint32_t serial; /* changes when the exchange is given back */
@@ -43,12 +49,9 @@ struct exchange {
     bool is_abandoned;      /* the client has gone */
     bool is_waiting_shown;  /* counted in the scoreboard */
     bool is_unbounded;      /* the timeout of its route does not count any more */
-    uint32_t nparams;
-    struct {
-        struct slice value; /* of the path: it may move with the head */
-        uint8_t kind;
-        bool needs_decoding;
-    } params[ROUTER_MAX_PARAMS];
+    uint8_t nparams;
+    uint8_t params_cap; /* as many as a request of this exchange ever had */
+    struct exchange_param *params;
 };
 
 /* Parts of req whose use a route remembers: what its handler asked for it will ask for again. */

@@ -77,8 +77,10 @@ void generation_free(struct generation *generation)
     }
     for (size_t i = 0; i < generation->nfiles; i++)
         free(generation->files[i]);
-    for (uint32_t i = 0; i < generation->nexchanges; i++)
+    for (uint32_t i = 0; i < generation->nexchanges; i++) {
+        free(generation->exchanges[i]->params);
         free(generation->exchanges[i]);
+    }
     snapshot_free(generation->snapshot);
     free(generation->apps);
     free(generation->routes);

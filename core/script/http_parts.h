@@ -46,7 +46,7 @@ struct handle {
 };
 
 /* The pool at `index`; raises for anything else. */
-struct http_pool *http_check_pool(lua_State *L, int index);
+struct http_pool *http_check_pool(struct vm *vm, lua_State *L, int index);
 /* One exchange more, or less, of the pool at `index`. */
 void http_pool_hold(lua_State *L, int index, struct http_pool *pool);
 void http_pool_let_go(struct http_pool *pool);

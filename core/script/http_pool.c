@@ -59,9 +59,9 @@ static int l_pool(lua_State *L)
     return 2;
 }
 
-struct http_pool *http_check_pool(lua_State *L, int index)
+struct http_pool *http_check_pool(struct vm *vm, lua_State *L, int index)
 {
-    struct http_pool *pool = vm_check_known(L, index, VM_UPVALUE(L)->http_pool_meta, pool_meta);
+    struct http_pool *pool = vm_check_known(vm, L, index, vm->http_pool_meta, pool_meta);
     luaL_argcheck(L, pool->pool != NULL, index, "the client is closed");
     return pool;
 }
@@ -84,7 +84,7 @@ void http_pool_let_go(struct http_pool *pool)
  * taken up again */
 static int l_counts(lua_State *L)
 {
-    struct pool_counts counts = pool_count(http_check_pool(L, 1)->pool);
+    struct pool_counts counts = pool_count(http_check_pool(VM_UPVALUE(L), L, 1)->pool);
     lua_pushinteger(L, counts.connections);
     lua_pushinteger(L, counts.idle);
     lua_pushinteger(L, counts.waiting);
@@ -111,7 +111,7 @@ static void add_origin(void *data, const char *name, const struct pool_counts *c
 /* origins(pool): { { name =, connections =, idle =, waiting = }, ... } */
 static int l_origins(lua_State *L)
 {
-    struct pool *pool = http_check_pool(L, 1)->pool;
+    struct pool *pool = http_check_pool(VM_UPVALUE(L), L, 1)->pool;
     lua_newtable(L);
     pool_each(pool, add_origin, L);
     return 1;

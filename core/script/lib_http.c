@@ -126,8 +126,8 @@ static uint64_t check_timeout_ms(lua_State *L, int index)
 static int l_fetch(lua_State *L)
 {
     struct str body = {0};
-    task_check(L);
-    struct http_pool *pool = http_check_pool(L, 1);
+    struct vm *vm = task_check(L);
+    struct http_pool *pool = http_check_pool(vm, L, 1);
     if (!lua_isnil(L, 5))
         body = check_str(L, 5);
     uint64_t timeout_ms = check_timeout_ms(L, 6);
@@ -143,10 +143,9 @@ static int l_fetch(lua_State *L)
 /* fetch_prepared(pool, request, timeout in seconds, 0: none): the same for what prepare has made */
 static int l_fetch_prepared(lua_State *L)
 {
-    task_check(L);
-    struct http_pool *pool = http_check_pool(L, 1);
-    struct outgoing **request =
-        vm_check_known(L, 2, VM_UPVALUE(L)->http_request_meta, request_meta);
+    struct vm *vm = task_check(L);
+    struct http_pool *pool = http_check_pool(vm, L, 1);
+    struct outgoing **request = vm_check_known(vm, L, 2, vm->http_request_meta, request_meta);
     uint64_t timeout_ms = check_timeout_ms(L, 3);
     struct held held = hold_fetch(L, pool, outgoing_ref(*request), 0);
     fetch_start(held.fetch, (struct str){0}, timeout_ms);
@@ -162,7 +161,7 @@ static int l_open(lua_State *L)
 {
     struct str body = {0};
     struct vm *vm = task_check(L);
-    struct http_pool *pool = http_check_pool(L, 1);
+    struct http_pool *pool = http_check_pool(vm, L, 1);
     bool is_stream = lua_type(L, 5) == LUA_TNUMBER;
     lua_Number length = lua_tonumber(L, 5);
     if (!is_stream && !lua_isnil(L, 5))

@@ -69,10 +69,9 @@ static int l_sleep(lua_State *L)
     return task_wait(L, &own->op);
 }
 
-static struct scope_box *check_box(lua_State *L, int index)
+static struct scope_box *check_box(struct vm *vm, lua_State *L, int index)
 {
-    struct vm *vm = VM_UPVALUE(L);
-    struct scope_box *box = vm_check_known(L, index, vm->scope_meta, SCOPE_NAME);
+    struct scope_box *box = vm_check_known(vm, L, index, vm->scope_meta, SCOPE_NAME);
     if (box->scope == NULL) /* nothing keeps it from the collector any more */
         vm_forget(vm, box);
     return box;
@@ -86,7 +85,7 @@ static int raise_left(lua_State *L)
 
 static void set_site(lua_State *L, struct task *task, const struct scope_box *box)
 {
-    if (box == NULL || !box->is_site_of_all) {
+    if (box == NULL || !box->is_of_one_call) {
         task_find_site(L, SPAWN_LEVEL, task->site, &task->site_line);
         return;
     }
@@ -103,7 +102,7 @@ static int l_spawn(lua_State *L)
     int nargs = lua_gettop(L) - 3;
     luaL_checktype(L, 1, LUA_TTABLE);
     bool is_detached = lua_isboolean(L, 2);
-    const struct scope_box *box = is_detached || lua_isnil(L, 2) ? NULL : check_box(L, 2);
+    const struct scope_box *box = is_detached || lua_isnil(L, 2) ? NULL : check_box(vm, L, 2);
     struct scope *home = box != NULL ? box->scope : NULL;
     luaL_checktype(L, 3, LUA_TFUNCTION);
     if (nargs > SPAWN_ARGS_MAX)
@@ -116,9 +115,10 @@ static int l_spawn(lua_State *L)
     }
     if (home == NULL && box != NULL)
         return raise_left(L);
-    task_holds(L);
+    lua_memory_set(&vm->memory, false); /* as task_holds */
     struct task *task = task_new(vm, NULL, NULL);
     set_site(L, task, box);
+    task->has_one_result = box != NULL && box->is_of_one_call;
     lua_pushlightuserdata(L, task);
     lua_rawseti(L, 1, 0);
     lua_pushvalue(L, 1);
@@ -130,7 +130,8 @@ static int l_spawn(lua_State *L)
     else
         task_adopt(task, home != NULL ? home : vm->current->scope);
     task_start(task, nargs);
-    return task_goes_on(L, 0);
+    lua_memory_set(&vm->memory, true);
+    return 0;
 }
 
 static struct task *handle_task(lua_State *L, int index)
@@ -180,8 +181,9 @@ static int l_status(lua_State *L)
     return 1;
 }
 
-/* scope_enter(deadline or nil, fails_fast, is_shield, is_site_of_all): a box for the functions
- * below. With the last one, tasks of the scope were spawned where it was entered. */
+/* scope_enter(deadline or nil, fails_fast, is_shield, is_of_one_call): a box for the functions
+ * below. With the last one, tasks of the scope were spawned where it was entered, and their handles
+ * take one result. */
 static int l_scope_enter(lua_State *L)
 {
     struct vm *vm = VM_UPVALUE(L);
@@ -192,12 +194,13 @@ static int l_scope_enter(lua_State *L)
                       "app:on_start");
         return lua_error(L);
     }
+    lua_settop(L, 4); /* the userdata comes behind all arguments, given or not */
     struct scope_box *box = lua_newuserdata(L, sizeof(*box));
     *box = (struct scope_box){.deadline_us = (uint64_t)deadline_us};
     luaL_getmetatable(L, SCOPE_NAME);
     lua_setmetatable(L, -2);
-    box->is_site_of_all = lua_toboolean(L, 4);
-    if (deadline_us >= 0 || box->is_site_of_all)
+    box->is_of_one_call = lua_toboolean(L, 4);
+    if (deadline_us >= 0 || box->is_of_one_call)
         task_find_site(L, 1, box->site, &box->site_line);
     task_holds(L);
     box->scope = scope_enter(vm->current, deadline_us, lua_toboolean(L, 2), lua_toboolean(L, 3));
@@ -210,12 +213,13 @@ static int l_scope_enter(lua_State *L)
 /* The scope of a box, which only the task that entered it may leave. */
 static struct scope *check_own_scope(lua_State *L)
 {
-    struct scope *scope = check_box(L, 1)->scope;
+    struct vm *vm = VM_UPVALUE(L);
+    struct scope *scope = check_box(vm, L, 1)->scope;
     if (scope == NULL) {
         raise_left(L);
         return NULL;
     }
-    if (scope->owner != VM_UPVALUE(L)->current) {
+    if (scope->owner != vm->current) {
         vm_push_error(L, "misuse", "only the task that entered a scope can leave it");
         lua_error(L);
     }
@@ -225,7 +229,7 @@ static struct scope *check_own_scope(lua_State *L)
 /* scope_cancel(scope, err): harmless on one that was left */
 static int l_scope_cancel(lua_State *L)
 {
-    struct scope *scope = check_box(L, 1)->scope;
+    struct scope *scope = check_box(VM_UPVALUE(L), L, 1)->scope;
     lua_settop(L, 2);
     task_holds(L);
     if (scope != NULL)

@@ -65,7 +65,7 @@ struct task *task_new(struct vm *vm, const struct task_owner *owner, void *data)
     task->data = data;
     task->route = 0;
     task->exchange = NULL;
-    task->is_started = task->is_nesting = false;
+    task->is_started = task->is_nesting = task->has_one_result = false;
     task->begun_ms = loop_now_ms(vm->loop);
     task->status = TASK_READY;
     task->site[0] = '\0';
@@ -340,6 +340,8 @@ static void fill_handle(struct task *task, lua_State *L)
 {
     lua_State *co = task->co;
     if (task->end_status == TASK_DONE) {
+        if (task->has_one_result)
+            lua_settop(co, 1);
         int count = lua_gettop(co);
         if (count != 1) { /* as it was made for */
             lua_pushinteger(L, count);

@@ -77,7 +77,8 @@ struct scope {
 struct scope_box {
     struct scope *scope;        /* NULL once it was left */
     uint64_t deadline_us;       /* as given */
-    bool is_site_of_all;        /* whoever is spawned in it was spawned where it was entered */
+    bool is_of_one_call;        /* such as map: whoever is spawned in it was spawned where it was
+                                   entered, and has one result */
     int site_line;              /* the place in a user's file where it was entered */
     char site[TASK_SITE_BYTES]; /* "" for none */
 };
@@ -105,6 +106,7 @@ struct task {
     int co_ref;
     int handle_ref;  /* the Lua handle, LUA_NOREF for none */
     int handle_slot; /* where it is kept in the registry; as co_ref, for good */
+    uint32_t route;  /* number plus one, for the scoreboard; 0: none. Inherited by children */
     struct task *next_spare;
     struct link alive;       /* in vm->alive */
     struct link ready;       /* in vm->ready */
@@ -117,15 +119,15 @@ struct task {
     struct op *op;         /* what it waits for */
     lua_State *waiting_in; /* the coroutine, its own or a user's, that waits */
     struct own_op own;
-    int nargs; /* for the next resume, on top of co's stack */
-    enum task_status status;
-    enum task_status end_status; /* while TASK_ENDING */
+    uint32_t exchange_serial; /* the exchange has ended when it has another */
+    int nargs;                /* for the next resume, on top of co's stack */
+    uint8_t status;           /* enum task_status */
+    uint8_t end_status;       /* while TASK_ENDING */
     bool is_started;
-    bool is_nesting;   /* inside task_wait_for_tasks: its coroutine has not yielded */
-    uint64_t begun_ms; /* by the loop's clock */
-    uint32_t route;    /* number plus one, for the scoreboard; 0: none. Inherited by children */
+    bool has_one_result;       /* at most, for its handle */
+    bool is_nesting;           /* inside task_wait_for_tasks: its coroutine has not yielded */
+    uint64_t begun_ms;         /* by the loop's clock */
     struct exchange *exchange; /* the request it works for, NULL for none; inherited by children */
-    uint32_t exchange_serial;  /* it has ended when the exchange has another */
     const struct task_owner *owner; /* NULL for none */
     void *data;                     /* the owner's */
     int site_line;

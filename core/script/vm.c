@@ -57,9 +57,8 @@ static uint32_t known_place(const void *data)
     return (uint32_t)((uintptr_t)data >> 4) % VM_KNOWN_USERDATA;
 }
 
-void *vm_check_known(lua_State *L, int index, const void *meta, const char *name)
+void *vm_check_known(struct vm *vm, lua_State *L, int index, const void *meta, const char *name)
 {
-    struct vm *vm = VM_UPVALUE(L);
     void *data = lua_touserdata(L, index);
     uint32_t at = known_place(data);
     if (data != NULL && vm->known[at].data == data && vm->known[at].meta == meta)

@@ -139,9 +139,9 @@ void vm_set_path(lua_State *L, const char *lua_dir);
 const void *vm_new_metatable(lua_State *L, const char *name, lua_CFunction on_gc);
 /* luaL_checkudata for a `meta` that the function above gave: several times cheaper. */
 void *vm_check_userdata(lua_State *L, int index, const void *meta, const char *name);
-/* The same for what lives long: cheaper still. Before the collector may take
+/* The same for what lives long, by the VM of L: cheaper still. Before the collector may take
  * such userdata, in its __gc at the latest, vm_forget has to be called. */
-void *vm_check_known(lua_State *L, int index, const void *meta, const char *name);
+void *vm_check_known(struct vm *vm, lua_State *L, int index, const void *meta, const char *name);
 void vm_forget(struct vm *vm, const void *data);
 /* Makes require(name) call `open`. */
 void vm_preload(struct vm *vm, const char *name, lua_CFunction open);

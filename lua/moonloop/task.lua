@@ -261,12 +261,20 @@ function M.enclose_tasks(deadline, fails_fast, fn, ...)
     return ok, (leave(handle, ok and NOTHING or { false, err }))
 end
 
----A task of such a scope, whose failure somebody looks at.
+local SeenTask = {
+    __name = Task.__name,
+    __index = function(self, key)
+        return key == "is_seen" or Task.__index(self, key)
+    end,
+}
+
+---A task of such a scope, whose failure somebody looks at. Its handle keeps one result and has fields only once it
+---has failed: a table without a part for them costs half as much.
 ---@param handle moonloop.core.Scope
 ---@param fn function
 ---@return moonloop.Task
 function M.spawn_seen(handle, fn, ...)
-    local task = setmetatable({ [0] = false, nil, n = 1, is_seen = true }, Task)
+    local task = setmetatable({ [0] = false, nil }, SeenTask)
     core.spawn(task, handle, fn, ...)
     return task
 end

@@ -166,6 +166,16 @@ describe("the reason of a cancellation", function()
         assert.matches("^what was spawned at .*" .. HERE .. spawned .. "$", err.where)
     end)
 
+    it("names the place of the spawn in a scope, not that of the scope", function()
+        local t, spawned
+        moonloop.scope(function(s)
+            t = s:spawn(function() return moonloop.sleep(60) end) spawned = line()
+            moonloop.sleep(0)
+            t:cancel()
+        end)
+        assert.matches("^what was spawned at .*" .. HERE .. spawned .. "$", raised(t.wait, t).where)
+    end)
+
     it("is told to one that had not begun, and to each wait that is not begun any more", function()
         local t = moonloop.spawn(moonloop.sleep, 60) local spawned = line()
         t:cancel()

@@ -31,9 +31,9 @@ function task.status(handle) end
 ---@param deadline number? seconds
 ---@param fails_fast boolean
 ---@param is_shield boolean
----@param is_site_of_all? boolean tasks of the scope were spawned where it was entered
+---@param is_of_one_call? boolean of map or gather: its tasks were spawned where it was entered, and have one result
 ---@return moonloop.core.Scope
-function task.scope_enter(deadline, fails_fast, is_shield, is_site_of_all) end
+function task.scope_enter(deadline, fails_fast, is_shield, is_of_one_call) end
 
 ---@param scope moonloop.core.Scope
 ---@param err any
