@@ -90,12 +90,6 @@ static void task_recycle(struct task *task)
     free(task);
 }
 
-void task_set_handle(struct task *task, lua_State *L)
-{
-    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
-    task->handle_ref = task->handle_slot;
-}
-
 void task_adopt(struct task *task, struct scope *home)
 {
     const struct task *parent = home->owner;
@@ -334,59 +328,6 @@ int task_wait_for_tasks(lua_State *L, struct op *op)
 
 /* ---- the end ---- */
 
-/* Moves results or the failure into the handle on top of L: [1..n] and n; or err, site and state.
- */
-static void fill_handle(struct task *task, lua_State *L)
-{
-    lua_State *co = task->co;
-    if (task->end_status == TASK_DONE) {
-        if (task->has_one_result)
-            lua_settop(co, 1);
-        int count = lua_gettop(co);
-        if (count != 1) { /* as it was made for */
-            lua_pushinteger(L, count);
-            lua_setfield(L, -2, "n");
-        }
-        for (int i = count; i > 0; i--) {
-            lua_xmove(co, L, 1);
-            lua_rawseti(L, -2, i);
-        }
-    } else {
-        task_push_failure(task, L);
-        lua_setfield(L, -2, "err");
-        lua_pushfstring(L, "%s:%d", task->site, task->site_line);
-        lua_setfield(L, -2, "site");
-        lua_pushstring(L, task->end_status == TASK_FAILED ? "failed" : "cancelled");
-        lua_setfield(L, -2, "state");
-    }
-    lua_pushboolean(L, false);
-    lua_rawseti(L, -2, 0); /* no task behind it any more */
-}
-
-static void end_handle(struct task *task)
-{
-    lua_State *L = task->vm->L;
-    struct scope *home = task->home;
-    if (task->handle_ref == LUA_NOREF)
-        return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->handle_ref);
-    lua_pushboolean(L, false);
-    lua_rawseti(L, LUA_REGISTRYINDEX, task->handle_slot);
-    task->handle_ref = LUA_NOREF;
-    fill_handle(task, L);
-    /* Before the siblings are cancelled: they see it. */
-    bool is_seen = wait_queue_wake_all(&task->ended, L, 0) != 0;
-    if (task->end_status == TASK_FAILED && home != NULL) {
-        lua_getfield(L, -1, "err");
-        if (home->fails_fast)
-            failure_end_scope(home, L);
-        else if (!is_seen && home == &home->owner->root && !home->is_cancelled)
-            failure_hold(home, L);
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-}
-
 /* Answers the task whose end waited for this one only. */
 static struct task *leave_home(struct task *task)
 {
@@ -431,7 +372,7 @@ static void finish(struct task *task)
     if (task->status != TASK_ENDING)
         function_ended(task);
     while (task != NULL && task->root.ntasks == 0) {
-        end_handle(task);
+        task_end_handle(task);
         scope_deinit(&task->root);
         task->status = task->end_status;
         struct task *above = leave_home(task);

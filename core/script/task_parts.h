@@ -1,5 +1,5 @@
 /*
- * task_parts.h - what task.c, scope.c and task_wait.c share. Nobody else includes it.
+ * task_parts.h - what the files of the task and of the scope share. Nobody else includes it.
  */
 #pragma once
 
@@ -29,3 +29,6 @@ void failure_end_scope(struct scope *home, lua_State *L);
 void failure_hold(struct scope *home, lua_State *L);
 /* Logs the failures of the task's children that no wait has raised, and forgets them. */
 void failures_tell(struct task *task);
+
+/* The task is over: what became of it goes into its handle, and to who waits for it. */
+void task_end_handle(struct task *task);
