@@ -4,7 +4,8 @@ local probes = require("spec.support.probe")
 local process = require("spec.support.process")
 local server = require("spec.support.server")
 
-local RELOADS, RECYCLES, RESTARTS, UPGRADES, CONFIGS = 200, 50, 20, 10, 10
+local RELOADS, RECYCLES, RESTARTS = server.rounds(200), server.rounds(50), server.rounds(20)
+local UPGRADES, CONFIGS = server.rounds(10), server.rounds(10)
 
 local function app(version)
     return ([[
@@ -38,6 +39,7 @@ describe("a client under load", function()
     after_each(server.clean)
 
     local function assert_nothing_lost()
+        probe:wait_requests(100)
         local result = probe:stop()
         assert.same({}, result.failures)
         assert.is_true(result.requests > 100 and result.fresh > 10)
@@ -100,6 +102,6 @@ describe("a client of workers that are recycled", function()
     end)
 
     it("loses nothing in recycles of workers that take too much memory", function()
-        recycle("--max-memory", "1K", "has reached max_memory", 8)
+        recycle("--max-memory", "1K", "has reached max_memory", server.rounds(8))
     end)
 end)

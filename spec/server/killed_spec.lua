@@ -37,7 +37,7 @@ describe("a worker that is killed", function()
 
     -- In the probe: what a killed worker had in flight, or was idle with, is closed or reset; nothing is ever refused,
     -- waits in vain or is answered wrongly. Each kill costs its eight connections one request at most.
-    local KILLS, AT_ONCE = 12, 8
+    local KILLS, AT_ONCE = server.rounds(12), 8
 
     it("costs only the requests that it had itself, whenever that is, and the port never refuses", function()
         local site = start({ options = { "--workers", "3" } })
