@@ -252,7 +252,7 @@ local function is_address(address)
     if address:match("^fd://%d+$") then
         return true
     end
-    local port = address:match("^%[[%x:%.]+%%?[%w_]*%]:(%d+)$") or address:match("^[%w%-%._%*]*:(%d+)$")
+    local port = address:match("^%[[%x:%.]+%%?[%w_]*%]:(%d+)$") or address:match("^[%w%-%._]*:(%d+)$")
     return port ~= nil and is_port(port) or false
 end
 
