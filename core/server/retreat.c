@@ -70,7 +70,7 @@ static void leave_core(int number)
         _Fork() != 0)
         return;
     signal(number, SIG_DFL);
-    raise(number);
+    kill(getpid(), number);
     _exit(1);
 }
 
@@ -84,7 +84,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
         go_back(number);
     }
     signal(number, SIG_DFL); /* what somebody else wants, or what happens in a forked process */
-    raise(number);
+    kill(getpid(), number);
 }
 
 static void on_exit_called(void)

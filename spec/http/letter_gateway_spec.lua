@@ -108,7 +108,8 @@ describe("a gateway", function()
     end)
 
     it("gives a Date to an answer that has none", function()
-        assert.matches("^%a%a%a, %d%d %a%a%a %d%d%d%d", answered("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").headers.date)
+        assert.matches("^%a%a%a, %d%d %a%a%a %d%d%d%d",
+            answered("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").headers.date)
     end)
 
     it("leaves what the server behind says of itself", function()
@@ -131,7 +132,8 @@ describe("a gateway", function()
 
     it("takes a status that is none for a bad answer", function()
         for _, status in ipairs({ "99", "600", "1000", "2x0" }) do
-            assert.equal(502, answered("HTTP/1.1 " .. status .. " X\r\nContent-Length: 0\r\n\r\n", "close").status, status)
+            assert.equal(502, answered("HTTP/1.1 " .. status .. " X\r\nContent-Length: 0\r\n\r\n", "close").status,
+                status)
         end
         assert.equal(299, answered("HTTP/1.1 299 X\r\nContent-Length: 0\r\n\r\n").status)
     end)

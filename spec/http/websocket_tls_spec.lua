@@ -130,7 +130,8 @@ describe("over TLS", function()
             assert.same({ false, "tls" }, { ok, err.code })
         end)
 
-        it("carries messages of any size between our own ends, compressed or not, also from handler to handler", function()
+        it("carries messages of any size between our own ends, compressed or not, also from handler to handler",
+            function()
             start()
             local through = url(("/through?port=%d&ca=%s/ca.pem"):format(site.port, directory))
             for _, each in ipairs({
@@ -163,7 +164,8 @@ describe("over TLS", function()
             ws:frame(websocket.TEXT, "in ", { fin = false })
             ws:frame(websocket.PING, "between")
             ws:frame(websocket.CONTINUATION, "two")
-            assert.same({ opcode = websocket.PONG, fin = true, rsv = 0, masked = false, payload = "between" }, ws:read())
+            assert.same({ opcode = websocket.PONG, fin = true, rsv = 0, masked = false, payload = "between" },
+                ws:read())
             assert.equal("in two", ws:receive())
             local connection = connect()
             connection:send("GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -299,9 +301,8 @@ describe("over TLS", function()
 
         it("of a handler's sleep holds no connection of others", function()
             start()
-            local streams = {}
-            for i = 1, 20 do
-                streams[i] = client:get(url("/events", "https"))
+            for _ = 1, 20 do
+                client:get(url("/events", "https"))
             end
             local began = moonloop.now()
             assert.equal("one", client:get(url("/", "https")):body())

@@ -29,7 +29,8 @@ local function kinds(pid)
     for _, fd in ipairs(require("posix.dirent").dir("/proc/" .. pid .. "/fd")) do
         local target = tonumber(fd) and read_link("/proc/" .. pid .. "/fd/" .. fd)
         if target then
-            local kind = target:gsub(" %(deleted%)$", ""):gsub(":%[%d+%]$", ""):gsub("^/proc/[%d/task]+/stat$", "/proc/stat")
+            local kind = target:gsub(" %(deleted%)$", ""):gsub(":%[%d+%]$", ""):gsub("^/proc/[%d/task]+/stat$",
+                "/proc/stat")
             counts[kind] = (counts[kind] or 0) + 1
         end
     end

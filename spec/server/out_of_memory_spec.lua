@@ -81,8 +81,8 @@ describe("a worker that the kernel kills in a real cgroup", function()
     end
 
     local function expect_report(site, group, pid, route)
-        local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: the kernel chose it "
-            .. "(its cgroup's oom_kill is 1, was 0; its limit is " .. ("%.1f MB)"):format(MEMORY / 1048576))
+        local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: the kernel chose"
+            .. " it (its cgroup's oom_kill is 1, was 0; its limit is " .. ("%.1f MB)"):format(MEMORY / 1048576))
         assert.equal(1, group:kills())
         local line = log:match("[^\n]*out of memory[^\n]*")
         assert.matches('routes="' .. route .. " (", line, 1, true)
@@ -90,16 +90,18 @@ describe("a worker that the kernel kills in a real cgroup", function()
         assert.is_true(tonumber(line:match('peak="([%d.]+)')) > MEMORY / 1048576 / 4, line)
         local status = site:status()
         assert.equal(1, status.crashes)
-        assert.matches("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: ", status.last_crash, 1, true)
-        assert.matches("\ncrashes   1; the last %d+ s ago: worker %d %(pid " .. pid .. "%) died: ", site:call("status").out)
+        assert.matches("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: ", status.last_crash, 1,
+            true)
+        assert.matches("\ncrashes   1; the last %d+ s ago: worker %d %(pid " .. pid .. "%) died: ",
+            site:call("status").out)
     end
 
     for _, what in ipairs({ "strings", "memory" }) do
         it("is reported with the kernel's counter, and takes nobody along: " .. what, function()
             local site, group, connections = start(2)
             local master = site:pid()
-            local victim, other = next(connections), nil
-            other = next(connections, victim)
+            local victim = next(connections)
+            local other = next(connections, victim)
             connections[other]:send("GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
             connections[victim]:send("GET /" .. what .. " HTTP/1.1\r\nHost: a\r\n\r\n")
             process.wait_for("the end of the worker", function()
@@ -167,8 +169,8 @@ describe("a worker that the kernel kills in a real cgroup", function()
         local site, group, connections = start(1)
         local pid = next(connections)
         assert.equal(200, site:get("/program").status)
-        site:wait_log("out of memory: the kernel has killed a process of this cgroup that is no worker (its oom_kill is "
-            .. group:kills() .. ", was 0)")
+        site:wait_log("out of memory: the kernel has killed a process of this cgroup that is no worker (its oom_kill is"
+            .. " " .. group:kills() .. ", was 0)")
         process.kill(pid, "KILL")
         local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed)")
         assert.equal(1, count(log, "out of memory"))

@@ -1,7 +1,7 @@
 --- What RFC 9110 and RFC 9112 ask of a gateway, which moonloop.proxy is: a server to those who ask, and a client to the
 --- one behind. Requirements of messages.lua and semantics.lua hold for it as well. What only forward proxies have to do
---- (CONNECT, absolute targets, Proxy-Authenticate, 407) is left out; what a proxy must and a gateway does all the same is
---- here. The kinds of evidence and reasons are those of messages.lua.
+--- (CONNECT, absolute targets, Proxy-Authenticate, 407) is left out; what a proxy must and a gateway does all the same
+--- is here. The kinds of evidence and reasons are those of messages.lua.
 
 return {
     { "9112 2.3", "MUST", "its own version is in what it passes on, both ways", specs = {

@@ -115,7 +115,8 @@ return {
     { "9112 6.1", "MUST", "chunked is understood", cases = {
         "chunked: several chunks", "chunked: no chunk but the last", "framing: Chunked in capitals" } },
     { "9112 6.1", "MUST NOT", "an answer is not chunked twice", cases = {
-        "answers: a streamed answer in chunks" }, specs = { "spec/apps/answers_spec.lua: is 500 for the bad handler " } },
+        "answers: a streamed answer in chunks" },
+            specs = { "spec/apps/answers_spec.lua: is 500 for the bad handler " } },
     { "9112 6.1", "MUST", "an answer in another coding ends in chunks, or with its connection", absent = "answers have"
         .. " no coding but chunked" },
     { "9112 6.1", "MUST NOT", "no Transfer-Encoding with 204", cases = { "answers: 204 has no length and no coding" } },
@@ -150,7 +151,8 @@ return {
         "framing: a length with a plus", "framing: a hexadecimal length", "framing: an empty length",
         "framing: a length with a blank inside", "framing: a length with a fraction",
         "framing: two lengths that agree", "framing: a list of lengths" } },
-    { "9112 6.3", "MUST", "a body that ends, or stands still, before its length is incomplete, and the connection closes",
+    { "9112 6.3", "MUST",
+        "a body that ends, or stands still, before its length is incomplete, and the connection closes",
         specs = { "spec/http/streams_spec.lua: is cancelled when its client leaves in the middle of a body",
             "spec/http/timeouts_spec.lua: 408 for half a body" } },
     { "9112 6.3", "ought", "a request with neither field has no body", cases = {
@@ -238,7 +240,8 @@ return {
         "spec/server/tls_spec.lua: finishes what is under way when it stops, with a goodbye" } },
 
     -- 10 and appendices
-    { "9112 10.1", "MUST", "folded lines in content of message/http are unfolded", absent = "such content is not read" },
+    { "9112 10.1", "MUST", "folded lines in content of message/http are unfolded",
+        absent = "such content is not read" },
     { "9112 C.1", "ought", "who serves hosts by name does not speak HTTP/0.9", cases = {
         "head: a simple request of HTTP/0.9", "versions: HTTP/0.9 in a request line" } },
     { "9112 C.2.2", "ought", "Keep-Alive and Proxy-Connection of old clients mean nothing", cases = {

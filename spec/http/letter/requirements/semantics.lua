@@ -4,15 +4,16 @@
 --- Left out are requirements of clients and user agents (4.2.2, 4.3.4, 6, 6.2, 7.2, 7.5, 7.8, 8.6, 9.2.1, 9.2.2, 9.3.1
 --- to 9.3.8, 10.1, 11.6, 12.5.4, 13.1, 14.2, 14.3, 15 to 15.5), of caches (all of 9.2.3, 12.5.5, 13.2), of forward
 --- proxies where a gateway has nothing of them (4.2, 5.1, 7.7, 9.3.6, 11.7, 12.5.5, 15.5.8, 15.5.20), of authors of
---- specifications and of registries (5.5, 6.5.2, 12.4.2, 16, 18), and servers without a clock (6.6.1, 8.8.2.1). Those that a
---- gateway keeps are in gateway.lua.
+--- specifications and of registries (5.5, 6.5.2, 12.4.2, 16, 18), and servers without a clock (6.6.1, 8.8.2.1). Those
+--- that a gateway keeps are in gateway.lua.
 
 return {
     -- 2 to 4: conformance, URIs
     { "9110 2.2", "MUST NOT", "nothing is sent that does not match the grammar", specs = {
         "spec/apps/answers_spec.lua: is 500 for the bad handler ",
         "spec/http/letter_spec.lua: has fields of one line each" } },
-    { "9110 2.2", "MUST NOT", "nothing is sent that is for others to send", cases = { "answers: nothing tells of the server" },
+    { "9110 2.2", "MUST NOT", "nothing is sent that is for others to send",
+        cases = { "answers: nothing tells of the server" },
         specs = { "spec/http/letter_spec.lua: has nothing between status line and fields" } },
     { "9110 2.3", "SHOULD", "what comes is read as if it might be anything, of any length", cases = {
         "limits: a field without an end", "limits: a method of 100 KB", "head: a TLS hello" }, specs = {
@@ -31,7 +32,8 @@ return {
         "host: an empty host with a port", "host: an empty Host" } },
     { "9110 4.2.2", "MUST", "an https URI with an empty host is refused", cases = {
         "target: an absolute target of https without an authority" } },
-    { "9110 4.2.3", "SHOULD NOT", "URIs that are equal once they are normalized do not differ in what they mean", cases = {
+    { "9110 4.2.3", "SHOULD NOT", "URIs that are equal once they are normalized do not differ in what they mean",
+        cases = {
         "target: encoded letters are the same path", "target: encoded bytes of a path",
         "target: an absolute target without a path", "target: an absolute target in capitals" } },
     { "9110 4.2.4", "MUST NOT", "no URI with userinfo is sent", specs = {
@@ -67,7 +69,8 @@ return {
     { "9110 5.6.1.2", "MUST", "a few empty elements of a list are skipped", cases = {
         "connection: close among empty list elements", "connection: an empty Connection",
         "expect: 100-continue among empty list elements" } },
-    { "9110 5.6.1.2", "MUST", "in Transfer-Encoding as well", differs = "servers disagree about empty elements there, and"
+    { "9110 5.6.1.2", "MUST", "in Transfer-Encoding as well",
+        differs = "servers disagree about empty elements there, and"
         .. " nobody sends them but to profit from that: 400 and close, as for every framing that two servers could read"
         .. " in two ways" },
     { "9110 5.6.3", "SHOULD", "one blank is sent where blanks are", specs = {
@@ -88,7 +91,8 @@ return {
         "spec/http/letter_spec.lua: has a Date of now in its preferred form" } },
     { "9110 5.6.7", "MUST NOT", "and with no other blanks than that has", specs = {
         "spec/http/letter_spec.lua: has a Date of now in its preferred form" } },
-    { "9110 5.6.7", "MUST", "a year of two digits, more than 50 years ahead, is one of the past", differs = "the dates of"
+    { "9110 5.6.7", "MUST", "a year of two digits, more than 50 years ahead, is one of the past",
+        differs = "the dates of"
         .. " cookies are read by RFC 6265, 5.1.1, which says 1970 to 2069, and no other date of two digits is read" },
 
     -- 6: messages
@@ -100,8 +104,10 @@ return {
     { "9110 6.2", "SHOULD", "a higher minor version is read as HTTP/1.1", cases = {
         "versions: HTTP/1.2 is answered as HTTP/1.1", "versions: HTTP/1.2 with a body in chunks",
         "versions: HTTP/1.9 is answered as HTTP/1.1" } },
-    { "9110 6.4.1", "ought", "answers to HEAD, 1xx, 204 and 304 have no content, all others have, if of no length", cases = {
-        "answers: HEAD has no body", "answers: 204 has no body", "answers: 304 has no body", "answers: 205 has no body" } },
+    { "9110 6.4.1", "ought", "answers to HEAD, 1xx, 204 and 304 have no content, all others have, if of no length",
+        cases = {
+        "answers: HEAD has no body", "answers: 204 has no body", "answers: 304 has no body",
+            "answers: 205 has no body" } },
     { "9110 6.5.1", "MUST NOT", "no trailer is sent that is not known to be allowed there", absent = "no trailers are"
         .. " sent" },
     { "9110 6.5.1", "MUST NOT", "no trailer is taken for a field of the head", cases = {
@@ -109,7 +115,8 @@ return {
     { "9110 6.5.1", "SHOULD NOT", "nothing that a client needs is sent in a trailer", absent = "no trailers are sent" },
     { "9110 6.6.1", "SHOULD", "Date is the time of the answer", specs = {
         "spec/http/letter_spec.lua: has a Date of now in its preferred form" } },
-    { "9110 6.6.1", "MUST", "2xx, 3xx and 4xx have Date", cases = { "answers: an error of the server has Date as well" },
+    { "9110 6.6.1", "MUST", "2xx, 3xx and 4xx have Date",
+        cases = { "answers: an error of the server has Date as well" },
         specs = { "spec/http/letter_spec.lua: has a Date of now in its preferred form" } },
     { "9110 6.6.2", "SHOULD", "trailers are announced", absent = "no trailers are sent" },
 
@@ -163,7 +170,8 @@ return {
     { "9110 8.3.3", "MUST", "the parts of a multipart answer are separated by CR LF", absent = "none is made" },
     { "9110 8.4", "MUST", "codings of content are named in Content-Encoding", handler = "the server codes nothing" },
     { "9110 8.4", "SHOULD NOT", "identity is not named there", handler = "the server names none" },
-    { "9110 8.4.1", "SHOULD", "x-compress and x-gzip are read as compress and gzip", absent = "bodies of requests are not"
+    { "9110 8.4.1", "SHOULD", "x-compress and x-gzip are read as compress and gzip",
+        absent = "bodies of requests are not"
         .. " decoded; the client reads x-gzip (spec/http/client_decoding_spec.lua)" },
     { "9110 8.6", "MUST NOT", "HEAD has no other length than GET would have", cases = {
         "answers: HEAD has the length that GET would have" } },
@@ -198,7 +206,8 @@ return {
         "methods: a method that does not exist", "methods: CONNECT", "methods: a method of every token character" } },
     { "9110 9.1", "SHOULD", "405 for a method that is known and not allowed", cases = {
         "methods: a wrong method", "methods: PROPFIND, which is known and not allowed" } },
-    { "9110 9.2.1", "MUST", "unsafe actions are refused to safe methods", handler = "what a route does is its own affair" },
+    { "9110 9.2.1", "MUST", "unsafe actions are refused to safe methods",
+        handler = "what a route does is its own affair" },
     { "9110 9.3.1", "SHOULD NOT", "a server relies on no private agreement to have content with GET, HEAD or DELETE",
         handler = "nor does it by itself: such content is skipped (framing: a body of GET that nobody asks for)" },
     { "9110 9.3.1", "ought", "content of GET, HEAD and DELETE changes neither target nor meaning", cases = {
@@ -221,7 +230,8 @@ return {
     { "9110 9.3.6", "MUST", "CONNECT to an empty or impossible port is refused", cases = {
         "methods: CONNECT to an empty port", "methods: CONNECT to a port beyond 65535",
         "methods: CONNECT to a port of zero" } },
-    { "9110 9.3.6", "MUST", "what has come for a tunnel is delivered before it ends", absent = "CONNECT is answered 501" },
+    { "9110 9.3.6", "MUST", "what has come for a tunnel is delivered before it ends",
+        absent = "CONNECT is answered 501" },
     { "9110 9.3.6", "SHOULD", "CONNECT is restricted to known ports", absent = "CONNECT is answered 501" },
     { "9110 9.3.6", "MUST NOT", "a successful CONNECT has no content fields", absent = "CONNECT is answered 501" },
     { "9110 9.3.7", "SHOULD", "OPTIONS tells what can be done", cases = {
@@ -251,14 +261,18 @@ return {
 
     -- 11 and 12: authentication, negotiation
     { "9110 11.2", "MUST", "a parameter of a challenge occurs once", handler = "the server itself never answers 401" },
-    { "9110 11.4", "SHOULD", "a request without good credentials is answered 401 with a challenge", handler = "who may do"
+    { "9110 11.4", "SHOULD", "a request without good credentials is answered 401 with a challenge",
+        handler = "who may do"
         .. " what is for the app to say" },
     { "9110 11.5", "MUST", "a realm is sent in quotes", handler = "the server itself never answers 401" },
     { "9110 11.6.1", "MUST", "401 has WWW-Authenticate", handler = "the server itself never answers 401" },
-    { "9110 12.4.2", "MUST NOT", "no weight has more than three digits behind its dot", absent = "no weights are sent" },
-    { "9110 12.5.1", "SHOULD", "q is the weight wherever it stands among the parameters", absent = "weights are not read:"
+    { "9110 12.4.2", "MUST NOT", "no weight has more than three digits behind its dot",
+        absent = "no weights are sent" },
+    { "9110 12.5.1", "SHOULD", "q is the weight wherever it stands among the parameters",
+        absent = "weights are not read:"
         .. " what there is, is sent" },
-    { "9110 12.5.3", "SHOULD", "content is sent without a coding when none that is there is wanted", absent = "the server"
+    { "9110 12.5.3", "SHOULD", "content is sent without a coding when none that is there is wanted",
+        absent = "the server"
         .. " codes nothing" },
     { "9110 12.5.3", "ought", "415 for a coding that is not undone says which would do", cases = {
         "fields: a coded body that has to be understood" } },
@@ -267,26 +281,32 @@ return {
     { "9110 12.5.5", "SHOULD", "Vary names what the choice was made by", handler = "only it chooses" },
 
     -- 13: conditions. What a route answers has no validator that the server knows of before it has run.
-    { "9110 13.1.1", "MUST", "If-Match is compared strongly, before anything is done", handler = "only it has entity tags" },
-    { "9110 13.1.1", "MUST NOT", "nothing is done when If-Match does not hold", handler = "only it has entity tags" },
-    { "9110 13.1.2", "MUST", "If-None-Match is compared weakly, before anything is done; 304 or 412 when it does not hold",
+    { "9110 13.1.1", "MUST", "If-Match is compared strongly, before anything is done",
         handler = "only it has entity tags" },
-    { "9110 13.1.2", "MUST NOT", "nothing is done when If-None-Match does not hold", handler = "only it has entity tags" },
+    { "9110 13.1.1", "MUST NOT", "nothing is done when If-Match does not hold", handler = "only it has entity tags" },
+    { "9110 13.1.2", "MUST",
+        "If-None-Match is compared weakly, before anything is done; 304 or 412 when it does not hold",
+        handler = "only it has entity tags" },
+    { "9110 13.1.2", "MUST NOT", "nothing is done when If-None-Match does not hold",
+        handler = "only it has entity tags" },
     { "9110 13.1.3", "MUST", "If-Modified-Since beside If-None-Match is ignored", cases = {
         "fields: a date and an entity tag as conditions on what has neither is ignored" } },
     { "9110 13.1.3", "MUST", "an If-Modified-Since that is no date, or on what has none, is ignored", cases = {
         "fields: a malformed date in If-Modified-Since is ignored",
         "fields: a date and an entity tag as conditions on what has neither is ignored" } },
     { "9110 13.1.3", "MUST", "If-Modified-Since is read by the server's clock", handler = "only it has dates" },
-    { "9110 13.1.3", "SHOULD", "If-Modified-Since is looked at, and answered 304 when it does not hold", handler = "only it"
+    { "9110 13.1.3", "SHOULD", "If-Modified-Since is looked at, and answered 304 when it does not hold",
+        handler = "only it"
         .. " has dates" },
-    { "9110 13.1.3", "SHOULD NOT", "nothing is done when If-Modified-Since does not hold", handler = "only it has dates" },
+    { "9110 13.1.3", "SHOULD NOT", "nothing is done when If-Modified-Since does not hold",
+        handler = "only it has dates" },
     { "9110 13.1.4", "MUST", "an If-Unmodified-Since that is no date, or on what has none, is ignored", cases = {
         "fields: a malformed date in If-Unmodified-Since is ignored",
         "fields: If-Unmodified-Since on what has no date is ignored" } },
     { "9110 13.1.4", "MUST", "If-Unmodified-Since beside If-Match is ignored, else looked at before anything is done",
         handler = "only it has dates" },
-    { "9110 13.1.4", "MUST NOT", "nothing is done when If-Unmodified-Since does not hold", handler = "only it has dates" },
+    { "9110 13.1.4", "MUST NOT", "nothing is done when If-Unmodified-Since does not hold",
+        handler = "only it has dates" },
     { "9110 13.1.5", "MUST", "If-Range without Range, or on what has no ranges, is ignored", cases = {
         "fields: If-Range without Range is ignored", "fields: If-Range with a Range on what has none is ignored" } },
     { "9110 13.1.5", "MUST", "If-Range is looked at, and Range ignored when it does not hold", absent = "no parts are"
@@ -307,7 +327,8 @@ return {
     { "9110 14.2", "MUST", "a Range in a unit that nobody knows is ignored", cases = {
         "fields: a Range in a unit that nobody knows is ignored", "fields: a malformed Range is ignored",
         "fields: a Range of bytes on what has none is ignored" } },
-    { "9110 14.2", "SHOULD", "206 for what can be had in parts, 416 where the part is not there", absent = "no parts are"
+    { "9110 14.2", "SHOULD", "206 for what can be had in parts, 416 where the part is not there",
+        absent = "no parts are"
         .. " sent" },
     { "9110 14.4", "MUST", "Content-Range of a request whose method has no use for it is ignored", cases = {
         "fields: Content-Range of GET is ignored", "fields: Content-Range of POST is ignored" } },
@@ -329,7 +350,8 @@ return {
         "no parts are sent" },
     { "9110 15.3.7", "SHOULD", "206 of several parts has them in their order, each with its type", absent =
         "no parts are sent" },
-    { "9110 15.3.7", "SHOULD NOT", "206 after If-Range has no more fields than it has to", absent = "no parts are sent" },
+    { "9110 15.3.7", "SHOULD NOT", "206 after If-Range has no more fields than it has to",
+        absent = "no parts are sent" },
     { "9110 15.4.1", "SHOULD", "300 has a list of what there is, and the one that is preferred in Location", handler =
         "only it knows" },
     { "9110 15.4.2", "SHOULD", "301, 302, 307 and 308 have Location (15.4.2, 15.4.3, 15.4.8, 15.4.9)", specs = {
@@ -337,7 +359,8 @@ return {
         "spec/server/tls_spec.lua: sends plain requests to redirect_bind on to" } },
     { "9110 15.4.5", "MUST", "304 has the fields that 200 would have had", cases = {
         "answers: 304 has no body whatever the handler gives, and its fields" } },
-    { "9110 15.4.5", "SHOULD NOT", "304 has no more about what it stands for", handler = "the server adds no type and no"
+    { "9110 15.4.5", "SHOULD NOT", "304 has no more about what it stands for",
+        handler = "the server adds no type and no"
         .. " length to a 304; what the handler gives is sent" },
     { "9110 15.5", "SHOULD", "4xx says what was wrong", cases = { "answers: an answer that refuses says why" } },
     { "9110 15.5.2", "MUST", "401 has a challenge", handler = "the server itself never answers 401" },
