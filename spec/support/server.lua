@@ -32,8 +32,8 @@ M.binary = find_binary()
 ---Whether it was built with AddressSanitizer or ThreadSanitizer: slower, with more memory, and some of it freed late.
 M.is_sanitized = (process.read(M.binary) or ""):find("__[at]san_init") ~= nil
 
----How often to do what is done many times: a fifth of that in builds with sanitizers, which look for something else than
----the release build does; all of it with SLOW_SPECS=1.
+---How often to do what is done many times: a fifth of that in builds with sanitizers, which look for something else
+---than the release build does; all of it with SLOW_SPECS=1.
 ---@param times integer
 ---@return integer
 function M.rounds(times)
