@@ -81,8 +81,8 @@ describe("a worker that the kernel kills in a real cgroup", function()
     end
 
     local function expect_report(site, group, pid, route)
-        local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: the kernel chose"
-            .. " it (its cgroup's oom_kill is 1, was 0; its limit is " .. ("%.1f MB)"):format(MEMORY / 1048576))
+        local log = site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: the kernel"
+            .. " chose it (its cgroup's oom_kill is 1, was 0; its limit is " .. ("%.1f MB)"):format(MEMORY / 1048576))
         assert.equal(1, group:kills())
         local line = log:match("[^\n]*out of memory[^\n]*")
         assert.matches('routes="' .. route .. " (", line, 1, true)

@@ -59,7 +59,8 @@ do
 end
 ]==]
 
-describe("an upgrade whose new master", function()
+-- #tsan_cannot: it keeps signals back until a function that it intercepts is called, and crashes are its own to report.
+describe("an upgrade whose new master #tsan_cannot", function()
     local lua_dir
 
     setup(function()
