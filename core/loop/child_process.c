@@ -330,7 +330,6 @@ static void end_with_loop(struct child_process *child, uint64_t due_ns)
     uint64_t now_ns = uv_hrtime();
     struct pollfd ended = {.fd = child->launched.end_fd, .events = POLLIN};
     poll(&ended, 1, now_ns < due_ns ? (int)((due_ns - now_ns) / 1000000) : 0);
-    child_hold(child);
     fd_watch_stop(child->watch);
     child->watch = NULL;
     child->state.has_ended = true;
@@ -339,23 +338,24 @@ static void end_with_loop(struct child_process *child, uint64_t due_ns)
         if (child->outputs[i].is_open)
             output_end(&child->outputs[i]);
     child_settle(child);
-    child_unhold(child);
 }
 
 void children_free(struct loop *loop)
 {
     struct link *head = loop_children(loop);
     uint64_t due_ns = uv_hrtime() + (uint64_t)CHILD_LOOP_MS * 1000000;
-    for (struct link *at = head->next, *next; at != head; at = next) {
+    for (struct link *at = head->next; at != head; at = at->next) {
         struct child_process *child = LIST_ENTRY(at, struct child_process, link);
-        next = at->next;
-        child_hold(child);
         child->is_owned = false;
+        child_stop(child);
+    }
+    for (struct link *first; (first = link_take_first(head)) != NULL;) {
+        struct child_process *child = LIST_ENTRY(first, struct child_process, link);
+        child_hold(child);
         if (child->start_status == 1)
             forget_start(child);
-        child_stop(child);
+        else
+            end_with_loop(child, due_ns);
         child_unhold(child);
     }
-    for (struct link *first; (first = link_take_first(head)) != NULL;)
-        end_with_loop(LIST_ENTRY(first, struct child_process, link), due_ns);
 }
