@@ -26,9 +26,6 @@ app:get("/pid", function() return tostring(ffi.C.getpid()) end)
 app:get("/sleep", function() moonloop.sleep(1.5) return "slept" end)
 app:get("/strings", function() without_end(function(i) held[i] = ("x"):rep(100000) .. i end) end)
 app:get("/memory", function() without_end(function() ffi.C.memset(ffi.C.malloc(1e5), 1, 1e5) end) end)
-app:get("/shared", function()
-    without_end(function(i) moonloop.shared("spec"):set("key" .. i, ("x"):rep(100000)) end)
-end)
 app:get("/program", function()
     local result = moonloop.process.run({ "sh", "-c", "x=$(head -c 2000000000 /dev/zero | tr '\\0' x); echo $x" })
     return tostring(result.signal or result.status)
@@ -153,15 +150,13 @@ describe("a worker that the kernel kills in a real cgroup", function()
         assert.equal(200, site:get("/pid").status)
     end)
 
-    it("goes alone when the shared dictionary has taken what there was, and the log has warned of that", function()
+    -- What the dictionary has taken stays when a worker goes: who is killed next, perhaps the master, is the kernel's
+    -- choice.
+    it("is warned of beforehand where the shared dictionary may take what there is", function()
         local size = MEMORY * 2
-        local site, group, connections = start(1, { "--shared-size", ("%d"):format(size) })
+        local site = start(1, { "--shared-size", ("%d"):format(size) })
         site:wait_log(("shared_size is %.1f MB, the cgroup's memory is limited to %.1f MB"):format(size / 1048576,
             MEMORY / 1048576))
-        local pid, connection = next(connections)
-        connection:send("GET /shared HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert.is_nil((connection:read_response()))
-        expect_report(site, group, pid, "GET /shared")
         assert.equal(200, site:get("/pid").status)
     end)
 
