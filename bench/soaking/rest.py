@@ -4,12 +4,17 @@ Memory is the sum over all processes of the server (the master, its workers, the
 Pss_Shmem: pages that came with them and would go with them, each counted once however many share it. Pages
 of files are left out, since what they count for depends on other programs that have mapped them. It is taken at rest: every
 connection closed, every task ended, one generation alive, and Lua's garbage collected, so that what is
-left is what is held. Equal stretches, and a straight line through all of the moments at rest (Theil and Sen:
-the median of the slopes of all pairs, which a few odd ones cannot bend), show what grows with time and nothing else.
+left is what is held. What it has in use of that, by the word of its allocators (live objects of Lua, blocks of malloc), is
+looked at on its own: an allocator keeps what it has got, more or less of it by chance, and nothing of it for ever.
+
+Equal stretches, and a straight line through all of the moments at rest (Theil and Sen: the median of the slopes
+of all pairs, which a few odd ones cannot bend), show what grows with time and nothing else. How far the line may be
+off by chance is Sen's interval (P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, 1968).
 """
 
 import asyncio
 import json
+import math
 import statistics
 import time
 
@@ -20,18 +25,20 @@ REST_SECONDS = 30
 TELL_SECONDS = 20
 STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
 EQUAL_PART = 0.7
+NORMAL_99 = 2.576  # of a normal distribution, so many deviations to either side hold 99 %
+LIVE = ("lua", "heap")
 COUNTED = ("waits", "tasks", "timers", "handles")
 
 
 class Rest:
     """One moment at rest."""
 
-    def __init__(self, memory, counts, lua, counters, each):
+    def __init__(self, memory, live, counts, counters, each):
         self.each = each  # what each process holds: {pid: {name: bytes}}
         self.at = time.monotonic()
         self.memory = memory  # bytes, see above
         self.counts = counts  # {name: number}
-        self.lua = lua  # bytes, live in the VMs of the workers' loops
+        self.live = live  # bytes in use in the workers: {"lua": of their loops' VMs, "heap": of malloc}
         self.answers = 0  # in the stretch before it
         self.counters = counters  # what the app has counted: {name: number}
 
@@ -110,8 +117,8 @@ async def look(site, number):
     memory, each = site.memory(), {pid: {**memory_of(pid), **mappings_of(pid)} for pid in site.tree()}
     if memory is None or {worker["pid"] for worker in status["workers"]} != set(told):
         raise SiteError(f"{site.name}: a process ended at rest: {site.journal.tail()}")
-    lua = sum(counts["lua"] for counts in told.values())
-    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], count(site, status, told), lua, counters, each)
+    live = {name: sum(counts[name] for counts in told.values()) for name in LIVE}
+    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], live, count(site, status, told), counters, each)
 
 
 def largest(counters, owner):
@@ -142,16 +149,29 @@ def after_equal_work(rests):
     return [rest for rest in rests if rest.answers >= most_answers * EQUAL_PART]
 
 
-def fitted_growth(rests):
-    """By which part of itself memory grew from the first to the last of these moments, along the fitted line."""
-    slopes = [
-        (later.memory - rest.memory) / (later.at - rest.at)
-        for index, rest in enumerate(rests)
-        for later in rests[index + 1 :]
-    ]
-    if not slopes:
-        return 0.0
-    return statistics.median(slopes) * (rests[-1].at - rests[0].at) / statistics.median(rest.memory for rest in rests)
+class Growth:
+    """Of a value over moments, as parts of itself: `fitted` along the line from the first of them to the last, which is
+    `least` to `most` with a probability of 99 %."""
+
+    def __init__(self, moments, values):
+        slopes = sorted(
+            (value - former) / (at - before)
+            for index, (before, former) in enumerate(zip(moments, values))
+            for at, value in zip(moments[index + 1 :], values[index + 1 :])
+        )
+        count, pairs = len(moments), len(slopes)
+        spread = NORMAL_99 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+        scale = (moments[-1] - moments[0]) / (statistics.median(values) or 1)  # no malloc of its own says 0
+        self.fitted = statistics.median(slopes) * scale
+        self.least = slopes[max(0, math.floor((pairs - spread) / 2))] * scale
+        self.most = slopes[min(pairs - 1, math.ceil((pairs + spread) / 2))] * scale
+
+    def __str__(self):
+        return f"{self.fitted * 100:+.2f} % ({self.least * 100:+.2f} to {self.most * 100:+.2f})"
+
+    def exceeds(self, limit):
+        """More than that, and not by chance."""
+        return self.fitted > limit and self.least > 0
 
 
 def most(rests, name):

@@ -4,7 +4,7 @@ from collections import Counter
 
 from soaking.load import CLOSED_IDLE, HELD_UP, LOST_WITH_WORKER
 from soaking.picture import sparkline
-from soaking.rest import after_equal_work, fitted_growth, grown_counts
+from soaking.rest import Growth, after_equal_work, grown_counts
 
 WARM_PART = 0.25
 LEAST_RESTS = 4
@@ -64,18 +64,28 @@ def judge_site(run, name, verdict):
     judge_memory(name, rests, run.options.growth / 100, verdict)
 
 
+def measures(rests):
+    """What may not grow: (what, values)."""
+    return [
+        ("memory at rest", [each.memory for each in rests]),
+        ("in use", [sum(each.live.values()) for each in rests]),
+        ("in use, Lua", [each.live["lua"] for each in rests]),
+        ("in use, malloc", [each.live["heap"] for each in rests]),
+    ]
+
+
 def judge_memory(name, rests, limit, verdict):
     warm, rest = split(rests)
     equal = after_equal_work(rest)
     if len(equal) < LEAST_RESTS:
         equal = rest  # a short run, or one on a machine that was busy with something else
-    growth = fitted_growth(equal)
-    lua = [each.lua for each in rest]
-    verdict.say(f"{name}: at rest {sparkline([each.memory for each in rests])}"
-                f"  {rest[0].memory / 1e6:.2f} MB after the warm-up, {rest[-1].memory / 1e6:.2f} MB at the end, fitted growth"
-                f" {growth * 100:+.2f} %; live in Lua {lua[0] / 1e6:.3f} and {lua[-1] / 1e6:.3f} MB")
-    verdict.say(f"{name}: fitted through {len(equal)} of {len(rest)} moments")
-    if growth > limit:
-        verdict.fail(f"{name}: memory grew by {growth * 100:.2f} %, more than {limit * 100:g} %")
+    moments = [each.at for each in equal]
+    verdict.say(f"{name}: fitted through {len(equal)} of {len(rest)} moments, with what chance may do to it")
+    for what, values in measures(rests):
+        growth = Growth(moments, [values[rests.index(each)] for each in equal])
+        verdict.say(f"{name}: {what:15} {sparkline(values)}  {values[-len(rest)] / 1e6:.2f} MB after the warm-up,"
+                    f" {values[-1] / 1e6:.2f} MB at the end, growth {growth}")
+        if growth.exceeds(limit):
+            verdict.fail(f"{name}: {what} grew by {growth}, more than {limit * 100:g} %")
     for grown in grown_counts(warm, rests[-1]):
         verdict.fail(f"{name}: more at the end than after the warm-up: {grown}")

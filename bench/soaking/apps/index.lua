@@ -6,7 +6,12 @@ local http = require("moonloop.http")
 local moonloop = require("moonloop")
 local places = require("places")
 
-ffi.cdef("int getpid(void);")
+ffi.cdef([[
+    int getpid(void);
+    struct moonloop_soak_heap { // mallinfo2(3)
+        size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+    } mallinfo2(void);
+]])
 
 local PATTERN = ("0123456789abcdef"):rep(4096) -- 64 KB
 local WORKER = tostring(ffi.C.getpid())
@@ -187,9 +192,15 @@ app:get("/half", function(_, res)
 end)
 
 local function collect()
-    collectgarbage()
-    collectgarbage()
+    for _ = 1, 16 do
+        collectgarbage() -- each halves the buffer that LuaJIT keeps for long strings
+    end
     require("moonloop").sleep(0.1) -- another thread takes the next job
+end
+
+local function heap_bytes()
+    local heap = ffi.C.mallinfo2()
+    return tonumber(heap.uordblks + heap.hblkhd)
 end
 
 ---Has every thread and process that there may be, so that none is counted as new that only came late, and no
@@ -199,6 +210,12 @@ local function use_all()
     pool:run(collect)
     client:get("/item/1"):body()
     sealed:get("/item/1"):body()
+    local ring = moonloop.topic("ring"):subscribe() -- what workers say to each other goes round in 2 MB
+    for _ = 1, 40 do
+        moonloop.topic("ring"):publish(PATTERN)
+        ring:recv()
+    end
+    ring:close()
 end
 
 -- Each worker says what it holds, on demand, after a full collection: garbage is not held.
@@ -208,10 +225,10 @@ app:background("teller", function()
         if round == 0 then
             use_all()
         end
-        collectgarbage()
-        collectgarbage()
+        collect()
         local counts = require("moonloop.core.task").counts()
         counts.lua = collectgarbage("count") * 1024
+        counts.heap = heap_bytes()
         counts.round = round
         told:set(WORKER, counts, 60)
     end
