@@ -7,6 +7,7 @@ local M = {}
 
 local MONTHS = { jan = 1, feb = 2, mar = 3, apr = 4, may = 5, jun = 6, jul = 7, aug = 8, sep = 9, oct = 10, nov = 11,
     dec = 12 }
+local YEARS_AHEAD = 50
 local TOKEN = "[^\t\32-\47\59-\64\91-\96\123-\126]+" -- what is no delimiter
 
 ---A number of so many digits at the beginning of a token; what follows it must be no digit.
@@ -40,14 +41,25 @@ local function read_parts(text)
     return time, day, month, year
 end
 
+---The year that two digits stand for: in cookies one of 1970 to 2069 (RFC 6265, 5.1.1), elsewhere the last that
+---is not more than fifty years ahead (RFC 9110, 5.6.7).
+local function whole_year(digits, now)
+    if not now then
+        return digits >= 70 and digits + 1900 or digits + 2000
+    end
+    local latest = calendar.date(math.floor(now / calendar.DAY)) + YEARS_AHEAD
+    return latest - (latest - digits) % 100
+end
+
 ---@param text string "Sun, 06 Nov 1994 08:49:37 GMT" and its kin; always UTC
+---@param now? number seconds since 1970; nil: it is a cookie's date
 ---@return number? seconds since 1970; nil: it is no date
-function M.parse(text)
+function M.parse(text, now)
     local time, day, month, year = read_parts(text)
     if not (time and day and month and year) then
         return nil
     end
-    year = year >= 70 and year <= 99 and year + 1900 or year <= 69 and year + 2000 or year
+    year = year < 100 and whole_year(year, now) or year
     if year < 1601 or day < 1 or day > calendar.days_in_month(year, month) or time[1] > 23 or time[2] > 59
         or time[3] > 59 then
         return nil

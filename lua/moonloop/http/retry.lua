@@ -100,8 +100,9 @@ function M.after(res)
     elseif text:find("^%d+$") then
         return tonumber(text)
     end
-    local at = date.parse(text)
-    local now = res.headers.date and date.parse(res.headers.date) or clock.wall()
+    local wall = clock.wall()
+    local at = date.parse(text, wall)
+    local now = res.headers.date and date.parse(res.headers.date, wall) or wall
     return at and math.max(at - now, 0)
 end
 

@@ -19,6 +19,19 @@ describe("a date of HTTP", function()
         end
     end)
 
+    it("has a year of two digits that is not more than fifty years ahead", function()
+        for now, years in pairs({
+            [1795260000] = { [26] = 2026, [27] = 2027, [70] = 2070, [76] = 2076, [77] = 1977, [94] = 1994, [0] = 2000 },
+            [3786912000] = { [90] = 2090, [39] = 2139, [40] = 2140, [41] = 2041, [89] = 2089 },
+        }) do
+            for digits, year in pairs(years) do
+                local text = "%s, 06-Nov-%02d 08:49:37 GMT"
+                assert.equal(date.parse(("06 Nov %d 08:49:37"):format(year)),
+                    date.parse(text:format("Sunday", digits), now), digits .. " seen from " .. now)
+            end
+        end
+    end)
+
     it("is none when something is missing or does not exist", function()
         for _, text in ipairs({ "", "never", "06 Nov 1994", "08:49:37 06 1994", "Sun, 31 Feb 1994 08:49:37 GMT",
             "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
