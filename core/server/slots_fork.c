@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/sandbox.h"
+#include "server/worker_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,7 @@ static void run_worker(struct slots *slots, uint32_t index, int fd, struct worke
     slots->options.events->on_fork(slots->options.data);
     listen_sockets_keep_slot(slots->options.sockets, index);
     reset_signals();
+    worker_memory_volunteer();
     if (!privileges_take(slots->options.privileges)) {
         log_error("cannot become user %s: %s", slots->config->user, strerror(errno));
         exit(WORKER_EXIT_BOOT);

@@ -17,6 +17,10 @@ struct worker_memory {
     bool has_given_back; /* since the last request */
 };
 
+/* In a worker that has begun, while it is who the master is: when the kernel has to choose whom to
+ * end for memory, it counts a tenth of all memory (or of the cgroup's) more for this process and
+ * those it starts than for the master (proc(5), oom_score_adj). Without /proc nothing changes. */
+void worker_memory_volunteer(void);
 /* Resident; 0 when the kernel does not say. */
 uint64_t worker_memory_bytes(void);
 /* Once a second: gives back what is free, when the last one was quiet. */

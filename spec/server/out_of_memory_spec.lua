@@ -26,6 +26,9 @@ app:get("/pid", function() return tostring(ffi.C.getpid()) end)
 app:get("/sleep", function() moonloop.sleep(1.5) return "slept" end)
 app:get("/strings", function() without_end(function(i) held[i] = ("x"):rep(100000) .. i end) end)
 app:get("/memory", function() without_end(function() ffi.C.memset(ffi.C.malloc(1e5), 1, 1e5) end) end)
+app:get("/shared", function()
+    without_end(function(i) moonloop.shared("spec"):set("key" .. i, ("x"):rep(100000)) end)
+end)
 app:get("/program", function()
     local result = moonloop.process.run({ "sh", "-c", "x=$(head -c 2000000000 /dev/zero | tr '\\0' x); echo $x" })
     return tostring(result.signal or result.status)
@@ -150,14 +153,29 @@ describe("a worker that the kernel kills in a real cgroup", function()
         assert.equal(200, site:get("/pid").status)
     end)
 
-    -- What the dictionary has taken stays when a worker goes: who is killed next, perhaps the master, is the kernel's
-    -- choice.
-    it("is warned of beforehand where the shared dictionary may take what there is", function()
+    -- What the dictionary has taken stays when a worker goes: its successors go as well, never the master.
+    it("is warned of beforehand where the shared dictionary may take what there is, and leaves the master", function()
         local size = MEMORY * 2
-        local site = start(1, { "--shared-size", ("%d"):format(size) })
+        local site, group, connections = start(1, { "--shared-size", ("%d"):format(size) })
         site:wait_log(("shared_size is %.1f MB, the cgroup's memory is limited to %.1f MB"):format(size / 1048576,
             MEMORY / 1048576))
+        local master, pid, connection = site:pid(), next(connections)
+        connection:send("GET /shared HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert.is_nil((connection:read_response()))
+        site:wait_log("(pid " .. pid .. ") died: killed by SIGKILL (Killed); out of memory: ")
+        assert.is_true(group:kills() > 0)
         assert.equal(200, site:get("/pid").status)
+        assert.equal(master, site:status().pid)
+    end)
+
+    it("is the one to go before others that hold as much: its oom_score_adj is 100 above the master's", function()
+        local site = server.start({ apps = { ["index.lua"] = APP }, prefix = "echo 950 > /proc/self/oom_score_adj; exec" })
+        local function score(pid) return tonumber(process.read("/proc/" .. pid .. "/oom_score_adj")) end
+        assert.equal(950, score(site:pid()))
+        assert.equal(1000, score(site:worker_pids()[1]))
+        site:stop()
+        site = server.start({ apps = { ["index.lua"] = APP }, options = { "--user", "nobody" } })
+        assert.equal(score(site:pid()) + 100, score(site:worker_pids()[1]))
     end)
 
     it("is not blamed for a program of its own that the kernel killed, nor for its helper", function()
