@@ -169,7 +169,9 @@ describe("a worker that the kernel kills in a real cgroup", function()
     end)
 
     it("is the one to go before others that hold as much: its oom_score_adj is 100 above the master's", function()
-        local site = server.start({ apps = { ["index.lua"] = APP }, prefix = "echo 950 > /proc/self/oom_score_adj; exec" })
+        local site = server.start({
+            apps = { ["index.lua"] = APP }, prefix = "echo 950 > /proc/self/oom_score_adj; exec",
+        })
         local function score(pid) return tonumber(process.read("/proc/" .. pid .. "/oom_score_adj")) end
         assert.equal(950, score(site:pid()))
         assert.equal(1000, score(site:worker_pids()[1]))
