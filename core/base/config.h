@@ -60,7 +60,8 @@ struct config {
     char *ca_certs;
     int cert_reqs;   /* 0: clients are not asked for certificates; 1: they may; 2: they must */
     uint32_t hsts_s; /* 0: off */
-    int umask;       /* -1: as inherited */
+    bool strict_host;
+    int umask; /* -1: as inherited */
     bool daemon;
     int loglevel;   /* enum log_level */
     int log_format; /* enum log_format */

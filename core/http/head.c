@@ -5,6 +5,7 @@
 #include "http/method.h"
 #include "http/request.h"
 #include "http/server_state.h"
+#include "net/stream.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>
@@ -202,6 +203,27 @@ static bool is_misdirected(const struct request *request, struct str target)
     return !seen.is_https && !seen.is_believed;
 }
 
+/* The name or address in an authority that is well-formed. */
+static struct str host_of(struct str authority)
+{
+    const char *begin = authority.ptr, *end = host_end(authority);
+    bool is_bracketed = authority.len != 0 && *begin == '[';
+    return (struct str){begin + is_bracketed, (size_t)(end - begin) - 2 * (size_t)is_bracketed};
+}
+
+/* RFC 9110, 7.4, where it is asked for: nobody but a proxy that is believed may ask over TLS for a
+ * host that its certificate is not for. */
+static bool is_for_another_host(const struct request *request)
+{
+    struct str authority;
+    const struct conn *conn = request->conn;
+    if (!conn->server->config->strict_host || !stream_has_tls(conn->stream) ||
+        forwarded_look(request).is_believed)
+        return false;
+    return !request_host(request, &authority) ||
+           !stream_is_certified_for(conn->stream, host_of(authority));
+}
+
 /* RFC 9112, 6.1 and 6.3 */
 static uint16_t check_coding(const struct message *message, const char **why)
 {
@@ -238,6 +260,9 @@ uint16_t head_check(const struct request *request, const char **why)
     }
     if ((*why = check_target_bytes(target)) != NULL)
         return 400;
+    *why = "the certificate of this connection is not for that host";
+    if (is_for_another_host(request))
+        return 421;
     *why = "the only expectation known here is 100-continue";
     if (message->expects_more)
         return 417;

@@ -59,6 +59,8 @@ void stream_feed(struct stream *stream, char *bytes, size_t len);
 typedef void (*stream_describe_fn)(void *data, const char *what, struct str value);
 void stream_describe_tls(const struct stream *stream, stream_describe_fn tell, void *data);
 bool stream_describe_client(const struct stream *stream, stream_describe_fn tell, void *data);
+/* See tls_server.h; false for a plain stream. */
+bool stream_is_certified_for(const struct stream *stream, struct str host);
 /* Also of -EPROTO from reading or writing. "" for a stream without TLS. */
 const char *stream_tls_reason(const struct stream *stream);
 /* The handshake tried to take up an earlier session: if it failed, another try will be without. */

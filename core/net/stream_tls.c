@@ -241,6 +241,11 @@ void stream_describe_tls(const struct stream *stream, stream_describe_fn tell, v
         tls_describe(stream->tls->session, tell, data);
 }
 
+bool stream_is_certified_for(const struct stream *stream, struct str host)
+{
+    return stream->tls != NULL && tls_is_certified_for(stream->tls->session, host);
+}
+
 bool stream_describe_client(const struct stream *stream, stream_describe_fn tell, void *data)
 {
     return stream->tls != NULL && tls_describe_client(stream->tls->session, tell, data);

@@ -4,6 +4,8 @@
  * client knows best: ECDSA for nearly all, RSA for the old.
  */
 #include "net/tls_certificates.h"
+#include "net/tls_parts.h"
+#include "net/tls_server.h"
 
 #include <openssl/x509v3.h>
 #include <string.h>
@@ -107,6 +109,30 @@ void tls_choice_use(SSL_CTX *ctx)
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+}
+
+/* ---- after it ---- */
+
+bool tls_is_certified_for(struct tls *tls, struct str host)
+{
+    char name[HOST_BYTES];
+    X509 *certificate = SSL_get_certificate(tls->ssl);
+    if (host.len != 0 && host.ptr[host.len - 1] == '.')
+        host.len--; /* of the root of all names, which certificates leave out */
+    if (host.len == 0 || host.len >= sizeof(name) || certificate == NULL)
+        return false;
+    if (strlen(tls->certified_host) == host.len &&
+        memcmp(tls->certified_host, host.ptr, host.len) == 0)
+        return true;
+    memcpy(name, host.ptr, host.len);
+    name[host.len] = '\0';
+    if (X509_check_ip_asc(certificate, name, 0) != 1 &&
+        X509_check_host(certificate, name, host.len, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) !=
+            1)
+        return false;
+    if (host.len < sizeof(tls->certified_host))
+        memcpy(tls->certified_host, name, host.len + 1);
+    return true;
 }
 
 /* ---- before any ---- */

@@ -8,7 +8,7 @@
 
 #include <openssl/ssl.h>
 
-enum { TLS_REASON_BYTES = 320 };
+enum { TLS_REASON_BYTES = 320, TLS_HOST_BYTES = 64 };
 
 struct tls_certificates;
 struct tls_tickets;
@@ -34,6 +34,7 @@ struct tls {
     bool has_shaken_hands;
     bool is_doomed; /* the reason is there already */
     char reason[TLS_REASON_BYTES];
+    char certified_host[TLS_HOST_BYTES]; /* see tls_is_certified_for */
 };
 
 /* Neither client nor server yet, and without `ssl` until tls_begin. */

@@ -37,6 +37,10 @@ struct tls_context *tls_context_new_server(struct str material,
  * for a handshake. */
 struct tls *tls_new_server(struct tls_context *context);
 
+/* Whether the certificate that the session was begun with is for that host, a name or an IP address
+ * without brackets (RFC 9110, 4.3.4). The last one that it was for is remembered. */
+bool tls_is_certified_for(struct tls *tls, struct str host);
+
 /* Tells what a session is: "version", "cipher", "protocol", "server_name", "resumed" ("true" or
  * "false"). Those that there are not are left out. */
 typedef void (*tls_describe_fn)(void *data, const char *what, struct str value);

@@ -79,6 +79,7 @@ static const struct option options[] = {
     MASTER_OPTION(keyfile, KIND_LINES),
     MASTER_OPTION(ca_certs, KIND_TEXT),
     {"hsts", KIND_U32, offsetof(struct config, hsts_s), false},
+    OPTION(strict_host, KIND_BOOL),
     MASTER_OPTION(umask, KIND_INT),
     MASTER_OPTION(daemon, KIND_BOOL),
     MASTER_OPTION(control, KIND_TEXT),

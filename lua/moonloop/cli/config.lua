@@ -206,6 +206,7 @@ local function check_tls(settled)
     local certfile, keyfile = settled.certfile or {}, settled.keyfile or {}
     local lonely = #keyfile > 0 and "keyfile" or settled.ca_certs and settled.cert_reqs ~= "none" and "ca_certs"
         or #settled.redirect_bind > 0 and "redirect_bind" or settled.hsts > 0 and "hsts"
+        or settled.strict_host and "strict_host"
     if #certfile == 0 and lonely then
         fault.raise(1, "%s: is for TLS, which needs certfile as well", lonely)
     end

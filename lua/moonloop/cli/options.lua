@@ -203,6 +203,11 @@ M.list = {
         doc = "Tell browsers to use https alone for that long (Strict-Transport-Security). 0: off.",
     },
     {
+        name = "strict_host", type = "boolean", default = false,
+        doc = "Answer a request over TLS whose host its certificate is not for with 421 (RFC 9110, 7.4), unless a proxy"
+            .. " in forwarded_allow_ips sends it.",
+    },
+    {
         name = "shared_path", type = "path", shown = "in memory, gone with the server", metavar = "DIR",
         doc = "Keep the shared dictionary in this directory, where it outlives the server. Not on a network file"
             .. " system.",

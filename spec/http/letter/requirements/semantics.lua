@@ -128,9 +128,9 @@ return {
     { "9110 7.4", "MUST", "an https URI is refused on a connection without TLS, unless a trusted gateway brings it",
         specs = { "spec/http/forwarded_spec.lua: is refused: it was meant for another door",
             "spec/http/forwarded_spec.lua: is served to a proxy that is believed" } },
-    { "9110 7.4", "MUST", "an https URI is refused when the connection's certificate is not one for its host",
-        differs = "clients look at that before they ask; who asks by address, by a name of the machine or by a new"
-            .. " name has told its client to do without, and gets the first certificate, as with other servers" },
+    { "9110 7.4", "MUST",
+        "with strict_host, an https URI is refused unless the connection's certificate is for its host",
+        specs = { "spec/server/strict_host_spec.lua: answers any other with 421, which says why, and closes" } },
     { "9110 7.6.1", "ought", "connection options are read in any case, from all of the fields", cases = {
         "connection: Connection: Close in capitals", "connection: close in a second field",
         "connection: close in the first of two fields", "connection: close behind a tab" } },
