@@ -4,6 +4,17 @@ local is_watched, watch = pcall(require, "fuzz.coverage") -- host.c has it: a fu
 
 local M = {}
 
+-- Code that has a hook of its own for a while leaves none behind.
+if is_watched then
+    local set = debug.sethook
+    debug.sethook = function(...) -- luacheck: ignore
+        set(...)
+        if select("#", ...) == 0 then
+            watch(true)
+        end
+    end
+end
+
 ---Raises unless it holds; the rest says what was seen.
 ---@param holds any
 ---@param what string

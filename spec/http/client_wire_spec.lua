@@ -340,7 +340,7 @@ describe("an origin that", function()
     it("answers before the request was sent is heard, and its connection is not used again", function()
         local client = http.client()
         local url = server:script({ "head", { "send", "HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nhello" },
-            "wait" })
+            "hold" })
         local res, body = get(client, url, { method = "POST", send = ("x"):rep(20000000) })
         assert.equal(413, res.status)
         assert.equal("hello", body)
