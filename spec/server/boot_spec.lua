@@ -116,8 +116,12 @@ describe("serve", function()
     it("takes the place of a Unix socket that a killed server left behind", function()
         local path = process.directory() .. "/web.sock"
         local first = server.start({ apps = { ["hello.lua"] = HELLO }, bind = "unix:" .. path })
+        local workers = first:worker_pids()
         first:signal("KILL")
         first.process:wait()
+        for _, pid in ipairs(workers) do
+            process.wait_for("the end of a worker", function() return not process.exists(pid) end)
+        end
         local site = server.start({ apps = { ["hello.lua"] = HELLO }, bind = "unix:" .. path })
         assert.equal(200, site:get("/hello/").status)
     end)

@@ -90,8 +90,9 @@ describe("a worker that dies", function()
 
     it("is waited for longer each time when it dies young", function()
         local site = start()
+        local pid
         for _ = 1, 2 do
-            local pid = site:worker_pids()[1]
+            pid = wait_successor(site, pid)
             process.kill(pid, "KILL")
             site:wait_log("(pid " .. pid .. ") died")
         end
