@@ -24,6 +24,13 @@ enum {
     PIECE_MAX = 64,
 };
 
+/* One in each turn of the loop. */
+#ifdef STRESS
+static const bool reads_single_bytes = true;
+#else
+static const bool reads_single_bytes = false;
+#endif
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* What came of it: the answers as they are told apart below, and what the handler was given. */
@@ -72,8 +79,9 @@ static struct buf converse(const uint8_t *data, size_t len, size_t first, size_t
         at += piece;
         piece = step != 0 ? step : 1 + next_random(&seed) % PIECE_MAX;
     }
-    for (int turns = 0; site_pending() != 0; turns++) {
-        ENSURE(turns < TURNS_MAX); /* an answer that never leaves */
+    size_t turns_to_read = reads_single_bytes ? len : 0;
+    for (size_t turns = 0; site_pending() != 0 || turns < turns_to_read; turns++) {
+        ENSURE(turns < TURNS_MAX + turns_to_read); /* an answer that never leaves */
         take_answers(fd, &answers);
     }
     shutdown(fd, SHUT_WR);
