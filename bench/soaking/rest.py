@@ -23,6 +23,7 @@ from soaking.wire import Lost, connect, request_bytes
 
 REST_SECONDS = 30
 TELL_SECONDS = 20
+LOOKS = 4
 STILL_SECONDS = 2.5  # a worker gives memory back after a quiet second
 EQUAL_PART = 0.7
 NORMAL_99 = 2.576  # of a normal distribution, so many deviations to either side hold 99 %
@@ -107,6 +108,15 @@ async def use_all(site):
 
 async def look(site, number):
     """Looks at a server that is at rest. `number` is another one each time. Raises SiteError."""
+    for attempt in range(LOOKS):
+        found = await look_once(site, number * LOOKS + attempt)
+        if found:
+            return found
+    raise SiteError(f"{site.name}: a process ended at rest, {LOOKS} times: {site.journal.tail()}")
+
+
+async def look_once(site, number):
+    """None when a process went meanwhile: to be looked at are requests, of which a worker may take so many only."""
     try:
         told = await tell(site, await settle(site), number)
         counters = json.loads((await ask(site, "GET", "/counters")).body)["counters"]
@@ -114,11 +124,17 @@ async def look(site, number):
         raise SiteError(f"{site.name}: at rest, but asked for what it holds: {loss}") from None
     status = await settle(site)
     await asyncio.sleep(STILL_SECONDS)
-    memory, each = site.memory(), {pid: {**memory_of(pid), **mappings_of(pid)} for pid in site.tree()}
-    if memory is None or {worker["pid"] for worker in status["workers"]} != set(told):
-        raise SiteError(f"{site.name}: a process ended at rest: {site.journal.tail()}")
+    if {worker["pid"] for worker in status["workers"]} != set(told):
+        return None
+    try:
+        memory, each = site.memory(), {pid: {**memory_of(pid), **mappings_of(pid)} for pid in site.tree()}
+        counts = count(site, status, told)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if memory is None:
+        return None
     live = {name: sum(counts[name] for counts in told.values()) for name in LIVE}
-    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], live, count(site, status, told), counters, each)
+    return Rest(memory["Pss_Anon"] + memory["Pss_Shmem"], live, counts, counters, each)
 
 
 def largest(counters, owner):
