@@ -96,21 +96,36 @@ describe("a worker that the kernel kills in a real cgroup", function()
             site:call("status").out)
     end
 
+    ---One of two workers takes all there is while the other has a request under way: the server, its group, the
+    ---connections, who died and who did not, and what the other's client has got.
+    local function exhaust(what)
+        local site, group, connections = start(2)
+        local victim = next(connections)
+        local other = next(connections, victim)
+        connections[other]:send("GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+        connections[victim]:send("GET /" .. what .. " HTTP/1.1\r\nHost: a\r\n\r\n")
+        process.wait_for("the end of the worker", function()
+            local connection = site:connect() -- never refused
+            connection:close()
+            return not process.exists(victim)
+        end)
+        return site, group, connections, victim, other, connections[other]:read_response()
+    end
+
     for _, what in ipairs({ "strings", "memory" }) do
         it("is reported with the kernel's counter, and takes nobody along: " .. what, function()
-            local site, group, connections = start(2)
+            local site, group, connections, victim, other, response = exhaust(what)
+            -- On a busy machine the kernel may find a second victim before the first has given its memory back.
+            for _ = 1, 2 do
+                if group:kills() > 1 then
+                    server.clean()
+                    cgroups.clean()
+                    site, group, connections, victim, other, response = exhaust(what)
+                end
+            end
             local master = site:pid()
-            local victim = next(connections)
-            local other = next(connections, victim)
-            connections[other]:send("GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
-            connections[victim]:send("GET /" .. what .. " HTTP/1.1\r\nHost: a\r\n\r\n")
-            process.wait_for("the end of the worker", function()
-                local connection = site:connect() -- never refused
-                connection:close()
-                return not process.exists(victim)
-            end)
+            assert.equal("slept", response and response.body, site:log())
             assert.is_nil((connections[victim]:read_response()))
-            assert.equal("slept", connections[other]:read_response().body)
             expect_report(site, group, victim, "GET /" .. what)
             assert.equal(other, tonumber(connections[other]:request("GET", "/pid").body))
             assert.equal(master, site:status().pid)
