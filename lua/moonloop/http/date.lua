@@ -41,13 +41,15 @@ local function read_parts(text)
     return time, day, month, year
 end
 
----The year that two digits stand for: in cookies one of 1970 to 2069 (RFC 6265, 5.1.1), elsewhere the last that
----is not more than fifty years ahead (RFC 9110, 5.6.7).
-local function whole_year(digits, now)
+---The year that two digits stand for: in cookies one of 1970 to 2069 (RFC 6265, 5.1.1), elsewhere the last in which the
+---date is not more than fifty years ahead (RFC 9110, 5.6.7).
+local function whole_year(digits, month, day, time, now)
     if not now then
         return digits >= 70 and digits + 1900 or digits + 2000
     end
-    local latest = calendar.date(math.floor(now / calendar.DAY)) + YEARS_AHEAD
+    local this_year = calendar.date(math.floor(now / calendar.DAY))
+    local is_later = calendar.seconds(this_year, month, day, time[1], time[2], time[3]) > now -- in its year
+    local latest = this_year + YEARS_AHEAD - (is_later and 1 or 0)
     return latest - (latest - digits) % 100
 end
 
@@ -59,7 +61,7 @@ function M.parse(text, now)
     if not (time and day and month and year) then
         return nil
     end
-    year = year < 100 and whole_year(year, now) or year
+    year = year < 100 and whole_year(year, month, day, time, now) or year
     if year < 1601 or day < 1 or day > calendar.days_in_month(year, month) or time[1] > 23 or time[2] > 59
         or time[3] > 59 then
         return nil

@@ -22,13 +22,25 @@ describe("a date of HTTP", function()
     it("has a year of two digits that is not more than fifty years ahead", function()
         for now, years in pairs({
             [1795260000] = { [26] = 2026, [27] = 2027, [70] = 2070, [76] = 2076, [77] = 1977, [94] = 1994, [0] = 2000 },
-            [3786912000] = { [90] = 2090, [39] = 2139, [40] = 2140, [41] = 2041, [89] = 2089 },
+            [3786912000] = { [90] = 2090, [39] = 2139, [40] = 2040, [41] = 2041, [89] = 2089 },
         }) do
             for digits, year in pairs(years) do
                 local text = "%s, 06-Nov-%02d 08:49:37 GMT"
                 assert.equal(date.parse(("06 Nov %d 08:49:37"):format(year)),
                     date.parse(text:format("Sunday", digits), now), digits .. " seen from " .. now)
             end
+        end
+    end)
+
+    it("has such a year to the second", function()
+        local now = date.parse("21 Nov 2026 12:00:00")
+        for text, whole in pairs({
+            ["Saturday, 21-Nov-76 12:00:00 GMT"] = "21 Nov 2076 12:00:00",
+            ["Sunday, 21-Nov-76 12:00:01 GMT"] = "21 Nov 1976 12:00:01",
+            ["Friday, 31-Dec-76 00:00:00 GMT"] = "31 Dec 1976 00:00:00",
+            ["Saturday, 29-Feb-76 00:00:00 GMT"] = "29 Feb 2076 00:00:00",
+        }) do
+            assert.equal(date.parse(whole), date.parse(text, now), text)
         end
     end)
 
