@@ -1,7 +1,8 @@
 /*
  * Which of a server's certificates a client gets: those that are for the host that it names (SNI,
  * RFC 6066, 3), one for each kind of key. Of these OpenSSL takes the one whose signatures the
- * client knows best: ECDSA for nearly all, RSA for the old.
+ * client knows best: ECDSA for nearly all, RSA for the old. Later, whether what it got is for the
+ * host that it asks for.
  */
 #include "net/tls_certificates.h"
 #include "net/tls_parts.h"
@@ -119,7 +120,8 @@ bool tls_is_certified_for(struct tls *tls, struct str host)
     X509 *certificate = SSL_get_certificate(tls->ssl);
     if (host.len != 0 && host.ptr[host.len - 1] == '.')
         host.len--; /* of the root of all names, which certificates leave out */
-    if (host.len == 0 || host.len >= sizeof(name) || certificate == NULL)
+    if (host.len == 0 || host.len >= sizeof(name) || certificate == NULL ||
+        memchr(host.ptr, '*', host.len) != NULL) /* it would be equal to a certificate's pattern */
         return false;
     if (strlen(tls->certified_host) == host.len &&
         memcmp(tls->certified_host, host.ptr, host.len) == 0)

@@ -1,5 +1,6 @@
 /*
- * worker_memory.h - how much memory this process has, and when it gives some back.
+ * worker_memory.h - how much memory this process has, when it gives some back, and that it goes
+ * before the master when there is none left.
  *
  * After a busy time what was freed lies between what is in use. A second in which nothing was asked
  * or answered is a good one to give the pages back.

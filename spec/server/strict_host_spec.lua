@@ -77,6 +77,7 @@ describe("strict_host", function()
         end
         assert.equal("421", answers(site, "a.shop.example", get("localhost")))
         assert.equal("421", answers(site, "a.shop.example", get("a.b.shop.example")))
+        assert.equal("421", answers(site, "a.shop.example", get("*.shop.example"))) -- the pattern itself is no host
         assert.equal("421", answers(site, "other.example", get("other.example")))
         assert.equal("200 421", answers(site, "localhost", get("localhost"), get("other.example"), get("localhost")))
     end)
