@@ -27,12 +27,7 @@ describe("certificates of two kinds", function()
     after_each(server.clean)
 
     local function start(...)
-        local words = { "--workers", "1" }
-        for _, name in ipairs({ ... }) do
-            words[#words + 1], words[#words + 2] = "--certfile", directory .. "/" .. name .. ".pem"
-            words[#words + 1], words[#words + 2] = "--keyfile", directory .. "/" .. name .. ".key"
-        end
-        return server.start({ apps = { ["index.lua"] = tls.APP }, options = words })
+        return server.start({ apps = { ["index.lua"] = tls.APP }, options = tls.words(directory, { ... }) })
     end
 
     ---The common name of what a client with these signatures is shown; nil: the handshake failed.

@@ -265,9 +265,8 @@ describe("certificates of clients", function()
     after_each(server.clean)
 
     local function start(...)
-        return server.start({ apps = { ["index.lua"] = tls.APP }, options = { "--workers", "1", "--certfile",
-            directory .. "/good.pem", "--keyfile", directory .. "/good.key",
-            "--ca-certs", directory .. "/ca.pem", ... } })
+        return server.start({ apps = { ["index.lua"] = tls.APP },
+            options = tls.words(directory, { "good" }, "--ca-certs", directory .. "/ca.pem", ...) })
     end
 
     local function ann()

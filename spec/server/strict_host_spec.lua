@@ -27,10 +27,7 @@ describe("strict_host", function()
     after_each(server.clean)
 
     local function start(...)
-        return server.start({ apps = { ["index.lua"] = APP }, options = {
-            "--workers", "1", "--certfile", directory .. "/good.pem", "--keyfile", directory .. "/good.key",
-            "--certfile", directory .. "/shop.pem", "--keyfile", directory .. "/shop.key", ...
-        } })
+        return server.start({ apps = { ["index.lua"] = APP }, options = tls.words(directory, { "good", "shop" }, ...) })
     end
 
     local function strict(...)

@@ -33,6 +33,23 @@ function M.directory()
     return directory
 end
 
+---What one worker is started with to serve with certificates of the directory.
+---@param directory string
+---@param names string[] of certificates, the first for clients that name none
+---@param ... string further words
+---@return string[]
+function M.words(directory, names, ...)
+    local words = { "--workers", "1" }
+    for _, name in ipairs(names) do
+        words[#words + 1], words[#words + 2] = "--certfile", directory .. "/" .. name .. ".pem"
+        words[#words + 1], words[#words + 2] = "--keyfile", directory .. "/" .. name .. ".key"
+    end
+    for _, word in ipairs({ ... }) do
+        words[#words + 1] = word
+    end
+    return words
+end
+
 ---A client that trusts the authority of the directory.
 ---@param directory string
 ---@param options? moonloop.http.ClientOptions
