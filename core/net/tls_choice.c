@@ -4,11 +4,13 @@
  * client knows best: ECDSA for nearly all, RSA for the old. Later, whether what it got is for the
  * host that it asks for.
  */
+#include "base/mem.h"
 #include "net/tls_certificates.h"
 #include "net/tls_parts.h"
 #include "net/tls_server.h"
 
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HOST_BYTES = 256 };
@@ -38,6 +40,60 @@ static bool is_for_any(const struct tls_certificates *certificates, const char *
 }
 
 /* ---- in a handshake ---- */
+
+/* The name of a server_name extension (RFC 6066, 3): a list with one of type 0. */
+static struct str named_host(SSL *ssl)
+{
+    enum { HEAD_BYTES = 5, TYPE_AT = 2, LEN_AT = 3 };
+    const unsigned char *bytes;
+    size_t len;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &len) != 1 ||
+        len <= HEAD_BYTES || bytes[TYPE_AT] != TLSEXT_NAMETYPE_host_name)
+        return (struct str){0};
+    size_t host_len = (size_t)bytes[LEN_AT] << 8 | bytes[LEN_AT + 1];
+    if (host_len > len - HEAD_BYTES)
+        return (struct str){0};
+    return (struct str){(const char *)bytes + HEAD_BYTES, host_len};
+}
+
+/* Before anything is decided: sessions of TLS 1.2 are found before OpenSSL says whom the client
+ * names, and it then says whom the session was for. What is malformed here OpenSSL refuses. */
+static int on_client_hello(SSL *ssl, int *alert, void *data)
+{
+    struct tls *tls = tls_of(ssl);
+    struct str host = named_host(ssl);
+    (void)alert;
+    (void)data;
+    free(tls->host); /* of a first ClientHello that was asked to be sent again */
+    tls->host = host.len != 0 ? mem_copy_bytes(host.ptr, host.len) : NULL;
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Whether the session is for whom the client names now. One for a host that no certificate is for
+ * has no name, as if the client had given none. */
+static bool is_session_for(const SSL_SESSION *session, const char *host)
+{
+    const char *former = SSL_SESSION_get0_hostname(session);
+    if (host == NULL || former == NULL)
+        return host == former;
+    return OPENSSL_strcasecmp(host, former) == 0;
+}
+
+/* A session for another host is not taken up again (RFC 6066, 3); there is a new one. TLS 1.3 goes
+ * by the name that is given now anyway (RFC 8446, 4.2.11). */
+static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *key_name,
+                                   size_t key_name_len, SSL_TICKET_STATUS status, void *data)
+{
+    (void)key_name;
+    (void)key_name_len;
+    (void)data;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION &&
+        !is_session_for(session, tls_of(ssl)->host))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
 
 static int on_server_name(SSL *ssl, int *alert, void *data)
 {
@@ -110,6 +166,8 @@ void tls_choice_use(SSL_CTX *ctx)
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+    SSL_CTX_set_session_ticket_cb(ctx, NULL, on_ticket, NULL);
 }
 
 /* ---- after it ---- */

@@ -28,7 +28,7 @@ struct tls {
     SSL *ssl; /* NULL: a server's that still waits for a first record */
     struct tls_wire wire;
     struct tls_context *context;
-    char *host;   /* a client's: whom it wants to talk to */
+    char *host;   /* a client's: whom it wants to talk to; a server's: whom its client named */
     char *origin; /* "host:port" */
     bool had_ticket;
     bool has_shaken_hands;

@@ -3,8 +3,11 @@
 local certificates = require("spec.support.certificates")
 local command = require("spec.support.command")
 local process = require("spec.support.process")
+local proxies = require("spec.support.proxies")
 local server = require("spec.support.server")
 local tls = require("spec.support.tls")
+
+local with_haproxy = proxies.has("haproxy") and it or pending
 
 local APP = [[
 local app = require("moonloop").app()
@@ -34,13 +37,15 @@ describe("strict_host", function()
         return start("--strict-host", "--forwarded-allow-ips", "10.0.0.1", ...)
     end
 
-    ---What raw requests are answered on one connection whose client has asked for `name` in its handshake.
-    local function answers(site, name, ...)
+    ---What raw requests are answered on one connection whose client has asked for `name` in its handshake, and was
+    ---given further words.
+    local function answers_with(further, site, name, ...)
         local text = table.concat({ ... }, "\r\n\r\n") .. "\r\nConnection: close\r\n\r\n"
-        local words = { "timeout", "10", "openssl", "s_client", "-quiet", "-ign_eof", "-connect",
-            "127.0.0.1:" .. site.port }
-        for _, word in ipairs(name and { "-servername", name } or { "-noservername" }) do
-            words[#words + 1] = word
+        local words = { "timeout", "10", "openssl", "s_client", "-ign_eof", "-connect", "127.0.0.1:" .. site.port }
+        for _, group in ipairs({ name and { "-servername", name } or { "-noservername" }, further }) do
+            for _, word in ipairs(group) do
+                words[#words + 1] = word
+            end
         end
         local result = command.run(words, { input = text })
         local statuses = {}
@@ -48,6 +53,10 @@ describe("strict_host", function()
             statuses[#statuses + 1] = status
         end
         return table.concat(statuses, " "), result.out
+    end
+
+    local function answers(site, name, ...)
+        return answers_with({ "-quiet" }, site, name, ...)
     end
 
     local function get(host, target)
@@ -92,6 +101,32 @@ describe("strict_host", function()
         local connection = server.connect("unix:" .. directory .. "/site.sock")
         connection:send("GET / HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n")
         assert.matches("^HTTP/1.1 200 .*for other.example\n$", connection:read_all())
+    end)
+
+    it("goes by the host of the handshake where a session of another one is offered", function()
+        local site = strict()
+        for _, version in ipairs({ "-tls1_2", "-tls1_3" }) do
+            local session = directory .. "/session"
+            assert.equal("200", (answers_with({ version, "-sess_out", session }, site, "localhost", get("localhost"))))
+            local function again(name, host)
+                return (answers_with({ version, "-sess_in", session }, site, name, get(host)))
+            end
+            assert.equal("200", again("localhost", "localhost"))
+            assert.equal("421", again("localhost", "shop.example"))
+            assert.equal("200", again("shop.example", "shop.example"))
+            assert.equal("421", again("shop.example", "localhost"))
+        end
+    end)
+
+    with_haproxy("goes by the client that a PROXY header names", function()
+        local site = start("--strict-host", "--proxy-protocol", "--forwarded-allow-ips", "127.0.0.1")
+        local port = proxies.haproxy("tcp", site.port, "send-proxy-v2")
+        local function asks_as(address)
+            return command.run({ "curl", "-sk", "--max-time", "10", "--interface", address, "-H", "Host: other.example",
+                "-o", "/dev/null", "-w", "%{http_code}", ("https://127.0.0.1:%d/"):format(port) }).out
+        end
+        assert.equal("421", asks_as("127.0.0.9"))
+        assert.equal("200", asks_as("127.0.0.1"))
     end)
 
     it("goes with a certificate that takes the former one's place", function()

@@ -108,6 +108,47 @@ describe("a server with certfile", function()
         assert.equal("shop.example", json.decode(result.out).tls.server_name)
     end)
 
+    it("takes up a session of TLS 1.2 for the host that it was for, and no other (RFC 6066, 3)", function()
+        certificates.issue(directory, "shop", "DNS:shop.example")
+        local site = server.start({ apps = { ["index.lua"] = tls.APP },
+            options = tls.words(directory, { "good", "shop" }) })
+        local NOBODY = "-noservername"
+
+        local function handshake(version, name, option)
+            name = name == NOBODY and name or "-servername " .. name
+            local words = ("timeout 10 openssl s_client -%s -ign_eof -connect 127.0.0.1:%d %s %s %s/session"):format(
+                version, site.port, name, option, directory)
+            local result = command.run({ "sh", "-c", words }, { input = "GET / HTTP/1.0\r\nHost: x\r\n\r\n" })
+            return result.out .. result.err
+        end
+
+        ---Whether the session of a handshake for `first` is taken up in one for `second`, whose certificate shows, and
+        ---whom the app is told.
+        local function again(version, first, second)
+            handshake(version, first, "-sess_out")
+            local text = handshake(version, second, "-sess_in")
+            return text:match("\n(%a+), TLSv1%.%d, Cipher"), text:match("subject=CN ?= ?([^\n]+)"),
+                json.decode(text:match("\r\n\r\n(%b{})")).tls.server_name
+        end
+
+        for _, case in ipairs({
+            { "tls1_2", "shop.example", "shop.example", "Reused", "shop", "shop.example" },
+            { "tls1_2", "shop.example", "SHOP.example", "Reused", "shop", "shop.example" },
+            { "tls1_2", "shop.example", "localhost", "New", "good", "localhost" },
+            { "tls1_2", "localhost", "shop.example", "New", "shop", "shop.example" },
+            { "tls1_2", "shop.example", "other.example", "New", "good", "other.example" },
+            { "tls1_2", "shop.example", NOBODY, "New", "good" },
+            { "tls1_2", NOBODY, NOBODY, "Reused", "good" },
+            { "tls1_2", NOBODY, "other.example", "New", "good", "other.example" },
+            { "tls1_2", NOBODY, "shop.example", "New", "shop", "shop.example" },
+            -- There the name of the handshake counts (RFC 8446, 4.2.11); no certificate comes with a resumption.
+            { "tls1_3", "shop.example", "localhost", "Reused", "shop", "localhost" },
+        }) do
+            local version, first, second, kind, shown, name = unpack(case)
+            assert.same({ kind, shown, name }, { again(version, first, second) }, table.concat(case, " "))
+        end
+    end)
+
     it("serves all that is in a directory, also in the way of certbot", function()
         local live = directory .. "/live"
         for _, name in ipairs({ "a", "b", "c" }) do
