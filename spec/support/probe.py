@@ -1,7 +1,8 @@
-"""A client that counts what it loses: keep-alive and fresh connections ask without a pause until SIGTERM
-comes. Prints how many were answered, now and then; at the end {"requests": N, "fresh": N, "failures": [...]}.
+"""A client that counts what it loses: keep-alive and fresh connections ask until SIGTERM comes, each with a
+pause of PAUSE seconds between two requests. Prints how many were answered, now and then; at the end
+{"requests": N, "fresh": N, "failures": [...]}.
 
-    python3 probe.py PORT TARGET EXPECTED_BODY [MOST_FAILURES]
+    python3 probe.py PORT TARGET EXPECTED_BODY MOST_FAILURES PAUSE
 
 A connection is replaced when the server says `Connection: close`; anything else that ends one, and every
 answer but 200 with the expected body, is a failure. One exception: a kept connection that this side has left
@@ -17,7 +18,8 @@ import time
 
 KEPT, FRESH = 6, 2
 IDLE_SECONDS = 0.4  # a worker that leaves gives an idle connection half a second
-MOST_FAILURES = int(sys.argv[4]) if len(sys.argv) > 4 else 20  # then it gives up
+MOST_FAILURES = int(sys.argv[4])  # then it gives up
+PAUSE = float(sys.argv[5])
 
 
 class Probe:
@@ -72,6 +74,8 @@ class Probe:
                 was_idle = count > 0 and time.monotonic() - answered > IDLE_SECONDS
                 is_open = self.ask(connection, not kept)
                 answered = time.monotonic()
+                if PAUSE:
+                    time.sleep(PAUSE)
             except (OSError, ValueError, KeyError) as error:
                 is_late = was_idle and ("0 bytes of the head" in str(error) or isinstance(error, ConnectionResetError))
                 if not is_late:
