@@ -21,6 +21,7 @@ ffi.cdef("int prctl(int option, unsigned long value, ...);")
 local M = {}
 
 local DEADLINE = 30
+local LEAST_PAUSE, MOST_PAUSE = 0.005, 0.1 -- seconds between two looks at what is waited for
 local PR_SET_PDEATHSIG = 1
 
 ---@class spec.Process
@@ -32,21 +33,26 @@ Process.__index = Process
 
 local children, directories = {}, {}
 
----Calls `probe` until it returns something true, which is the result; fails after `seconds` (30).
+---Calls `probe` until it returns something true, which is the result; fails after `seconds` (30). One that takes its
+---time, as each that runs a program, is called less often: the machine has to get on with what is waited for.
 ---@param what string what is waited for, for the message
 ---@param probe fun(): any
 ---@param seconds? number
 function M.wait_for(what, probe, seconds)
-    local give_up = socket.gettime() + (seconds or DEADLINE)
+    local now = socket.gettime()
+    local give_up = now + (seconds or DEADLINE)
     while true do
+        local asked = now
         local result = probe()
         if result then
             return result
         end
-        if socket.gettime() > give_up then
+        now = socket.gettime()
+        if now > give_up then
             error(("waited %g s in vain for %s"):format(seconds or DEADLINE, what), 2)
         end
-        socket.sleep(0.005)
+        socket.sleep(math.max(LEAST_PAUSE, math.min(2 * (now - asked), MOST_PAUSE)))
+        now = socket.gettime()
     end
 end
 
