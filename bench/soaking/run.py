@@ -30,7 +30,8 @@ SITES = {  # workers, over TLS, options, seconds between two upsets, upsets with
     "replaced": (3, False, ["--max-requests", "1600", "--max-requests-jitter", "200"], 8,
                  {"reload": 2, "kill": 3, "retire": 2, "restart": 1, "scale": 1, "signals": 1},
                  ["reload", "restart"]),
-    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, ["reload", "restart"]),
+    # For a minute after an upgrade the master keeps what its way back takes: at every rest, or at none.
+    "upgraded": (2, True, [], 12, {"reload": 1, "upgrade": 3, "restart": 1}, ["upgrade", "reload", "restart"]),
 }
 
 

@@ -1,6 +1,7 @@
 --- What clients see of a worker that leaves: whoever was accepted is answered.
 
 local command = require("spec.support.command")
+local process = require("spec.support.process")
 local server = require("spec.support.server")
 local tls = require("spec.support.tls")
 
@@ -29,8 +30,11 @@ describe("a worker that leaves", function()
     local function leave()
         idle = site:connect()
         assert.equal(200, idle:request("GET", "/").status)
+        local told = site:connect()
         site:signal("TERM")
-        site:wait_log("stopping")
+        process.wait_for("the worker to hear of it, a moment after the master", function()
+            return assert(told:request("GET", "/")).headers.connection == "close"
+        end)
     end
 
     it("closes an idle connection", function()
