@@ -3,7 +3,8 @@
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 1200, 420
-LEFT, RIGHT, TOP, BOTTOM = 60, 20, 60, 40
+LEFT, RIGHT, TOP, BOTTOM = 60, 30, 60, 40
+MOST_MARKS = 8  # of an axis
 COLOURS = {"lasting": "#1f77b4", "replaced": "#d62728", "upgraded": "#2ca02c"}
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -29,16 +30,20 @@ class Scale:
         return HEIGHT - BOTTOM - memory / self.bytes * (HEIGHT - TOP - BOTTOM)
 
 
+def marks(most, steps):
+    """From 0 to `most`, as far apart as the first of the steps that makes few enough of them."""
+    step = next((step for step in steps if most / step <= MOST_MARKS), steps[-1])
+    return [step * index for index in range(int(most / step) + 1)]
+
+
 def grid(scale):
-    for part in range(5):
-        memory = scale.bytes * part / 4
-        y = scale.y(memory)
+    for megabytes in marks(scale.bytes / 1e6, [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]):
+        y = scale.y(megabytes * 1e6)
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
-        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{memory / 1e6:.0f} MB</text>'
-    for part in range(7):
-        at = scale.begin + scale.seconds * part / 6
-        yield (f'<text x="{scale.x(at):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-               f"{scale.seconds * part / 360:.1f} min</text>")
+        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{megabytes} MB</text>'
+    for minutes in marks(scale.seconds / 60 * 1.01, [0.1, 0.5, 1, 2, 5, 10, 30, 60]):
+        yield (f'<text x="{scale.x(scale.begin + minutes * 60):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
+               f"{minutes:g} min</text>")
 
 
 def curve(run, scale, index, name):
@@ -46,7 +51,9 @@ def curve(run, scale, index, name):
     points = " ".join(f"{scale.x(at):.1f},{scale.y(memory):.1f}" for at, memory in run.samples[name])
     yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="0.6" opacity="0.6"/>'
     for rest in run.rests[name]:
-        yield f'<circle cx="{scale.x(rest.at):.1f}" cy="{scale.y(rest.memory):.1f}" r="2.5" fill="{colour}"/>'
+        x, in_use = scale.x(rest.at), scale.y(sum(rest.live.values()))
+        yield f'<circle cx="{x:.1f}" cy="{scale.y(rest.memory):.1f}" r="2.5" fill="{colour}"/>'
+        yield f'<circle cx="{x:.1f}" cy="{in_use:.1f}" r="2.5" fill="white" stroke="{colour}"/>'
     y = HEIGHT - 14 + 4 * index - 4
     for at, upset in run.upsets[name].done:
         yield f'<rect x="{scale.x(at):.1f}" y="{y}" width="1" height="3" fill="{colour}"><title>{upset}</title></rect>'
@@ -54,13 +61,16 @@ def curve(run, scale, index, name):
 
 
 def draw(run, verdict, path):
-    """Lines are samples under load, dots the moments at rest, marks below what happened to the servers."""
+    """Lines are samples under load, dots the moments at rest, rings what is in use then, marks below what happened to the
+    servers."""
     scale = Scale(run)
     title = f"bench/soak: {'good' if verdict.is_good else 'FAILED'}, {run.options.rate:g} requests/s for {scale.seconds / 60:.0f} min"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="15">{escape(title)}</text>',
+        f'<text x="{WIDTH - RIGHT}" y="44" text-anchor="end">lines: memory under load; ●: at rest; ○: of that in use;'
+        " below: upsets</text>",
         *grid(scale),
     ]
     for index, name in enumerate(run.sites):
