@@ -51,7 +51,7 @@ static struct str named_host(SSL *ssl)
         len <= HEAD_BYTES || bytes[TYPE_AT] != TLSEXT_NAMETYPE_host_name)
         return (struct str){0};
     size_t host_len = (size_t)bytes[LEN_AT] << 8 | bytes[LEN_AT + 1];
-    if (host_len > len - HEAD_BYTES)
+    if (host_len > len - HEAD_BYTES || host_len >= HOST_BYTES) /* OpenSSL refuses both */
         return (struct str){0};
     return (struct str){(const char *)bytes + HEAD_BYTES, host_len};
 }

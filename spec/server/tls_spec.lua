@@ -149,6 +149,38 @@ describe("a server with certfile", function()
         end
     end)
 
+    it("ends the handshake of a client that names what can be no host, and goes on", function()
+        local site = start()
+        local function number(bytes, value) -- big-endian (RFC 8446, 3.3)
+            return bytes == 0 and "" or number(bytes - 1, math.floor(value / 256)) .. string.char(value % 256)
+        end
+        local function sized(bytes, text) return number(bytes, #text) .. text end
+        ---What a ClientHello of TLS 1.2 with these bytes as its server_name is answered: 22, or 21 and which alert.
+        local function answered(server_name)
+            local extensions = "\0\0" .. sized(2, server_name) .. "\0\10" .. sized(2, sized(2, "\0\29\0\23"))
+                .. "\0\13" .. sized(2, sized(2, "\4\3\8\4")) .. "\0\11" .. sized(2, sized(1, "\0"))
+            local hello = "\3\3" .. ("r"):rep(32) .. sized(1, "") .. sized(2, "\192\43\192\47") .. sized(1, "\0")
+                .. sized(2, extensions)
+            local connection = site:connect()
+            connection:send("\22\3\1" .. sized(2, "\1" .. sized(3, hello)))
+            local kind = connection:read_bytes(5):byte()
+            local alert = kind == 21 and connection:read_bytes(2):byte(2) or nil
+            connection:close()
+            return kind, alert
+        end
+        local DECODE_ERROR, UNRECOGNIZED_NAME = 50, 112
+        local function named(name) return sized(2, "\0" .. sized(2, name)) end
+        assert.same({ 22 }, { answered(named("localhost")) })
+        assert.same({ 22 }, { answered(named(("a"):rep(255))) })
+        for _, name in ipairs({ ("a"):rep(256), ("a"):rep(15000), "localhost\0.example" }) do
+            assert.same({ 21, UNRECOGNIZED_NAME }, { answered(named(name)) }, #name)
+        end
+        for _, bytes in ipairs({ "", "\0", "\0\3\0\255\255", ("\255"):rep(300), sized(2, "\1" .. sized(2, "x")) }) do
+            assert.same({ 21, DECODE_ERROR }, { answered(bytes) }, #bytes)
+        end
+        assert.equal("good", tls.shown(site.port, "localhost"))
+    end)
+
     it("serves all that is in a directory, also in the way of certbot", function()
         local live = directory .. "/live"
         for _, name in ipairs({ "a", "b", "c" }) do
